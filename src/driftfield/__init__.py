@@ -1,0 +1,42 @@
+"""Driftfield: diffusion models on point clouds, tables and small images.
+
+    import driftfield
+    model = driftfield.fit("moons")
+    rows = model.sample(1000)
+    log_density, error = model.log_prob(rows)
+
+Names are loaded on first use, so that importing the package is fast and needs no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["DriftfieldError", "InputError", "Model", "Parts", "Recipe", "__version__", "fit", "load", "resume"]
+
+if TYPE_CHECKING:
+    from driftfield.building import Parts
+    from driftfield.errors import DriftfieldError, InputError
+    from driftfield.fitting import fit, resume
+    from driftfield.model import Model
+    from driftfield.model import load_model as load
+    from driftfield.recipe import Recipe
+
+_HOMES = {
+    "DriftfieldError": ("driftfield.errors", "DriftfieldError"),
+    "InputError": ("driftfield.errors", "InputError"),
+    "Model": ("driftfield.model", "Model"),
+    "Parts": ("driftfield.building", "Parts"),
+    "Recipe": ("driftfield.recipe", "Recipe"),
+    "fit": ("driftfield.fitting", "fit"),
+    "load": ("driftfield.model", "load_model"),
+    "resume": ("driftfield.fitting", "resume"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'driftfield' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,218 @@
+"""The commands. Nothing heavy is imported before a command runs, so that --help answers at once."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import driftfield
+from driftfield.errors import DriftfieldError, Interrupted
+
+app = typer.Typer(
+    name="driftfield",
+    help="Diffusion models on point clouds, tables and small images: new rows, densities, and how far to trust both.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="DATA is a built-in name (moons), sklearn:wine, a file (.csv, .parquet, .npy; file.csv:col1,col2), or - for "
+    "CSV from stdin. Exit codes: 0 done, 1 the work failed, 2 wrong usage or input, 130 interrupted. --debug shows the "
+    "traceback of an error.",
+)
+
+DataArgument = Annotated[str | None, typer.Argument(metavar="DATA", help="a built-in name, sklearn:NAME, a file, or -")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="seed of everything random")]
+Force = Annotated[bool, typer.Option("--force", help="replace an existing run")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ..")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change the recipe, such as train.lr=1e-3")
+]
+RowsOut = Annotated[Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder of the run")] = Path("runs/demo"),
+    seed: Seed = 0,
+    force: Force = False,
+    settings: Settings = None,
+) -> None:
+    """Fit two moons, sample, evaluate, and write a report; the last line names it."""
+    from driftfield.cli import commands
+
+    commands.demo(out, seed, force, settings or [])
+
+
+@app.command()
+def fit(
+    data: DataArgument = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="folder of the run; runs/NAME by default")] = None,
+    recipe: Annotated[str | None, typer.Option("-r", "--recipe", help="a recipe's name or TOML file")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="training steps")] = None,
+    time: Annotated[str | None, typer.Option("--time", help="time for training, such as 30s or 5m")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="such as train.lr=1e-3")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with an interrupted training")] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model to DATA and write it as a run."""
+    from driftfield.cli import commands
+
+    commands.fit(data, out, recipe, steps, time, seed, device, settings or [], resume, force, quiet)
+
+
+@app.command()
+def sample(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("-n", min=1, help="number of rows")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="ancestral, ddim, heun, dpmpp-2m, ..")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="sampling steps")] = None,
+    grid: Annotated[str | None, typer.Option("--grid", help="uniform, trailing, quadratic, log-snr, karras")] = None,
+    eta: Annotated[float | None, typer.Option("--eta", min=0, max=1, help="noise of ddim")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Draw new rows, under the names of the training columns."""
+    from driftfield.cli import commands
+
+    commands.sample(run, n, out, sampler, steps, grid, eta, seed, device, quiet)
+
+
+@app.command()
+def score(
+    run: RunArgument,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="rows with the columns of the model")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Runge-Kutta steps, even")] = None,
+    device: Device = "auto",
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Log-density of each row of DATA, in nats, with an estimate of its error."""
+    from driftfield.cli import commands
+
+    commands.score(run, data, out, steps, device, json_, quiet)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    rows: Annotated[int | None, typer.Option("--rows", min=5, help="rows of each side, at most")] = None,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """Every metric beside its floor: the same metric between two real samples of that size."""
+    from driftfield.cli import commands
+
+    commands.evaluate(run, rows, seed, json_)
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="file to write; RUN/report.html by default")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", min=5, help="rows to judge by, at most")] = None,
+    seed: Seed = 0,
+) -> None:
+    """One page that says what was learned and how good it is; prints its path."""
+    from driftfield.cli import commands
+
+    commands.report(run, out, rows, seed)
+
+
+@app.command()
+def animate(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help=".gif, .html or .mp4")],
+    view: Annotated[str, typer.Option("--view", help="forward, reverse or both")] = "both",
+    theme: Annotated[str, typer.Option("--theme", help="light or dark")] = "light",
+    seed: Seed = 0,
+) -> None:
+    """The process as a moving picture; prints its path."""
+    from driftfield.cli import commands
+
+    commands.animate(run, out, view, theme, seed)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="a recipe to print")] = None, json_: Json = False
+) -> None:
+    """List the built-in recipes, or print one."""
+    from driftfield.cli import commands
+
+    commands.recipes(name, json_)
+
+
+@app.command()
+def data(
+    name: Annotated[str | None, typer.Argument(metavar="DATA", help="data to describe or to write")] = None,
+    n: Annotated[int | None, typer.Option("-n", min=2, help="number of rows")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="file to write the rows to")] = None,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """List the built-in data, describe some, or write its rows."""
+    from driftfield.cli import commands
+
+    commands.data(name, n, out, seed, json_)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(driftfield.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """The entry point: every error becomes one sentence and an exit code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        app(arguments)
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(_explain(error))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted("Interrupted.")
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong on stderr; returns the exit code."""
+    if isinstance(error, Interrupted):
+        print(error, file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, DriftfieldError):
+        message, code = str(error), error.exit_code
+    elif isinstance(error, MemoryError):
+        message, code = "There is not enough memory for this: take fewer rows, or a smaller batch.", 1
+    elif isinstance(error, OSError):
+        message, code = f"{error.strerror or error} ({error.filename or 'no file'}).", 1
+    else:
+        message, code = f"{type(error).__name__}: {error} (a bug in driftfield; --debug shows where).", 1
+    print(f"Error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,280 @@
+"""What each command does, once its arguments are parsed."""
+
+import json
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from driftfield import run as runs
+from driftfield.cli import tables
+from driftfield.cli.progress import Bar, say
+from driftfield.datasets import catalogue, check_writable, load, write_rows
+from driftfield.errors import InputError, Interrupted, TrainingError
+from driftfield.recipe import Recipe, load_recipe, parse_settings, recipe_names
+
+
+def demo(out: Path, seed: int, force: bool, settings: list[str]) -> None:
+    """Fit two moons, sample, evaluate, report."""
+    if not runs.is_complete(out) or force:
+        fit("moons", out, None, None, None, seed, "auto", settings, runs.is_started(out) and not force, force, False)
+    else:
+        say(f"The run {out} exists and is used; --force makes it anew.")
+    if (out / runs.REPORT).exists():
+        print(out / runs.REPORT)
+    else:
+        report(out, None, None, seed)
+
+
+def fit(
+    data: str | None,
+    out: Path | None,
+    recipe: str | None,
+    steps: int | None,
+    time: str | None,
+    seed: int,
+    device: str,
+    settings: list[str],
+    resume: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Fit, with a bar; Ctrl-C and SIGTERM save."""
+    from driftfield import fitting
+    from driftfield.building import Parts
+
+    asked = _asked_recipe(recipe, steps, settings)
+    out = out or Path("runs") / _name_of(data or asked.data.name or "")
+    with Bar("training", quiet) as bar, _saving_signals() as interrupted:
+        watch = fitting.Watch(bar.training, lambda: interrupted.happened, lambda text: say(f"Warning: {text}"))
+        try:
+            if resume:
+                if recipe or steps or time or settings:
+                    raise InputError(
+                        "A resumed training keeps its recipe: leave out --recipe, --steps, --time and --set."
+                    )
+                model = fitting.resume(out, device=None if device == "auto" else device, watch=watch)
+            else:
+                runs.check_free(out, force)
+                seconds = None if time is None else _seconds(time)
+                task = fitting.prepare(data, asked, seed, seconds, _command_line())
+                bar_text = f"{len(task.rows):,} rows, {len(task.columns)} columns, {task.recipe.train.steps} steps"
+                say(f"Fitting {task.source}: {bar_text}.")
+                model = fitting.carry_out(task, out, device, watch, Parts())
+        except Interrupted as error:
+            raise Interrupted(f"{error} It is saved; go on with: {fitting.resume_command(out)}") from None
+        except TrainingError as error:
+            kept = f" The last good checkpoint is in {out / runs.CHECKPOINT}." if runs.is_started(out) else ""
+            raise TrainingError(f"{error}{kept}") from None
+    facts = model.facts
+    say(
+        f"Trained {facts['steps']} steps in {facts['training seconds']:.1f} s "
+        f"({facts['rows per second']:,} rows/s, {facts['parameters']:,} parameters)."
+    )
+    say(f"Next: driftfield report {shlex.quote(str(out))}")
+    print(out)
+
+
+def sample(
+    run: Path,
+    n: int,
+    out: Path | None,
+    sampler: str | None,
+    steps: int | None,
+    grid: str | None,
+    eta: float | None,
+    seed: int,
+    device: str,
+    quiet: bool,
+) -> None:
+    """New rows to a file or stdout."""
+    model = _load(run, device, out)
+    with Bar("sampling", quiet) as bar:
+        rows = model.sample(
+            n, seed, sampler=sampler, steps=steps, grid=grid, eta=eta, observe=lambda done: bar.rows(done, n)
+        )
+    _put(rows, model.columns, out)
+
+
+def score(run: Path, data: str, out: Path | None, steps: int | None, device: str, json_: bool, quiet: bool) -> None:
+    """Log-densities to a file or stdout."""
+    model = _load(run, device, out)
+    table = load(f"{data}:{','.join(model.columns)}" if _is_named_file(data) else data, to_learn=False)
+    rows = _columns_of(table.values, table.columns, model.columns, data)
+    with Bar("scoring", quiet) as bar:
+        value, error = model.log_prob(rows, steps=steps, observe=lambda done: bar.rows(done, len(rows)))
+    if json_:
+        summary = {
+            "rows": len(rows),
+            "mean_log_density": float(value.mean()),
+            "standard_error": float(value.std() / max(len(value), 1) ** 0.5),
+            "largest_error": float(error.max()),
+            "unit": "nats",
+        }
+        if out is None:
+            summary["log_density"] = value.tolist()
+            summary["error"] = error.tolist()
+        print(json.dumps(summary))
+    if out is not None or not json_:
+        _put(np.stack([value, error], 1), ("log_density", "error"), out)
+
+
+def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:
+    """Metrics beside floors."""
+    model = _load(run)
+    judged = model.evaluate(rows, seed)
+    write_rows(run / runs.SAMPLES, judged.samples, model.columns)
+    if json_:
+        print(json.dumps(judged.as_dict(), indent=2))
+    else:
+        tables.print_evaluation(judged)
+
+
+def report(run: Path, out: Path | None, rows: int | None, seed: int) -> None:
+    """The page."""
+    from driftfield.figures import write_report
+    from driftfield.figures.gather import gather
+
+    model = _load(run)
+    say("Evaluating ..")
+    judged = model.evaluate(rows, seed)
+    write_rows(run / runs.SAMPLES, judged.samples, model.columns)
+    path = out or run / runs.REPORT
+    write_report(gather(model, judged, str(run)), path)
+    say(judged.verdict)
+    print(path)
+
+
+def animate(run: Path, out: Path, view: str, theme: str, seed: int) -> None:
+    """The moving picture."""
+    from driftfield.figures import animate as write_animation
+    from driftfield.figures import check_animation
+    from driftfield.figures.gather import gather_process
+
+    check_animation(out, view, theme)
+    model = _load(run)
+    write_animation(gather_process(model, seed), out, view=view, theme=theme)
+    print(out)
+
+
+def recipes(name: str | None, json_: bool) -> None:
+    """List or print."""
+    if name is not None:
+        chosen = load_recipe(name)
+        print(chosen.model_dump_json(indent=2) if json_ else chosen.toml())
+    elif json_:
+        print(json.dumps({"recipes": recipe_names(), "schema": Recipe.model_json_schema()}))
+    else:
+        for known in recipe_names():
+            print(known)
+
+
+def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bool) -> None:
+    """List, describe or write."""
+    if name is None:
+        if out is not None:
+            raise InputError("Nothing to write: name the data, such as driftfield data moons -o moons.csv.")
+        entries = [dict(zip(("name", "size", "summary"), entry, strict=True)) for entry in catalogue()]
+        print(json.dumps(entries, indent=2)) if json_ else tables.print_catalogue(entries)
+        return
+    table = load(name, rows=n, seed=seed)
+    if out is not None:
+        check_writable(out)
+        write_rows(out, table.values, table.columns)
+        print(out)
+        return
+    entropy = table.law.entropy if table.law is not None else None
+    described = tables.describe(table.source, table.values, table.columns, entropy)
+    print(json.dumps(described, indent=2)) if json_ else tables.print_description(described)
+
+
+def _asked_recipe(recipe: str | None, steps: int | None, settings: list[str]) -> Recipe:
+    asked = load_recipe(recipe).updated(parse_settings(settings), "--set")
+    return asked if steps is None else asked.updated({"train": {"steps": steps}}, "--steps")
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", text.strip())
+    if not found or float(found[1]) <= 0:
+        raise InputError(f'The time "{text}" is not understood: write 30s, 5m or 1h.')
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[found[2]]
+
+
+def _name_of(source: str) -> str:
+    if source == "-":
+        return "stdin"
+    stem = Path(source.split(":")[1] if source.startswith("sklearn:") else source.split(":")[0]).stem
+    return re.sub(r"[^\w.-]+", "-", stem) or "run"
+
+
+def _command_line() -> str:
+    return shlex.join(["driftfield", *sys.argv[1:]])
+
+
+class _Flag:
+    happened = False
+
+
+@contextmanager
+def _saving_signals() -> Iterator[_Flag]:
+    """The first SIGINT or SIGTERM asks the training to save and stop; a second one ends it at once."""
+    flag = _Flag()
+    before: dict[int, Any] = {}
+
+    def handle(number: int, frame: object) -> None:
+        flag.happened = True
+        say("Saving ..")
+        for each, old in before.items():
+            signal.signal(each, old)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, handle)
+    try:
+        yield flag
+    finally:
+        for each, old in before.items():
+            signal.signal(each, old)
+
+
+def _load(run: Path, device: str = "auto", out: Path | None = None) -> Any:
+    """The model of a run; checks first that ``out`` could be written."""
+    if out is not None:
+        check_writable(out)
+    runs.find(run)
+    from driftfield.fitting import choose_device
+    from driftfield.model import load_model
+
+    return load_model(run, device=str(choose_device(device)))
+
+
+def _is_named_file(data: str) -> bool:
+    return Path(data).is_file() and Path(data).suffix.lower() in (".csv", ".parquet")
+
+
+def _columns_of(
+    values: np.ndarray[Any, Any], columns: tuple[str, ...], wanted: tuple[str, ...], source: str
+) -> np.ndarray[Any, Any]:
+    """The model's columns, by name where there are names, else by place."""
+    if set(wanted) <= set(columns):
+        return values[:, [columns.index(name) for name in wanted]]
+    if values.shape[1] != len(wanted):
+        raise InputError(
+            f"{source} has {values.shape[1]} columns, but the model has {len(wanted)}: {', '.join(wanted[:6])}."
+        )
+    return values
+
+
+def _put(rows: np.ndarray[Any, Any], columns: tuple[str, ...], out: Path | None) -> None:
+    if out is not None:
+        write_rows(out, rows, columns)
+        print(out)
+        return
+    import polars
+
+    sys.stdout.write(polars.DataFrame(rows, schema=list(columns)).write_csv())

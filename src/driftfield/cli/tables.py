@@ -1,0 +1,82 @@
+"""Tables on stdout."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from driftfield.evaluation import Evaluation
+
+
+def _console() -> Console:
+    """Plain text of a fixed width where stdout is no terminal, so that it can be piped."""
+    return Console() if sys.stdout.isatty() else Console(width=120, no_color=True, highlight=False)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.4g}"
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    return _number(value) + (f" ± {error:.1g}" if error is not None and np.isfinite(error) else "")
+
+
+def print_evaluation(judged: "Evaluation") -> None:
+    """The verdict, every metric beside its floor, and the baselines."""
+    console = _console()
+    console.print(judged.verdict, soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for name in ("metric", "value", "floor", "unit", "rows"):
+        table.add_column(name, justify="left" if name in ("metric", "unit") else "right")
+    for m in judged.metrics:
+        floor = _with_error(m.floor, m.floor_error)
+        table.add_row(m.label, _with_error(m.value, m.error), floor, m.unit, f"{m.rows:,}")
+    console.print(table)
+    if judged.baselines:
+        console.print("\nMean log-density of the held-out rows, nats:")
+        densities = Table(box=None, pad_edge=False, show_header=False)
+        for label, mean, error in judged.densities():
+            densities.add_row(label, _with_error(mean, error))
+        console.print(densities)
+
+
+def print_catalogue(entries: list[dict[str, Any]]) -> None:
+    """The built-in data."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "size", "summary"):
+        table.add_column(name)
+    for entry in entries:
+        table.add_row(*(str(value) for value in entry.values()))
+    _console().print(table)
+
+
+def describe(
+    source: str, values: "np.ndarray[Any, Any]", columns: tuple[str, ...], entropy: float | None
+) -> dict[str, Any]:
+    """Rows, columns and their ranges, as plain data."""
+    moments = zip(columns, values.mean(0), values.std(0), values.min(0), values.max(0), strict=True)
+    return {
+        "source": source,
+        "rows": len(values),
+        "entropy": entropy,
+        "columns": [
+            {"name": name, "mean": float(m), "std": float(s), "min": float(low), "max": float(high)}
+            for name, m, s, low, high in moments
+        ],
+    }
+
+
+def print_description(described: dict[str, Any]) -> None:
+    """What :func:`describe` says."""
+    console = _console()
+    entropy = "" if described["entropy"] is None else f", entropy {described['entropy']:.3f} nats"
+    console.print(f"{described['source']}: {described['rows']:,} rows{entropy}", markup=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("column", "mean", "std", "min", "max"):
+        table.add_column(name, justify="left" if name == "column" else "right")
+    for column in described["columns"]:
+        table.add_row(column["name"], *(_number(column[key]) for key in ("mean", "std", "min", "max")))
+    console.print(table)

@@ -1,0 +1,52 @@
+"""The data sets that come with scikit-learn, as `sklearn:NAME`: their features, without the target."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftfield.datasets.csv_files import comma_separated
+from driftfield.datasets.frames import count_from_zero
+from driftfield.datasets.law import FloatArray
+from driftfield.datasets.sheet import Misfit, Sheet
+from driftfield.errors import unknown_name
+
+PREFIX = "sklearn:"
+_FEWEST = 10  # images in which a pixel of the digits has to be inked
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """The size of a data set, known without loading it, and one line about it."""
+
+    rows: int
+    columns: int
+    summary: str
+
+
+SETS: dict[str, Bundled] = {
+    "iris": Bundled(150, 4, "lengths and widths of the leaves of iris flowers, cm"),
+    "wine": Bundled(178, 13, "chemical analyses of wines"),
+    "diabetes": Bundled(442, 10, "age, sex, body-mass index and blood values of patients"),
+    "breast_cancer": Bundled(569, 30, "shapes of cell nuclei in images of tumours"),
+    "digits": Bundled(1797, 54, "8 by 8 images of digits; pixels inked in fewer than 10 images are left out"),
+}
+
+
+def bundled_sheet(name: str) -> Sheet:
+    """The sheet of a data set, in its own units. Raises InputError for an unknown name."""
+    if name not in SETS:
+        raise unknown_name("scikit-learn data set", name, SETS)
+    from sklearn import datasets
+
+    loaded = datasets.load_diabetes(scaled=False) if name == "diabetes" else getattr(datasets, f"load_{name}")()
+    values = np.asarray(loaded.data, dtype=np.float64)
+    kept = (values != 0).sum(axis=0) >= _FEWEST if name == "digits" else np.ones(values.shape[1], dtype=bool)
+    columns = tuple(str(column) for column, keep in zip(loaded.feature_names, kept, strict=True) if keep)
+    values = values[:, kept]
+
+    def read(indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
+        return (values[:, i] for i in indices)
+
+    data = PREFIX + name
+    return Sheet(data, columns, read, count_from_zero, lambda names: f"{data}:{comma_separated(names)}")

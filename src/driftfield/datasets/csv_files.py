@@ -1,0 +1,159 @@
+"""CSV: comma-separated UTF-8 text with a header, read by polars.
+
+A first line that consists of numbers is data: the columns are then called x1, x2, …, and so is a column whose header is
+empty. Numbers, true and false are understood, with or without spaces around them. Blank lines at the end do not
+count.
+
+polars reads the file; Python's csv module looks at the header, and at the lines once more only when something is wrong,
+to say in which.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from driftfield.datasets.law import FloatArray
+from driftfield.datasets.sheet import Misfit, Sheet, reason
+from driftfield.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Source = Path | bytes
+
+
+def csv_sheet(source: Source, name: str, data: str) -> Sheet:
+    """The sheet of a CSV file, or of its content in bytes; `data` is what the user writes before ":column,…".
+
+    Raises InputError for an empty file, a binary one, another separator, and for ragged rows.
+    """
+    header = _header(source, name)
+    headless = _is_numeric(header)
+    columns = tuple((not headless and " ".join(word.split())) or f"x{i}" for i, word in enumerate(header, start=1))
+
+    def locate(row: int) -> str:
+        records = _records(source, name)
+        line = next((line for index, (line, _) in enumerate(records) if index == row + (not headless)), None)
+        return f"row {row + 1} (line {line})"
+
+    return Sheet(
+        name=name,
+        columns=columns,
+        read=lambda indices: _read(source, name, len(columns), headless, indices),
+        locate=locate,
+        pick=lambda names: f"{data}:{comma_separated(names)}",
+    )
+
+
+def _header(source: Source, name: str) -> list[str]:
+    with _opened(source) as file:
+        if b"\0" in file.read(4096):
+            raise _not_text(name)
+    records = [record for _, record in islice(_records(source, name), 2)]
+    if not records:
+        raise InputError(f"{name} is empty: it needs a header line and rows of numbers.")
+    for mark, word in (";", "semicolons"), ("\t", "tabs"), ("|", "bars"):
+        if all(len(record) == 1 and mark in record[0] for record in records):
+            raise InputError(f"{name} is separated by {word} (line 1): save it with commas between the columns.")
+    return records[0]
+
+
+def _read(
+    source: Source, name: str, width: int, headless: bool, indices: Sequence[int]
+) -> Iterator[FloatArray | Misfit]:
+    import polars as pl
+    from polars.exceptions import PolarsError
+
+    def frame(kind: type[pl.DataType]) -> pl.DataFrame:
+        return pl.read_csv(source, has_header=not headless, schema_overrides=[kind] * width, columns=list(indices))
+
+    try:
+        try:
+            found = frame(pl.Float64)
+        except PolarsError:  # there is something beside numbers: look at it as text
+            found = frame(pl.String)
+    except PolarsError as error:
+        _blank_lines_at_end(source, name, width)  # says which line is at fault, if a line is
+        raise InputError(f"{name} cannot be read as CSV ({reason(error)}): export it again.") from error
+    if any(column.null_count() for column in found):
+        found = found.head(found.height - _blank_lines_at_end(source, name, width))
+    for column in found:
+        yield column.to_numpy() if column.dtype == pl.Float64 else _parsed(column)
+
+
+def _parsed(column: "pl.Series") -> FloatArray | Misfit:
+    """The numbers in a column of text: true and false are 1 and 0; empty cells are NaN."""
+    import polars as pl
+
+    cells = column.str.strip_chars().replace({"": None})
+    lower = cells.str.to_lowercase()
+    if lower.is_in(["true", "false"]).all() and cells.null_count() < len(cells):
+        return (lower == "true").cast(pl.Float64).to_numpy()
+    values = cells.cast(pl.Float64, strict=False)
+    failed = values.is_null() & cells.is_not_null()
+    if failed.any():
+        row = int(failed.arg_max() or 0)
+        return Misfit("text", cells[row], row)
+    return values.to_numpy()
+
+
+def _blank_lines_at_end(source: Source, name: str, width: int) -> int:
+    """The number of blank lines at the end; raises InputError for a line that has not `width` fields."""
+    blank, row = 0, 0
+    for line, record in _records(source, name):
+        if not record:
+            blank += 1
+            continue
+        if blank and row:
+            raise InputError(f"{name} has a blank line before row {row} (line {line - 1}): remove it.")
+        if len(record) != width:
+            fields = "1 field" if len(record) == 1 else f"{len(record)} fields"
+            raise InputError(
+                f"{name} has {fields} in row {row} (line {line}) and {width} in its first line: mend the row."
+            )
+        blank, row = 0, row + 1
+    return blank
+
+
+def _records(source: Source, name: str) -> Iterator[tuple[int, list[str]]]:
+    """(number of the line on which it starts, fields) of each record, blank lines before the first one left out."""
+    with _opened(source) as file:
+        reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        line, begun = 1, False
+        try:
+            for record in reader:
+                begun = begun or bool(record)
+                if begun:
+                    yield line, record
+                line = reader.line_num + 1
+        except UnicodeDecodeError as error:
+            raise _not_text(name) from error
+        except csv.Error as error:
+            raise InputError(f"{name} cannot be read as CSV in line {line} ({error}): export it again.") from error
+
+
+def _opened(source: Source) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def _not_text(name: str) -> InputError:
+    return InputError(f"{name} is not UTF-8 text: export it as CSV in UTF-8.")
+
+
+def _is_numeric(record: Sequence[str]) -> bool:
+    """Whether all fields that are not empty are numbers, and there is one."""
+    words = [word for word in record if word.strip()]
+    try:
+        return bool([float(word) for word in words])
+    except ValueError:
+        return False
+
+
+def comma_separated(names: Sequence[str]) -> str:
+    """Names joined by commas, quoted where a name holds a comma or a quotation mark."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue()

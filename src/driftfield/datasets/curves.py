@@ -1,0 +1,216 @@
+"""Laws along a curve: a place t on a curve c(t), plus noise.
+
+    p(x) = ∫ N(x; c(t), s² I) p(t) dt
+
+Circles have a closed form. With r = |x| and I0 the modified Bessel function, a circle of radius R about 0 gives
+
+    p(x) = exp(−(r² + R²) / 2s²) I0(r R / s²) / (2 π s²).
+
+The moons, the circles, the Swiss roll and the s-curve are those of scikit-learn (make_moons, make_circles,
+make_swiss_roll, make_s_curve; of the last two, the first and third coordinate). The rings and the two spirals are those
+of the toy data of FFJORD (Grathwohl et al., 2019, arXiv:1810.01367).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from driftfield.datasets.law import Draw, FloatArray, Law, LogDensity, in_chunks, planar_law
+from driftfield.datasets.quadrature import Nodes, Path, gauss_legendre, logsumexp, nodes_along, plane_entropy
+
+_REACH = 7.0  # beyond so many standard deviations of the noise nothing is left: a mass of exp(−24.5) = 2e-11
+_PANEL = 3.0  # length of a quadrature panel, in standard deviations of the noise
+_GRID = 1.0  # spacing of an entropy's grid, in standard deviations of the noise
+
+Piece = tuple[Path, float, float]  # a path, and where its parameter starts and stops
+
+
+class Shape(NamedTuple):
+    """What makes a law, before it has a name."""
+
+    draw: Draw
+    log_density: LogDensity
+    entropy: Callable[[], float]
+
+
+def moons(noise: float = 0.1) -> Law:
+    """Two interleaved half circles of radius 1; t is uniform on [0, π] on each. `noise` is the standard deviation."""
+    return planar_law("moons", "two interleaved half circles, noise 0.1", *_noisy_curve(_MOONS, noise))
+
+
+def swiss_roll(noise: float = 0.2, scale: float = 0.1) -> Law:
+    """The spiral (t cos t, t sin t) with t uniform on [3π/2, 9π/2] and noise added, all multiplied by `scale`."""
+
+    def spiral(t: FloatArray) -> FloatArray:
+        return scale * np.stack([t * np.cos(t), t * np.sin(t)], axis=-1)
+
+    shape = _noisy_curve([(spiral, 1.5 * np.pi, 4.5 * np.pi)], noise * scale)
+    return planar_law("swiss-roll", "a spiral of one and a half turns, noise 0.02", *shape)
+
+
+def s_curve(noise: float = 0.1, scale: float = 0.1) -> Law:
+    """The curve (sin t, sign(t) (cos t − 1)) with t uniform on [−3π/2, 3π/2] and noise, multiplied by `scale`."""
+
+    def letter(t: FloatArray) -> FloatArray:
+        return scale * np.stack([np.sin(t), np.sign(t) * (np.cos(t) - 1)], axis=-1)
+
+    end = 1.5 * np.pi
+    shape = _noisy_curve([(letter, -end, 0), (letter, 0, end)], noise * scale)  # its curvature jumps at 0
+    return planar_law("s-curve", "two three-quarter circles that form an S, noise 0.01", *shape)
+
+
+def circles(noise: float = 0.06, factor: float = 0.4, scale: float = 1.0) -> Law:
+    """Circles of radius 1 and `factor` about the origin, equally likely, with noise, all multiplied by `scale`."""
+    shape = _noisy_circles(scale * np.array([1.0, factor]), scale * noise)
+    return planar_law("circles", "a circle inside another, radii 0.4 and 1, noise 0.06", *shape)
+
+
+def rings(noise: float = 0.08) -> Law:
+    """Circles of radius 0.75, 1.5, 2.25 and 3 about the origin, equally likely, with noise (FFJORD's rings)."""
+    shape = _noisy_circles(0.75 * np.arange(1.0, 5.0), noise)
+    return planar_law("rings", "four circles about one centre, noise 0.08", *shape)
+
+
+def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0) -> Law:
+    """Half of the rows circles about the origin, half moons, moved by `shift` along both axes.
+
+    The two halves do not overlap, so that the entropy is ln 2 plus the mean of theirs.
+    """
+    circle, moon = _noisy_circles(np.array([1.0, factor]), noise), _noisy_curve(_MOONS, noise)
+
+    def draw(n: int, rng: np.random.Generator) -> FloatArray:
+        return np.where(rng.random((n, 1)) < 0.5, circle.draw(n, rng), moon.draw(n, rng) + shift)
+
+    def log_density(x: FloatArray) -> FloatArray:
+        return np.asarray(np.logaddexp(circle.log_density(x), moon.log_density(x - shift)) - np.log(2))
+
+    def entropy() -> float:
+        return float(np.log(2) + (circle.entropy() + moon.entropy()) / 2)
+
+    summary = "tight moons beside tight circles, far apart, noise 0.01"
+    return planar_law("moons-circles", summary, draw, log_density, entropy)
+
+
+def two_spirals(noise: float = 0.1) -> Law:
+    """Two spiral arms, each the other turned by half a turn: ±(−t cos t + u, t sin t + v) / 3, plus noise.
+
+    t = 3π √w with w uniform on [0, 1], so p(t) = 2 t / (3π)²; u and v are uniform on [0, 1/2] (FFJORD's two spirals).
+    The noise of an arm along each axis is thus the sum of a uniform part, 1/6 wide, and a Gaussian one, `noise`.
+    """
+    end, width = 3 * np.pi, 0.5 / 3
+
+    def draw(n: int, rng: np.random.Generator) -> FloatArray:
+        arm = _spiral_arm(end * np.sqrt(rng.random(n))) + width * rng.random((n, 2))
+        return np.asarray(np.where(rng.random((n, 1)) < 0.5, arm, -arm) + noise * rng.standard_normal((n, 2)))
+
+    @cache
+    def nodes() -> Nodes:
+        return nodes_along(_spiral_arm, 0, end, _PANEL * noise)
+
+    def arm_density(x: FloatArray) -> FloatArray:
+        exponent = np.tile(np.log(nodes().weights * 2 * nodes().parameters / end**2), (len(x), 1))  # (n, M)
+        for axis in range(2):
+            exponent += _log_box(x[:, axis, None] - nodes().points[:, axis], width, noise)
+        return logsumexp(exponent)
+
+    def log_density(x: FloatArray) -> FloatArray:
+        arms = [in_chunks(arm_density, sign * x, len(nodes().weights)) for sign in (1, -1)]
+        return np.asarray(np.logaddexp(*arms) - np.log(2))
+
+    def entropy() -> float:
+        edge = np.full(2, np.abs(nodes().points).max() + width + _REACH * noise)
+        return plane_entropy(log_density, -edge, edge, _GRID * noise)
+
+    summary = "two spiral arms, each one and a half turns, noise 0.1"
+    return planar_law("2-spirals", summary, draw, log_density, entropy)
+
+
+def _upper_moon(t: FloatArray) -> FloatArray:
+    return np.stack([np.cos(t), np.sin(t)], axis=-1)  # (n, 2)
+
+
+def _lower_moon(t: FloatArray) -> FloatArray:
+    return np.stack([1 - np.cos(t), 0.5 - np.sin(t)], axis=-1)  # (n, 2)
+
+
+_MOONS: list[Piece] = [(_upper_moon, 0, np.pi), (_lower_moon, 0, np.pi)]
+
+
+def _spiral_arm(t: FloatArray) -> FloatArray:
+    return np.stack([-t * np.cos(t), t * np.sin(t)], axis=-1) / 3  # (n, 2)
+
+
+def _noisy_curve(pieces: Sequence[Piece], std: float) -> Shape:
+    """c(t) + std · N(0, I), with t uniform on one of the pieces, all equally likely."""
+
+    def draw(n: int, rng: np.random.Generator) -> FloatArray:
+        u = rng.random(n)
+        places = np.stack([path(start + (stop - start) * u) for path, start, stop in pieces])  # (K, n, 2)
+        chosen = places[rng.integers(len(pieces), size=n), np.arange(n)]
+        return np.asarray(chosen + std * rng.standard_normal((n, 2)))
+
+    @cache
+    def nodes() -> tuple[FloatArray, FloatArray]:  # c_i / std (M, 2), ln w_i (M,)
+        parts = [nodes_along(path, start, stop, _PANEL * std) for path, start, stop in pieces]
+        weights = [part.weights / (stop - start) for part, (_, start, stop) in zip(parts, pieces, strict=True)]
+        return np.concatenate([part.points for part in parts]) / std, np.log(np.concatenate(weights) / len(pieces))
+
+    def chunk(x: FloatArray) -> FloatArray:
+        points, log_weights = nodes()
+        exponent = (x / std) @ points.T  # |x − c|²/2 is |x|²/2 − x·c + |c|²/2; (n, M)
+        exponent += log_weights - _half_square(points)
+        return np.asarray(logsumexp(exponent) - _half_square(x / std) - np.log(2 * np.pi * std**2))
+
+    def log_density(x: FloatArray) -> FloatArray:
+        return in_chunks(chunk, x, len(nodes()[1]))
+
+    def entropy() -> float:
+        points, margin = nodes()[0] * std, _REACH * std
+        return plane_entropy(log_density, points.min(axis=0) - margin, points.max(axis=0) + margin, _GRID * std)
+
+    return Shape(draw, log_density, entropy)
+
+
+def _noisy_circles(radii: FloatArray, std: float) -> Shape:
+    """Equally likely circles about the origin with Gaussian noise, by the Bessel form at the top of this module."""
+
+    def draw(n: int, rng: np.random.Generator) -> FloatArray:
+        angle = rng.uniform(0, 2 * np.pi, n)
+        points = rng.choice(radii, (n, 1)) * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        return np.asarray(points + std * rng.standard_normal((n, 2)))
+
+    def at_distance(r: FloatArray) -> FloatArray:
+        from scipy.special import i0e  # exp(−z) I0(z)
+
+        near = -((r[:, None] - radii) ** 2) / (2 * std**2) + np.log(i0e(r[:, None] * radii / std**2))  # (n, K)
+        return np.asarray(logsumexp(near) - np.log(2 * np.pi * std**2 * len(radii)))
+
+    def log_density(x: FloatArray) -> FloatArray:
+        return at_distance(np.hypot(x[:, 0], x[:, 1]))
+
+    def entropy() -> float:
+        r, weights = gauss_legendre(np.arange(0, radii.max() + (_REACH + 1) * std, std))
+        log_p = at_distance(r)
+        return float(-(weights * 2 * np.pi * r * np.exp(log_p) * log_p).sum())
+
+    return Shape(draw, log_density, entropy)
+
+
+def _half_square(x: FloatArray) -> FloatArray:
+    return np.asarray((x**2).sum(axis=1) / 2)  # (n,)
+
+
+def _log_box(d: FloatArray, width: float, std: float) -> FloatArray:
+    """The log-density at d of a uniform number on [0, width] plus a Gaussian one of standard deviation `std`.
+
+    With e = |d − width/2|, z = (e − width/2)/std and k = width/std it is ln [(Φ(−z) − Φ(−z − k))/width]; written with
+    erfcx(y) = exp(y²) erfc(y), as below, it neither cancels nor underflows.
+    """
+    from scipy.special import erfcx
+
+    z = (np.abs(d - width / 2) - width / 2) / std
+    k = width / std
+    tail = np.exp(-z * k - k**2 / 2) * erfcx((z + k) / np.sqrt(2))
+    return np.asarray(np.log((erfcx(z / np.sqrt(2)) - tail) / (2 * width)) - z**2 / 2)

@@ -1,0 +1,139 @@
+"""Files as sheets: CSV, Parquet and NPY, and the grammar `PATH[:column,…]`, with `-` for CSV from standard input."""
+
+import csv
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from driftfield.datasets.csv_files import comma_separated, csv_sheet
+from driftfield.datasets.frames import array_sheet, frame_columns
+from driftfield.datasets.sheet import Sheet, reason
+from driftfield.errors import InputError
+
+SUFFIXES = (".csv", ".parquet", ".npy")
+_WITH_PICKS = re.compile(r"(.+?\.(?:csv|parquet|npy)):(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def read_file(data: str, names: Iterable[str] = ()) -> tuple[Sheet, list[str] | None]:
+    """The sheet that `data` (PATH[:column,…]) means, and the columns that it picks, None for all.
+
+    `names` are the built-in names that a mistyped path may have meant. Raises InputError for a missing file, a folder,
+    an unknown extension, and for a file that is not what its extension says.
+    """
+    if data == "-" or data.startswith("-:"):
+        sheet = csv_sheet(sys.stdin.buffer.read(), "standard input", "-")
+        return sheet, parse_picks(data, data[2:]) if data[1:] else None
+    path, columns = _path_and_columns(data)
+    if not os.path.exists(path):
+        raise _missing(path, names)
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a folder: name a file in it that ends in {_listed(SUFFIXES)}.")
+    suffix = Path(path).suffix.lower()
+    if suffix not in _READERS:
+        raise InputError(f"{path} is no {_listed(SUFFIXES)} file by its name: convert it to one of these, or rename it.")
+    try:
+        return _READERS[suffix](Path(path)), None if columns is None else parse_picks(data, columns)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): check its permissions.") from error
+
+
+def _path_and_columns(data: str) -> tuple[str, str | None]:
+    """Where PATH ends and the columns begin: a path that exists wins, the longest first."""
+    if os.path.exists(data):
+        return data, None
+    for colon in reversed([i for i, character in enumerate(data) if character == ":"]):
+        if os.path.isfile(data[:colon]):
+            return data[:colon], data[colon + 1 :]
+    match = _WITH_PICKS.fullmatch(data)
+    return (match[1], match[2]) if match else (data, None)
+
+
+def parse_picks(data: str, columns: str) -> list[str]:
+    """The names in `columns`, "a,b"; one that holds a comma is written in double quotes.
+
+    Raises InputError, which cites `data`, where there is no name.
+    """
+    names = next(csv.reader([columns]), [])
+    if not any(name.strip() for name in names):
+        raise InputError(f'"{data}" names no column after the colon: write names with commas between them.')
+    return names
+
+
+def _missing(path: str, names: Iterable[str]) -> InputError:
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return InputError(f"There is no file {path}: the folder {folder} does not exist.")
+    files = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES]
+    bare = Path(path).name == path
+    known = {name.lower(): name for name in [*(names if bare else ()), *files]}
+    close = get_close_matches(Path(path).name.lower(), known, n=1, cutoff=0.6)
+    if close:
+        near = known[close[0]] if bare else str(folder / known[close[0]])
+        return InputError(f'There is no file or built-in data "{path}": did you mean "{near}"?')
+    if bare and not Path(path).suffix:
+        return InputError(f'There is no built-in data "{path}": choose one of {", ".join(names)}, or name a file.')
+    return InputError(f"There is no file {path}: check the path (looked in {folder.resolve()}).")
+
+
+def _csv(path: Path) -> Sheet:
+    return csv_sheet(path, str(path), str(path))
+
+
+def _parquet(path: Path) -> Sheet:
+    import narwhals as nw
+    import polars as pl
+    from polars.exceptions import PolarsError
+
+    try:
+        columns = tuple(pl.read_parquet_schema(path))
+    except PolarsError as error:
+        raise _damaged(path, "Parquet", error) from error
+
+    def read(indices: Sequence[int]) -> Any:
+        try:
+            frame = pl.read_parquet(path, columns=[columns[i] for i in indices])
+        except PolarsError as error:
+            raise _damaged(path, "Parquet", error) from error
+        return frame_columns(nw.from_native(frame), range(len(indices)))
+
+    return Sheet(str(path), columns, read, _count_from_one, partial(_pick, path))
+
+
+def _npy(path: Path) -> Sheet:
+    """The sheet of an NPY file, which is never unpickled: an array of Python objects is refused."""
+    with path.open("rb") as file:
+        try:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+        except (ValueError, EOFError, MemoryError) as error:
+            if "Object arrays" in str(error):
+                raise InputError(
+                    f"{path} holds Python objects, which are never unpickled: save an array of numbers."
+                ) from error
+            raise _damaged(path, "NPY", error) from error
+    return array_sheet(array, str(path), _count_from_one, partial(_pick, path))
+
+
+_READERS = {".csv": _csv, ".parquet": _parquet, ".npy": _npy}
+
+
+def _damaged(path: Path, kind: str, error: BaseException) -> InputError:
+    return InputError(f"{path} is damaged or no {kind} file ({reason(error)}): write it again.")
+
+
+def _count_from_one(row: int) -> str:
+    return f"row {row + 1}"
+
+
+def _pick(path: Path, names: Sequence[str]) -> str:
+    return f"{path}:{comma_separated(names)}"
+
+
+def _listed(suffixes: Sequence[str]) -> str:
+    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"

@@ -1,0 +1,98 @@
+"""Data frames (pandas, polars and whatever else narwhals reads) and arrays as sheets."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from driftfield.datasets.law import FloatArray
+from driftfield.datasets.sheet import Misfit, Sheet, capital
+from driftfield.errors import InputError
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+Pick = Callable[[Sequence[str]], str]
+
+
+def frame_sheet(data: Any) -> Sheet:
+    """The sheet of a data frame or series in memory; columns that are only numbered become x1, x2, …
+
+    Raises InputError for an object that is no data frame.
+    """
+    import narwhals as nw
+
+    labels = list(data.columns) if hasattr(data, "set_axis") and hasattr(data, "columns") else []  # of pandas
+    if labels:  # narwhals refuses labels that occur twice, so every column gets one of its own
+        data = data.set_axis(range(len(labels)), axis=1)
+    try:
+        native = nw.from_native(data, allow_series=True)
+    except TypeError:
+        raise InputError(
+            f"Data of the type {type(data).__name__} cannot be read: "
+            "pass a name, a path, an array, a tensor, or a pandas or polars frame."
+        ) from None
+    native = native.to_frame() if isinstance(native, nw.Series) else native
+    frame = native.collect() if isinstance(native, nw.LazyFrame) else native
+    labels = labels or frame.columns
+    numbered = all(isinstance(label, int) for label in labels)
+    return Sheet(
+        name="the frame",
+        columns=numbered_names(len(labels)) if numbered else tuple(str(label) for label in labels),
+        read=lambda indices: frame_columns(frame, indices),
+        locate=count_from_zero,
+        pick=lambda names: f"data[{list(names)}]",
+    )
+
+
+def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
+    """The columns of a frame with these indices, as numbers where they are numbers; NaN for an empty cell."""
+    import narwhals as nw
+
+    for i in indices:
+        column = frame[:, i]
+        if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+            yield np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
+        elif column.null_count() == len(column):
+            yield np.full(len(column), np.nan)
+        else:
+            row = int((~column.is_null()).arg_true()[0])
+            yield Misfit(_kind(column.dtype), str(column[row]), row)
+
+
+def array_sheet(data: Any, name: str, locate: Callable[[int], str], pick: Pick) -> Sheet:
+    """The sheet of an array of shape (n,) or (n, D), its columns called x1, x2, …
+
+    Raises InputError for any other shape, and for cells that are not real numbers.
+    """
+    array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{capital(name)} holds values of the type {array.dtype}: convert them to real numbers.")
+    if array.ndim not in (1, 2):
+        raise InputError(
+            f"{capital(name)} has the shape {array.shape}: rows and columns, (n, D), or n numbers are needed."
+        )
+    table = array[:, None] if array.ndim == 1 else array  # (n, D)
+
+    def read(indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
+        return (np.ma.filled(table[:, i].astype(np.float64), np.nan) for i in indices)
+
+    return Sheet(name, numbered_names(table.shape[1]), read, locate, pick)
+
+
+def count_from_zero(row: int) -> str:
+    """The place of a row in memory, as Python counts."""
+    return f"row {row} (counting from 0)"
+
+
+def numbered_names(count: int) -> tuple[str, ...]:
+    """x1, x2, … for columns without a name."""
+    return tuple(f"x{i}" for i in range(1, count + 1))
+
+
+def _kind(dtype: "nw.dtypes.DType") -> str:
+    import narwhals as nw
+
+    if dtype in (nw.String, nw.Categorical, nw.Enum):
+        return "text"
+    return "dates" if dtype.is_temporal() else f"values of the type {dtype}"

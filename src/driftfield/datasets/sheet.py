@@ -1,0 +1,177 @@
+"""A sheet: a table as it was found, before we know that its columns are numbers that a model can learn from.
+
+Every source of rows (a CSV file, a Parquet file, an array, a data frame) becomes a sheet, and one function, `numbers`,
+picks its columns and refuses what cannot be learned: text, missing cells, infinity, too many columns, too few rows.
+Every refusal says where the trouble is and which columns would do.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from driftfield.datasets.law import FloatArray
+from driftfield.errors import InputError, unknown_name
+
+MOST_COLUMNS = 2_000
+_NAMES_SHOWN = 8  # in advice on columns to pick
+_EXAMPLE_SHOWN = 40  # characters of a cell
+_REASON_SHOWN = 100  # characters of another library's message
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What a column holds in place of numbers, with an example and the index of its row."""
+
+    what: str  # "text"
+    example: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of n rows whose cells are still to be read.
+
+    `read(indices)` gives the columns with these indices in turn, each as float64 (n,) with NaN for an empty cell, or as
+    a Misfit. `locate(i)` words the place of row index i, as in "row 17 (line 18)". `pick(names)` words how the user
+    selects these columns of it, as in "wine.csv:ash,hue".
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    read: Callable[[Sequence[int]], Iterator[FloatArray | Misfit]]
+    locate: Callable[[int], str]
+    pick: Callable[[Sequence[str]], str]
+
+
+def numbers(sheet: Sheet, picks: Sequence[str] | None) -> tuple[FloatArray, tuple[str, ...]]:
+    """The picked columns of a sheet (all of them for None): values (n, D) in float64, and names (D,).
+
+    Raises InputError for unknown, repeated or ambiguous names, more than 2,000 columns, a column that is not numeric,
+    fewer than two rows, and cells that are empty, NaN or infinite.
+    """
+    indices = _selected(sheet, picks)
+    columns = tuple(sheet.columns[i] for i in indices)
+    values = np.empty((0, len(indices)))
+    for j, column in enumerate(sheet.read(indices)):
+        if isinstance(column, Misfit):
+            raise _not_numeric(sheet, columns[j], column)
+        if j == 0:
+            _check_rows(sheet, len(column))
+            values = np.empty((len(column), len(indices)))
+        values[:, j] = column
+    _check_finite(sheet, values, columns)
+    return values, columns
+
+
+def check_varying(
+    table: FloatArray, columns: Sequence[str], name: str, rows: str, advice: Callable[[Sequence[str]], str]
+) -> None:
+    """Raises InputError when a column of `table` (n, D) has one value in all rows.
+
+    `rows` words which rows these are, as in "every row"; `advice(good)` words what to do, given the other columns.
+    """
+    constant = table.min(axis=0) == table.max(axis=0)
+    if not constant.any():
+        return
+    first, count = int(np.argmax(constant)), int(constant.sum())
+    good = [column for column, same in zip(columns, constant, strict=True) if not same]
+    others = f" (and {count - 1} more)" if count > 1 else ""
+    raise InputError(
+        f'Column "{columns[first]}"{others} of {name} has the same value, {table[0, first]:g}, in {rows}, '
+        f"so that there is nothing to learn from it: {advice(good)}."
+    )
+
+
+def suggestion(sheet: Sheet, names: Sequence[str], lead: str) -> str:
+    """`lead`, as in wine.csv:ash,hue": the columns `names` would do; nothing where there are none."""
+    more = len(names) - _NAMES_SHOWN
+    rest = f" ({more:,} more would do)" if more > 0 else ""
+    return f"{lead}, as in {sheet.pick(names[:_NAMES_SHOWN])}{rest}" if names else ""
+
+
+def capital(name: str) -> str:
+    """The name of a sheet as the first word of a sentence: "the array" becomes "The array", a file's name stays."""
+    return name[0].upper() + name[1:] if name.startswith(("the ", "standard ")) else name
+
+
+def _selected(sheet: Sheet, picks: Sequence[str] | None) -> list[int]:
+    if not sheet.columns:
+        raise InputError(f"{capital(sheet.name)} has no columns: at least one column of numbers is needed.")
+    indices = list(range(len(sheet.columns))) if picks is None else [_index(sheet, pick) for pick in picks]
+    occurs = Counter(sheet.columns)
+    shared = next((sheet.columns[i] for i in indices if occurs[sheet.columns[i]] > 1), None)
+    if shared is not None:
+        single = [name for name in sheet.columns if occurs[name] == 1]
+        raise InputError(
+            f'{capital(sheet.name)} has {occurs[shared]} columns called "{shared}": '
+            f"rename them{suggestion(sheet, single, ', or pick others')}."
+        )
+    repeated = next((sheet.columns[i] for i, count in Counter(indices).items() if count > 1), None)
+    if repeated is not None:
+        raise InputError(f'Column "{repeated}" of {sheet.name} is picked more than once: name it once.')
+    if len(indices) > MOST_COLUMNS:
+        raise InputError(
+            f"{capital(sheet.name)} has {len(indices):,} columns, more than the {MOST_COLUMNS:,} that can be learned "
+            f"together: {suggestion(sheet, sheet.columns[:2], 'pick some')}."
+        )
+    return indices
+
+
+def _index(sheet: Sheet, pick: str) -> int:
+    for name in (pick, pick.strip()):
+        if name in sheet.columns:
+            return sheet.columns.index(name)
+    close = get_close_matches(pick, sheet.columns, n=1, cutoff=0.5)
+    raise unknown_name(f"column of {sheet.name}", pick, close or sheet.columns[:_NAMES_SHOWN])
+
+
+def _check_rows(sheet: Sheet, rows: int) -> None:
+    if rows < 2:
+        found = "no rows of data" if rows == 0 else "one row of data"
+        raise InputError(f"{capital(sheet.name)} has {found}: at least 2 are needed.")
+
+
+def _not_numeric(sheet: Sheet, column: str, misfit: Misfit) -> InputError:
+    example = misfit.example if len(misfit.example) <= _EXAMPLE_SHOWN else misfit.example[:_EXAMPLE_SHOWN] + "…"
+    advice = suggestion(sheet, _usable(sheet), ", or pick numeric columns") or ", as no other column would do"
+    return InputError(
+        f'Column "{column}" of {sheet.name} holds {misfit.what}, for example "{example}" in '
+        f"{sheet.locate(misfit.row)}: turn it into numbers{advice}."
+    )
+
+
+def _check_finite(sheet: Sheet, values: FloatArray, columns: Sequence[str]) -> None:
+    bad = ~np.isfinite(values)
+    count = int(bad.sum())
+    if count == 0:
+        return
+    row = int(np.argmax(bad.any(axis=1)))
+    column = columns[int(np.argmax(bad[row]))]
+    cells = "1 cell that is" if count == 1 else f"{count:,} cells that are"
+    advice = suggestion(sheet, _usable(sheet), ", or pick complete columns")
+    raise InputError(
+        f'{capital(sheet.name)} holds {cells} empty, NaN or infinite, the first in column "{column}", '
+        f"{sheet.locate(row)}: fill or remove such rows{advice}."
+    )
+
+
+def _usable(sheet: Sheet) -> list[str]:
+    """The columns that could be picked: numeric, finite, varying, and with a name of their own."""
+    occurs = Counter(sheet.columns)
+    return [
+        name
+        for name, column in zip(sheet.columns, sheet.read(range(len(sheet.columns))), strict=True)
+        if not isinstance(column, Misfit)
+        and occurs[name] == 1
+        and np.isfinite(column).all()
+        and column.min() < column.max()
+    ]
+
+
+def reason(error: BaseException) -> str:
+    """The first words of what a library says about a file, to be quoted in parentheses."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= _REASON_SHOWN else line[:_REASON_SHOWN] + "…"

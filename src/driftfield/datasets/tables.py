@@ -1,0 +1,117 @@
+"""Tables: rows of numbers with named columns, from wherever the user has them.
+
+One noun, DATA, everywhere: a law (`moons`), a data set of scikit-learn (`sklearn:wine`), a file (`wine.csv`, .parquet,
+.npy), `-` for CSV from standard input; of all but a law, columns are picked with `:ash,hue`. In Python also an array, a
+tensor, or a pandas or polars frame.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from driftfield.datasets.bundled import PREFIX, SETS, bundled_sheet
+from driftfield.datasets.files import parse_picks, read_file
+from driftfield.datasets.frames import array_sheet, count_from_zero, frame_sheet
+from driftfield.datasets.law import FloatArray, Law, stream
+from driftfield.datasets.laws import LAWS
+from driftfield.datasets.sheet import Sheet, check_varying, numbers, suggestion
+from driftfield.errors import InputError
+
+_ROWS_OF_A_LAW = 10_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of numbers: every cell finite, every column varying."""
+
+    values: FloatArray  # (n, D)
+    columns: tuple[str, ...]
+    source: str  # DATA as the user named it: "moons", "wine.csv:ash,hue", "sklearn:wine", "array"
+    law: Law | None = None  # where the rows were drawn from one
+
+
+def load(data: Any, rows: int | None = None, seed: int = 0) -> Table:
+    """The table that DATA means.
+
+    `data` is a name or path as at the top of this module, a NumPy array (n, D) or (n,), a torch tensor, a pandas or
+    polars frame, or a Table. Of a law, `rows` rows are drawn with `seed`, 10,000 for None. Of anything else all rows are
+    taken for None, and otherwise a random subset, where there are more than `rows`.
+
+    Raises InputError, in one sentence, for whatever cannot be found, read or learned from.
+    """
+    if rows is not None and rows < 2:
+        raise InputError(f"Asked for {rows} row{'s' * (rows != 1)} of data: at least 2 are needed.")
+    if isinstance(data, Table):
+        return _subset(data, rows, seed)
+    if isinstance(data, str) and data in LAWS:
+        law = LAWS[data]
+        return Table(law.sample(_ROWS_OF_A_LAW if rows is None else rows, seed), law.columns, data, law)
+    sheet, picks, source = _sheet(data)
+    values, columns = numbers(sheet, picks)
+    check_varying(values, columns, sheet.name, "every row", lambda good: suggestion(sheet, good, "leave it out") or "leave it out")
+    return _subset(Table(values, columns, source), rows, seed)
+
+
+def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0) -> tuple[Table, Table]:
+    """(train, held out): two tables that share no row and together have all of them.
+
+    `fraction` of the rows are held out, at least one, at most `most`, chosen by `seed`; both parts come in random
+    order.
+
+    Raises InputError for a fraction outside (0, 1), for fewer than 2 rows, and for a column that does not vary in the
+    training part.
+    """
+    n = len(table.values)
+    if not 0 < fraction < 1:
+        raise InputError(f"The held-out fraction is {fraction:g}: it must lie between 0 and 1.")
+    if most < 1 or n < 2:
+        raise InputError(f"Cannot hold out at most {most} of {n} rows of {table.source}: each part needs a row.")
+    held = min(most, n - 1, max(1, round(n * fraction)))
+    order = stream(seed, "held out").permutation(n)
+    train = _rows_of(table, order[held:])
+    if len(train.values) > 1:
+        rows = f"all {n - held} rows that are not held out"
+        check_varying(train.values, table.columns, table.source, rows, lambda _: "leave it out, or change the seed")
+    return train, _rows_of(table, order[:held])
+
+
+def catalogue() -> list[tuple[str, str, str]]:
+    """(name, size, summary) of everything built in, without loading any of it."""
+    laws = [(name, f"columns {', '.join(law.columns)}", law.summary) for name, law in LAWS.items()]
+    sets = [(PREFIX + name, f"{data.rows} rows, {data.columns} columns", data.summary) for name, data in SETS.items()]
+    return laws + sets
+
+
+def _sheet(data: Any) -> tuple[Sheet, list[str] | None, str]:
+    """The sheet of DATA, the columns that it picks, and what to call it."""
+    if isinstance(data, str) and data.startswith(PREFIX):
+        name, colon, columns = data.removeprefix(PREFIX).partition(":")
+        return bundled_sheet(name), parse_picks(data, columns) if colon else None, data
+    if isinstance(data, str | os.PathLike):
+        text = os.fsdecode(data)
+        return *read_file(text, [*LAWS, *(PREFIX + name for name in SETS)]), text
+    if hasattr(data, "detach"):
+        tensor = data.detach().cpu()
+        return _array_sheet(tensor if tensor.is_complex() else tensor.double(), "the tensor"), None, "tensor"
+    if isinstance(data, np.ndarray):
+        return _array_sheet(data, "the array"), None, "array"
+    return frame_sheet(data), None, "frame"
+
+
+def _array_sheet(data: Any, name: str) -> Sheet:
+    return array_sheet(data, name, count_from_zero, lambda names: f"data[:, {[int(x[1:]) - 1 for x in names]}]")
+
+
+def _subset(table: Table, rows: int | None, seed: int) -> Table:
+    if rows is None or rows >= len(table.values):
+        return table
+    part = _rows_of(table, stream(seed, "subset").permutation(len(table.values))[:rows])
+    chosen = f"all {rows} rows that were taken"
+    check_varying(part.values, part.columns, part.source, chosen, lambda _: "take more rows, or leave it out")
+    return part
+
+
+def _rows_of(table: Table, indices: "np.ndarray[Any, np.dtype[np.int64]]") -> Table:
+    return Table(table.values[indices], table.columns, table.source, table.law)

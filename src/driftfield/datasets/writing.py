@@ -1,0 +1,64 @@
+"""Writing rows to CSV, Parquet or NPY, whole or not at all."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from driftfield.datasets.files import SUFFIXES
+from driftfield.datasets.law import FloatArray
+from driftfield.errors import InputError
+
+
+def write_rows(path: str | os.PathLike[str], values: FloatArray, columns: Sequence[str]) -> None:
+    """Write values (n, D) under the names (D,) to a file whose extension says how; float64 comes back bit for bit.
+
+    The rows go to a temporary file beside the target, which then takes its place: at any moment the target is the old
+    file or the new one. An NPY file keeps no names.
+
+    Raises InputError for an unknown extension, a missing folder, a file that cannot be written, and names that do not
+    match the columns.
+    """
+    path, values = Path(path), np.asarray(values, dtype=np.float64)
+    check_writable(path)
+    if values.ndim != 2 or values.shape[1] != len(columns) or len(set(columns)) != len(columns):
+        raise InputError(f"Rows of shape {values.shape} cannot be written under the names {list(columns)}: one each.")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            _write(file, path.suffix.lower(), values, columns)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}): choose another place.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raises InputError when `write_rows` could not write there; nothing is created."""
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"Cannot write {path}: end its name in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file.")
+    if not path.parent.is_dir():
+        raise InputError(f"Cannot write {path}: there is no folder {path.parent}, so create it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"Cannot write {path}: the folder {path.parent} is not writable, so choose another place.")
+
+
+def _write(file: IO[bytes], suffix: str, values: FloatArray, columns: Sequence[str]) -> None:
+    if suffix == ".npy":
+        np.save(file, values, allow_pickle=False)
+        return
+    import polars as pl
+
+    frame = pl.DataFrame({name: values[:, i] for i, name in enumerate(columns)})
+    if suffix == ".csv":
+        frame.write_csv(file)
+    else:
+        frame.write_parquet(file)

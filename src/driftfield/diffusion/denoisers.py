@@ -1,0 +1,121 @@
+r"""Denoisers: from a noisy x_t to an estimate of the data and of the noise in it.
+
+A denoiser is a map (x_t, t) -> (x_hat, eps_hat) with  x_t = alpha x_hat + sigma eps_hat.  The best one is the
+posterior mean x_hat = E[x | x_t], and it knows everything about the law of x_t (Robbins 1956, Efron 2011):
+
+    score     grad log p(x_t) = -eps_hat / sigma
+    velocity  of the probability-flow ODE (Song et al. 2021, eq. 13):  dx/dt = alpha' x_hat + sigma' eps_hat
+
+:class:`Denoiser` makes one from any network, a schedule and a head (see :mod:`driftfield.diffusion.heads`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from driftfield.diffusion.heads import HEADS, Head
+from driftfield.diffusion.schedules import Schedule, match
+from driftfield.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a denoiser says of x_t (B, *D) at time t: ``x0`` and ``eps`` (B, *D), and what follows from them."""
+
+    x0: Tensor
+    eps: Tensor
+    t: Tensor
+    schedule: Schedule
+
+    @property
+    def score(self) -> Tensor:
+        """grad log p(x_t) = -eps / sigma; (B, *D)."""
+        return -self.eps / match(self.schedule.sigma(self.t), self.eps)
+
+    @property
+    def velocity(self) -> Tensor:
+        """dx/dt = alpha' x0 + sigma' eps of the probability-flow ODE; (B, *D)."""
+        d_alpha, d_sigma = self.schedule.derivatives(self.t)
+        return match(d_alpha, self.x0) * self.x0 + match(d_sigma, self.eps) * self.eps
+
+
+class BaseDenoiser(nn.Module):
+    """Anything with a ``schedule`` and ``forward(x_t, t, cond=None) -> Estimate``; t is () or (B,)."""
+
+    schedule: Schedule
+    __call__: Callable[..., Estimate]
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self.schedule = schedule
+
+
+def log_sigma_label(schedule: Schedule, t: Tensor) -> Tensor:
+    """log(sigma / alpha): the noise level in units of the data."""
+    return schedule.gamma(t) / 2
+
+
+def time_label(schedule: Schedule, t: Tensor) -> Tensor:
+    """t itself, in [0, 1]."""
+    return t
+
+
+LABELS: dict[str, Callable[[Schedule, Tensor], Tensor]] = {"log-sigma": log_sigma_label, "t": time_label}
+
+
+class Denoiser(BaseDenoiser):
+    """A denoiser from a network.
+
+    Args:
+        network: any module (x (B, *D), label () or (B,), cond) -> (B, *D).
+        schedule: the noise schedule; the denoiser owns it.
+        head: a name in HEADS, or a function (schedule, t) -> (a, b).
+        label: what the network is told of the time: "log-sigma", log(sigma / alpha), or "t".
+        scale_input: give the network x_t / sqrt(alpha^2 + sigma^2), of unit variance for standardised data
+            (Karras et al. 2022, c_in), in place of x_t.
+
+    Raises:
+        InputError: the head or the label is unknown.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        head: str | Head = "edm",
+        label: str = "log-sigma",
+        scale_input: bool = True,
+    ) -> None:
+        super().__init__(schedule)
+        self.network = network
+        if isinstance(head, str):
+            if head not in HEADS:
+                raise unknown_name("head", head, HEADS)
+            head = HEADS[head]
+        if label not in LABELS:
+            raise unknown_name("label", label, LABELS)
+        self.head = head
+        self.label = LABELS[label]
+        self.scale_input = scale_input
+
+    def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """The network's raw output (B, *D) for x_t (B, *D) at t, already clamped, () or (B,)."""
+        label = self.label(self.schedule, t).to(x_t.dtype)
+        if self.scale_input:
+            size = torch.hypot(self.schedule.alpha(t), self.schedule.sigma(t))
+            x_t = x_t / match(size, x_t)
+        result: Tensor = self.network(x_t, label, cond)
+        return result
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
+        """The estimate at x_t (B, *D): x_hat = (sigma out - b x_t) / D, eps_hat = (a x_t - alpha out) / D."""
+        t = self.schedule.clamp(t)
+        out = self.output(x_t, t, cond)
+        alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
+        a, b = self.head(self.schedule, t)
+        D = a * sigma - b * alpha
+        x_hat = match(sigma / D, x_t) * out - match(b / D, x_t) * x_t
+        eps_hat = match(a / D, x_t) * x_t - match(alpha / D, x_t) * out
+        return Estimate(x_hat, eps_hat, t, self.schedule)

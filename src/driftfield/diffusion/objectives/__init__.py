@@ -1,0 +1,6 @@
+"""Objectives: what is minimised; each returns one loss per row."""
+
+from driftfield.diffusion.objectives.denoising import METRICS, WEIGHTS, denoising_loss
+from driftfield.diffusion.objectives.times import TIMES
+
+__all__ = ["METRICS", "TIMES", "WEIGHTS", "denoising_loss"]

@@ -1,0 +1,345 @@
+r"""Noise schedules: how fast the signal fades and the noise grows.
+
+Every forward process here is one formula (Kingma et al. 2021, eq. 1),
+
+    x_t = alpha(t) x + sigma(t) eps,      eps ~ N(0, I),      t in [0, 1],
+
+with data at t = 0, where sigma = 0, and noise at t = 1. A schedule is the two functions log alpha and log sigma;
+everything else is derived from them once, in :class:`Schedule`:
+
+    gamma(t) = 2 (log sigma - log alpha)              minus the log signal-to-noise ratio
+    f(t)     = d log alpha / dt                        drift of the equivalent SDE  dx = f x dt + g dw
+    g(t)^2   = sigma^2 d gamma / dt                    its diffusion (VP, VE and sub-VP alike)
+
+A discrete DDPM chain (Ho et al. 2020) is a table: betas beta_1 .. beta_T give log alpha at t = i / T.
+
+All coefficients are float64. The end points are handled here and nowhere else: ``t_low`` and ``t_high`` bound the
+times at which a network is asked, so that its conditioning stays finite where sigma = 0 or alpha = 0.
+
+References:
+    Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models.
+    Song et al. 2021, Score-based generative modeling through SDEs (VP, VE, sub-VP: eq. 9 to 12 and appendix B, C).
+    Kingma et al. 2021, Variational diffusion models (gamma).
+    Nichol, Dhariwal 2021, Improved DDPM (cosine).   Liu et al. 2023, Flow straight and fast (rectified flow).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from driftfield.errors import InputError
+
+PRIOR_TOLERANCE = 0.01  # nats per dimension: beyond it the chain visibly does not end in its prior
+
+
+@dataclass(frozen=True)
+class PriorMismatch:
+    """How far x_1 is from the prior that sampling starts with, in nats per dimension.
+
+    ``bound`` is the variational bound's term L_T = E_x KL(q(x_1 | x) || prior). ``marginal`` is the mismatch of the
+    marginal itself, KL(q(x_1) || prior), for a Gaussian marginal of the same second moment. ``signal`` is alpha(1)^2.
+    """
+
+    bound: float
+    marginal: float
+    signal: float
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence when L_T exceeds 0.01 nats per dimension, else None."""
+        if self.bound <= PRIOR_TOLERANCE:
+            return None
+        return (
+            f"The forward process does not reach its prior: {self.bound:.3g} nats per dimension are left (a signal "
+            f"variance of {self.signal:.2g}), which no network can repair; use more steps or larger betas."
+        )
+
+
+class Schedule(nn.Module):
+    """A noise schedule; subclasses give ``log_alpha(t)`` and ``log_sigma(t)`` for t of any shape, in float64.
+
+    Attributes:
+        t_low, t_high: the first and last time at which a network is evaluated.
+        prior_std: standard deviation of the standard prior N(0, prior_std^2 I) that stands for x_1.
+        T: number of steps of a discrete chain, or None in continuous time.
+    """
+
+    t_low: float = 0.0
+    t_high: float = 1.0
+    prior_std: float = 1.0
+    T: int | None = None
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """log alpha(t); same shape as t."""
+        raise NotImplementedError
+
+    def log_sigma(self, t: Tensor) -> Tensor:
+        """log sigma(t); same shape as t; -inf at t = 0."""
+        raise NotImplementedError
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """alpha(t) = exp(log alpha)."""
+        return self.log_alpha(t).exp()
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """sigma(t) = exp(log sigma)."""
+        return self.log_sigma(t).exp()
+
+    def gamma(self, t: Tensor) -> Tensor:
+        """gamma(t) = 2 (log sigma - log alpha), minus the log signal-to-noise ratio; increasing in t."""
+        return 2 * (self.log_sigma(t) - self.log_alpha(t))
+
+    def noise_ratio(self, t: Tensor) -> Tensor:
+        """sigma(t) / alpha(t): the noise level in units of the data."""
+        return (self.gamma(t) / 2).exp()
+
+    def clamp(self, t: Tensor) -> Tensor:
+        """The nearest time at which a network may be asked: t cut to [t_low, t_high], in float64."""
+        return t.double().clamp(self.t_low, self.t_high)
+
+    def derivatives(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(d alpha / dt, d sigma / dt), by automatic differentiation."""
+        return _derivative(self.alpha, t), _derivative(self.sigma, t)
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(f, g^2) with f = d log alpha / dt and g^2 = sigma^2 d gamma / dt (Kingma et al. 2021, eq. 12)."""
+        return _derivative(self.log_alpha, t), self.sigma(t) ** 2 * _derivative(self.gamma, t)
+
+    def time(self, gamma: Tensor) -> Tensor:
+        """The t in [t_low, t_high] with gamma(t) = gamma, by bisection to float64 precision; ends are clamped."""
+        gamma = gamma.double()
+        low = torch.full_like(gamma, self.t_low)
+        high = torch.full_like(gamma, self.t_high)
+        for _ in range(60):
+            middle = (low + high) / 2
+            below = self.gamma(middle) < gamma
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (low + high) / 2
+
+    def perturb(self, x: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """x_t = alpha(t) x + sigma(t) eps; x and eps (B, *D), t () or (B,)."""
+        t = t.double()
+        return match(self.alpha(t), x) * x + match(self.sigma(t), x) * eps
+
+    def prior_kl(self, m2: float = 1.0, prior_variance: float | None = None) -> PriorMismatch:
+        """Prior mismatch for data of second moment m2 per dimension (of variance m2 about a matched prior's mean).
+
+        With p^2 the prior's variance (prior_std^2 unless given) and v = alpha^2 m2 + sigma^2 at t = 1:
+        L_T = 1/2 (v / p^2 - 1 - ln(sigma^2 / p^2)),  marginal = 1/2 (v / p^2 - 1 - ln(v / p^2)).
+        """
+        one = torch.ones((), dtype=torch.float64, device=self._device())
+        signal, noise = float(self.alpha(one)) ** 2, float(self.sigma(one)) ** 2
+        p2 = self.prior_std**2 if prior_variance is None else prior_variance
+        v = signal * m2 + noise
+        bound = 0.5 * (v / p2 - 1 - math.log(noise / p2))
+        return PriorMismatch(max(bound, 0.0), max(0.5 * (v / p2 - 1 - math.log(v / p2)), 0.0), signal)
+
+    def _device(self) -> torch.device:
+        return next(iter(self.buffers()), torch.empty(0)).device
+
+
+def match(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A coefficient of shape () or (B,) as a factor for x (B, *D), in x's dtype: the one place that broadcasts."""
+    coefficient = coefficient.to(x)
+    return coefficient if coefficient.ndim == 0 else coefficient.reshape(-1, *[1] * (x.ndim - 1))  # (B, 1, ..)
+
+
+def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    t = t.double()
+    derivative: Tensor = torch.func.jvp(function, (t,), (torch.ones_like(t),))[1]
+    return derivative
+
+
+def _interval(name: str, low: float, high: float, least: float, most: float = math.inf) -> None:
+    if not (math.isfinite(low) and math.isfinite(high) and least < low <= high < most):
+        bounds = f"{least:g} < low <= high" + (f" < {most:g}" if math.isfinite(most) else "")
+        raise InputError(f"The {name} must satisfy {bounds}, but they are {low:g} and {high:g}: change the schedule.")
+
+
+class VP(Schedule):
+    """Variance-preserving SDE with linear beta(t) (Song et al. 2021, eq. 11 and appendix C).
+
+    log alpha = -1/2 (beta_min t + (beta_max - beta_min) t^2 / 2),   sigma^2 = 1 - alpha^2.
+    """
+
+    t_low = 1e-5
+
+    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
+        super().__init__()
+        _interval("betas of the VP schedule", beta_min, beta_max, 0)
+        self.beta_min, self.beta_max = beta_min, beta_max
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        return -0.5 * (self.beta_min * t + 0.5 * (self.beta_max - self.beta_min) * t**2)
+
+    def log_sigma(self, t: Tensor) -> Tensor:
+        return 0.5 * torch.log(-torch.expm1(2 * self.log_alpha(t)))
+
+
+class SubVP(VP):
+    """Sub-VP SDE (Song et al. 2021, eq. 12): alpha as in VP, sigma = 1 - alpha^2.
+
+    Mind that 1 - alpha^2 is the standard deviation here, not the variance.
+    """
+
+    def log_sigma(self, t: Tensor) -> Tensor:
+        return torch.log(-torch.expm1(2 * self.log_alpha(t)))
+
+
+class VE(Schedule):
+    """Variance-exploding SDE (Song et al. 2021, eq. 9): alpha = 1, log sigma linear in t from sigma_min to sigma_max.
+
+    sigma(0) = 0: t = 0 is the data itself, so that sampling ends at the denoised point and leaves no noise behind.
+    """
+
+    t_low = 1e-6
+
+    def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0) -> None:
+        super().__init__()
+        _interval("sigmas of the VE schedule", sigma_min, sigma_max, 0)
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self.prior_std = sigma_max
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        return torch.zeros_like(t)
+
+    def log_sigma(self, t: Tensor) -> Tensor:
+        line = math.log(self.sigma_min) + math.log(self.sigma_max / self.sigma_min) * t
+        return torch.where(t > 0, line, -math.inf)
+
+    def time(self, gamma: Tensor) -> Tensor:
+        t = (gamma.double() / 2 - math.log(self.sigma_min)) / math.log(self.sigma_max / self.sigma_min)
+        return t.clamp(self.t_low, self.t_high)
+
+
+class Cosine(Schedule):
+    """alpha = cos(pi t / 2), sigma = sin(pi t / 2) (Nichol, Dhariwal 2021, without offset; Salimans, Ho 2022)."""
+
+    t_low = 1e-5
+    t_high = 1 - 6e-4  # alpha = 1e-3: beyond, eps says nothing about x
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        return torch.where(t < 1, torch.log(torch.sin(math.pi / 2 * (1 - t))), -math.inf)
+
+    def log_sigma(self, t: Tensor) -> Tensor:
+        return torch.log(torch.sin(math.pi / 2 * t))
+
+    def time(self, gamma: Tensor) -> Tensor:
+        return (2 / math.pi * torch.atan(torch.exp(gamma.double() / 2))).clamp(self.t_low, self.t_high)
+
+
+class RectifiedFlow(Schedule):
+    """The straight path alpha = 1 - t, sigma = t (Liu et al. 2023; Lipman et al. 2023)."""
+
+    t_low = 1e-5
+    t_high = 1 - 1e-3
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        return torch.log1p(-t)
+
+    def log_sigma(self, t: Tensor) -> Tensor:
+        return torch.log(t)
+
+    def time(self, gamma: Tensor) -> Tensor:
+        return torch.sigmoid(gamma.double() / 2).clamp(self.t_low, self.t_high)
+
+
+class Chain(Schedule):
+    """A discrete variance-preserving chain: T betas as a table (Ho et al. 2020, eq. 4).
+
+    alpha(i / T)^2 = prod_{j <= i} (1 - beta_j) and sigma^2 = 1 - alpha^2, exact on the grid; between grid points gamma
+    is interpolated linearly, and in the first cell sigma^2 grows linearly from 0, as under a constant beta.
+
+    Args:
+        betas: (T,) values in (0, 1).
+    """
+
+    gammas: Tensor
+
+    def __init__(self, betas: Tensor) -> None:
+        super().__init__()
+        betas = torch.as_tensor(betas, dtype=torch.float64)
+        if betas.ndim != 1 or len(betas) < 1:
+            raise InputError(f"A chain needs a list of at least one beta, but its shape is {tuple(betas.shape)}.")
+        bad = ~((betas > 0) & (betas < 1))
+        if bad.any():
+            i = int(bad.nonzero()[0])
+            raise InputError(
+                f"Every beta must lie strictly between 0 and 1, but beta at step {i + 1} of {len(betas)} is "
+                f"{float(betas[i]):g}: change beta_start and beta_end, or T."
+            )
+        log_alpha_2 = torch.log1p(-betas).cumsum(0)  # (T,)
+        self.register_buffer("gammas", torch.log(-torch.expm1(log_alpha_2)) - log_alpha_2)  # (T,)
+        self.T = len(betas)
+        self.t_low = 1 / self.T
+
+    def gamma(self, t: Tensor) -> Tensor:
+        steps = len(self.gammas)
+        position = t.double() * steps
+        cell = (position.ceil() - 1).clamp(1, max(steps - 1, 1)).long()  # the step on the left, counted from 1
+        left, right = self.gammas[cell - 1], self.gammas[cell.clamp(max=steps - 1)]
+        between = left + (right - left) * (position - cell)
+        first_sigma_2 = torch.sigmoid(self.gammas[0]) * position.clamp(max=1)
+        return torch.where(position > 1, between, torch.log(first_sigma_2) - torch.log1p(-first_sigma_2))
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        return 0.5 * nn.functional.logsigmoid(-self.gamma(t))
+
+    def log_sigma(self, t: Tensor) -> Tensor:
+        return 0.5 * nn.functional.logsigmoid(self.gamma(t))
+
+
+def _steps(T: int) -> int:
+    if T < 1:
+        raise InputError(f"A chain needs at least 1 step, but T is {T}.")
+    return T
+
+
+def constant(T: int = 50, beta: float = 0.117) -> Chain:
+    """beta_i = beta. With T = 50, beta = 0.117 is the value that leaves 1e-3 nats of prior mismatch."""
+    return Chain(torch.full((_steps(T),), beta, dtype=torch.float64))
+
+
+def linear(T: int = 200, beta_start: float = 1e-4, beta_end: float = 0.1) -> Chain:
+    """beta_i equally spaced from beta_start to beta_end (Ho et al. 2020)."""
+    return Chain(torch.linspace(beta_start, beta_end, _steps(T), dtype=torch.float64))
+
+
+def quadratic(T: int = 200, beta_start: float = 1e-4, beta_end: float = 0.1) -> Chain:
+    """sqrt(beta_i) equally spaced from sqrt(beta_start) to sqrt(beta_end)."""
+    if min(beta_start, beta_end) < 0:
+        raise InputError(f"The betas must be positive, but they are {beta_start:g} and {beta_end:g}.")
+    return Chain(torch.linspace(beta_start**0.5, beta_end**0.5, _steps(T), dtype=torch.float64) ** 2)
+
+
+def sigmoid(T: int = 200, beta_start: float = 1e-4, beta_end: float = 0.1) -> Chain:
+    """beta_i = beta_start + (beta_end - beta_start) sigmoid(u_i), u equally spaced from -6 to 6."""
+    u = torch.linspace(-6, 6, _steps(T), dtype=torch.float64)
+    return Chain(beta_start + (beta_end - beta_start) * torch.sigmoid(u))
+
+
+def cosine_chain(T: int = 200, s: float = 0.008, beta_min: float = 0.0, beta_max: float = 0.999) -> Chain:
+    """Cosine chain (Nichol, Dhariwal 2021, eq. 17): alpha_bar(u) = cos^2((u + s) / (1 + s) pi / 2), betas clipped.
+
+    beta_i = 1 - alpha_bar(i / T) / alpha_bar((i - 1) / T), cut to [beta_min, beta_max] as the paper does.
+    """
+    u = torch.arange(_steps(T) + 1, dtype=torch.float64) / T
+    alpha_bar = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2  # (T + 1,)
+    return Chain((1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(beta_min, beta_max))
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "linear": linear,
+    "quadratic": quadratic,
+    "sigmoid": sigmoid,
+    "cosine-chain": cosine_chain,
+    "vp": VP,
+    "sub-vp": SubVP,
+    "ve": VE,
+    "cosine": Cosine,
+    "rectified-flow": RectifiedFlow,
+}

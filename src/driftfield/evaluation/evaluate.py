@@ -1,0 +1,127 @@
+"""Evaluate: a model against rows that its training never saw, every number beside its floor."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from driftfield.datasets import Law
+from driftfield.evaluation.baselines import Baseline, baselines
+from driftfield.evaluation.memorisation import Memorisation, memorisation
+from driftfield.evaluation.metrics import Metric, nll, two_sample
+from driftfield.evaluation.verdict import verdict
+from driftfield.scaling import FloatArray
+
+REAL_SEED, OTHER_SEED = 1001, 1002  # of the fresh rows of a law; a model draws with seeds of its own
+DENSITY_WORK = 40_000  # rows times columns whose densities are computed: the divergence costs one pass a column
+FEWEST_DENSITIES = 200
+
+
+class Judged(Protocol):
+    """What is asked of a model: rows, densities, and what it was made from."""
+
+    @property
+    def train(self) -> FloatArray: ...
+    @property
+    def held_out(self) -> FloatArray: ...
+    @property
+    def law(self) -> Law | None: ...
+    def sample(self, n: int, seed: int = 0) -> FloatArray: ...
+    def log_prob(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was measured, and the rows that it was measured on.
+
+    Attributes:
+        verdict: one sentence.
+        metrics: each beside its floor.
+        memorisation: distances to the training rows.
+        baselines: simpler densities on the same held-out rows; none where the law is known.
+        log_density: of the judged real rows under the model, in nats (m,).
+        samples, real: generated and real rows (n, D).
+    """
+
+    verdict: str
+    metrics: Sequence[Metric]
+    memorisation: Memorisation
+    baselines: Sequence[Baseline]
+    log_density: FloatArray
+    samples: FloatArray
+    real: FloatArray
+
+    def densities(self) -> list[tuple[str, float, float]]:
+        """(label, mean log-density, standard error) in nats: the model first, then the baselines."""
+        own = nll(self.log_density)
+        return [("this model", -own.value, own.error or 0.0)] + [
+            (b.label, b.log_density, b.error) for b in self.baselines
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; numbers that are not finite become null."""
+        found = {
+            "verdict": self.verdict,
+            "metrics": {m.name: {**asdict(m), "excess": m.excess} for m in self.metrics},
+            "densities": [
+                {"label": label, "mean_log_density": mean, "error": error} for label, mean, error in self.densities()
+            ],
+        }
+        plain: dict[str, Any] = _plain(found)
+        return plain
+
+
+def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
+    """Judge a model by at most ``rows`` rows of each side.
+
+    Where the law is known, fresh rows are drawn from it; else the held-out rows are the judges, and training rows, which
+    are as real, give the floor.
+    """
+    law = model.law
+    if law is not None:
+        real, other = law.sample(rows, REAL_SEED + 2 * seed), law.sample(rows, OTHER_SEED + 2 * seed)
+    else:
+        rng = np.random.default_rng(seed)
+        real, other = (side[rng.permutation(len(side))[:rows]] for side in (model.held_out, model.train))
+    samples = model.sample(len(real), seed)
+    metrics = two_sample(samples, real, other, seed)
+    copies = memorisation(samples, model.train, real, seed)
+
+    judges = real[: max(FEWEST_DENSITIES, DENSITY_WORK // real.shape[1])]
+    log_density, _ = model.log_prob(judges)
+    densities = [nll(log_density, None if law is None else law.entropy)]
+    rivals: list[Baseline] = []
+    if law is None:
+        rivals = baselines(model.train, judges, seed)
+    elif law.log_prob is not None:
+        densities.append(_divergence(law.log_prob(judges) - log_density))
+    sentence = verdict(metrics, copies, rivals, densities[0])
+    return Evaluation(sentence, [*metrics, *densities, *copies.metrics()], copies, rivals, log_density, samples, real)
+
+
+def _divergence(difference: FloatArray) -> Metric:
+    """KL(law || model) = E[log p_law - log p_model], row against row, so that the noise of the rows cancels."""
+    return Metric(
+        "kl",
+        "KL divergence from the law",
+        float(difference.mean()),
+        0.0,
+        float(difference.std(ddof=1) / np.sqrt(len(difference))),
+        None,
+        "nats",
+        0.0,
+        len(difference),
+        "The mean of log p(law) - log p(model) over fresh rows: what the density loses, in nats a row.",
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if np.isfinite(value) else None
+    return value

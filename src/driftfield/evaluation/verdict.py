@@ -1,0 +1,114 @@
+"""Verdict: everything that was measured, in one plain sentence."""
+
+import math
+from collections.abc import Sequence
+
+from driftfield.evaluation.baselines import Baseline, best
+from driftfield.evaluation.memorisation import Memorisation
+from driftfield.evaluation.metric import Metric
+
+NOISE = 2.0  # standard errors within which an excess over the floor is called noise
+PRACTICALLY = 0.02  # excess accuracy up to which two samples are called practically indistinguishable,
+SLIGHTLY = 0.05  # slightly distinguishable,
+CLEARLY = 0.15  # and clearly distinguishable; beyond it the fit is called poor
+IMPOSSIBLE = 4.0  # standard errors below the entropy from which a mean NLL is called impossible
+SAME_DENSITY = 0.01  # nats within which two mean log-densities are called equal
+
+
+def verdict(
+    metrics: Sequence[Metric],
+    memorisation: Memorisation | None = None,
+    baselines: Sequence[Baseline] | None = None,
+    model_nll: Metric | None = None,
+) -> str:
+    """One sentence: how well samples pass for real, how good the density is, and whether rows were memorised.
+
+    Args:
+        metrics: of :func:`two_sample`; of the classifiers, the one that sees most is quoted.
+        memorisation: mentioned where it is present.
+        baselines: mentioned beside ``model_nll``, on the same held-out rows.
+        model_nll: of :func:`nll`.
+    """
+    clauses = [*_samples(metrics), *_density(model_nll, baselines or ()), *_copies(memorisation)]
+    if not clauses:
+        return "Nothing was measured that a verdict could rest on."
+    sentence = "; ".join(clauses)
+    return sentence[0].upper() + sentence[1:] + "."
+
+
+def _samples(metrics: Sequence[Metric]) -> list[str]:
+    """What the sharpest classifier sees, against its floor."""
+    judged = [metric for metric in metrics if metric.unit == "accuracy" and metric.floor is not None]
+    if not judged:
+        return []
+    metric = max(judged, key=lambda judge: judge.excess or 0.0)
+    error = math.hypot(metric.error or 0.0, metric.floor_error or 0.0)
+    seen = f"a classifier tells samples from fresh data {_percent(metric.value)} of the time"
+    return [f"{seen} (floor {_percent(metric.floor)}): {level(metric.excess or 0.0, error, metric.rows)}"]
+
+
+def level(excess: float, error: float, rows: int) -> str:
+    """What an accuracy ``excess`` above its floor means, with its standard ``error`` and ``rows`` per side.
+
+    An excess within noise counts as no difference only if the noise would have let a slight one show.
+    """
+    if excess <= NOISE * error and NOISE * error > SLIGHTLY:
+        points = f"{100 * NOISE * error:.0f} points"
+        return f"no difference shows, but {rows:,} rows a side show only differences above {points}"
+    if excess <= NOISE * error:
+        return "indistinguishable within noise"
+    if excess <= PRACTICALLY:
+        return "practically indistinguishable"
+    if excess <= SLIGHTLY:
+        return "slightly distinguishable"
+    return "clearly distinguishable" if excess <= CLEARLY else "a poor match"
+
+
+def _density(model: Metric | None, baselines: Sequence[Baseline]) -> list[str]:
+    """The mean NLL beside the entropy, and beside the best baseline."""
+    if model is None:
+        return []
+    if not math.isfinite(model.value):
+        clause = "some held-out rows have no density at all under the model"
+    elif model.floor is None:
+        clause = f"the mean NLL of held-out rows is {_plus_minus(model.value, model.error)} nats"
+    else:
+        clause = f"the mean NLL of {model.value:.3f} nats is {_beside_entropy(model.value - model.floor, model.error)}"
+    finite = [baseline for baseline in baselines if math.isfinite(baseline.log_density)]
+    return [clause, _beside_baseline(-model.value, best(finite))] if finite else [clause]
+
+
+def _beside_entropy(excess: float, error: float | None) -> str:
+    side = "above" if excess >= 0 else "below"
+    gap = f"{_plus_minus(abs(excess), error)} {side} the entropy"
+    if excess < -IMPOSSIBLE * (error or 0.0):
+        return f"{gap}, which no density can be: do not trust it"
+    return f"{gap}, the best possible"
+
+
+def _beside_baseline(log_density: float, rival: Baseline) -> str:
+    lead = log_density - rival.log_density
+    name = f"{rival.label}, {-rival.log_density:.3f} nats"
+    if abs(lead) <= SAME_DENSITY:
+        return f"a simpler density does as well ({name})"
+    if lead > 0:
+        return f"the best simpler density is worse by {lead:.3f} ({name})"
+    return f"a simpler density is better{f' by {-lead:.3f}' if math.isfinite(lead) else ''} ({name})"
+
+
+def _copies(memorisation: Memorisation | None) -> list[str]:
+    if memorisation is None or not memorisation.present:
+        return []
+    copies, fresh = memorisation.duplicates, memorisation.held_out_duplicates
+    if copies > max(memorisation.closer, fresh):
+        return [f"{_percent(copies)} of samples copy a training row ({_percent(fresh)} of fresh rows do): it memorises"]
+    close = f"{_percent(memorisation.closer)} of samples lie suspiciously close to a training row"
+    return [f"{close} ({_percent(memorisation.expected)} expected): it memorises"]
+
+
+def _plus_minus(value: float, error: float | None) -> str:
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{100 * share:.1f} %"

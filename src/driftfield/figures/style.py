@@ -1,0 +1,129 @@
+"""The look of every picture: two themes, one colour for real data and one for generated data.
+
+Blue and orange keep apart for every common kind of colour blindness, and differ in lightness too. The report's style
+sheet takes its colours from here, so that a picture and its page are one surface.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.colors import LinearSegmentedColormap
+
+from driftfield.errors import unknown_name
+
+_WIDER_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei")
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one theme, as #rrggbb."""
+
+    name: str
+    paper: str  # the page and every picture on it
+    raised: str  # code, tables, the player
+    ink: str
+    muted: str  # axis labels, captions
+    rule: str  # hairlines
+    data: str
+    generated: str
+    peak: str  # the far end of the density's colour scale
+    warning: str
+
+    def variables(self) -> dict[str, str]:
+        """The colours by name, for a style sheet."""
+        return {name: value for name, value in asdict(self).items() if name != "name"}
+
+
+LIGHT = Theme(
+    name="light",
+    paper="#fdfcfa",
+    raised="#f5f3ee",
+    ink="#23272e",
+    muted="#626872",
+    rule="#dedbd4",
+    data="#2b65a5",
+    generated="#c9541b",
+    peak="#6b2408",
+    warning="#9a6700",
+)
+DARK = Theme(
+    name="dark",
+    paper="#15181d",
+    raised="#1e2229",
+    ink="#e7e5e0",
+    muted="#a0a6b0",
+    rule="#363b44",
+    data="#76b0ee",
+    generated="#f38d4f",
+    peak="#ffe9d6",
+    warning="#e3b341",
+)
+THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+
+
+def find_theme(name: str) -> Theme:
+    """The theme of that name; InputError where there is none."""
+    if name not in THEMES:
+        raise unknown_name("theme", name, THEMES)
+    return THEMES[name]
+
+
+@contextmanager
+def themed(theme: Theme) -> Iterator[None]:
+    """Matplotlib's settings for a theme. Names are never read as mathematics: a column may be called `$x^2$`."""
+    settings = {
+        "font.family": _fonts(),
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.titlepad": 9,
+        "axes.labelsize": 9,
+        "axes.labelpad": 5,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.unicode_minus": True,
+        "axes.axisbelow": True,
+        "axes.formatter.use_mathtext": False,
+        "axes.formatter.limits": (-4, 5),
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "xtick.minor.size": 0,
+        "ytick.minor.size": 0,
+        "lines.linewidth": 1.6,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "figure.facecolor": theme.paper,
+        "axes.facecolor": theme.paper,
+        "savefig.facecolor": theme.paper,
+        "text.color": theme.ink,
+        "axes.titlecolor": theme.ink,
+        "axes.labelcolor": theme.muted,
+        "axes.edgecolor": theme.rule,
+        "xtick.color": theme.rule,
+        "ytick.color": theme.rule,
+        "xtick.labelcolor": theme.muted,
+        "ytick.labelcolor": theme.muted,
+        "grid.color": theme.rule,
+        "grid.linewidth": 0.6,
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def density_colours(theme: Theme) -> LinearSegmentedColormap:
+    """From the paper, through the colour of generated data, to its peak."""
+    stops = [(0.0, theme.paper), (0.72, theme.generated), (1.0, theme.peak)]
+    return LinearSegmentedColormap.from_list("density", stops)
+
+
+def _fonts() -> list[str]:
+    """DejaVu Sans, which comes with Matplotlib, then whatever this machine has for scripts that it lacks."""
+    installed = set(font_manager.fontManager.get_font_names())
+    return ["DejaVu Sans", *(name for name in _WIDER_FONTS if name in installed)]

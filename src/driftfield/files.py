@@ -1,0 +1,29 @@
+"""Writing files so that nobody ever sees half of one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Within the block, a temporary file of the same folder and ending to write; then fsync, and rename onto ``path``.
+
+    If the block fails, the old file stays as it was and the temporary one is gone.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Write a whole file at once."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,316 @@
+"""Fit: from DATA to a Model; with a folder, every 10 seconds of it can be resumed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import driftfield
+from driftfield import run as runs
+from driftfield.building import Objective, Parts, build_denoiser, build_loss, check_names
+from driftfield.datasets import load, split
+from driftfield.diffusion import Schedule
+from driftfield.errors import InputError, unknown_name
+from driftfield.model import Model
+from driftfield.recipe import Recipe, load_recipe
+from driftfield.scaling import FloatArray, Scaler
+from driftfield.training.checkpoint import Progress
+from driftfield.training.defaults import resolve
+from driftfield.training.loop import Report, Surroundings, Trainer
+
+MOST_KEPT_ROWS = 20_000
+MOST_VALIDATION_ROWS = 10_000
+VALIDATION_SEED, HELD_OUT_SEED = 1, 2  # beside the seed of the training rows
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a training is: rows, recipe, seed, and how it was asked for; plain data, so that it can be resumed."""
+
+    rows: FloatArray
+    validation: FloatArray | None
+    held_out: FloatArray
+    columns: tuple[str, ...]
+    source: str
+    recipe: Recipe
+    seed: int
+    seconds: float | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told, and who may interrupt."""
+
+    observe: Callable[[Report], None] | None = None
+    interrupted: Callable[[], bool] | None = None
+    message: Callable[[str], None] = field(default=lambda text: None)
+
+
+def fit(
+    data: Any,
+    recipe: Any = None,
+    seed: int = 0,
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    device: str = "auto",
+    time: float | None = None,
+    network: nn.Module | str | dict[str, Any] | None = None,
+    schedule: Schedule | str | dict[str, Any] | None = None,
+    objective: Objective | dict[str, Any] | None = None,
+    watch: Watch | None = None,
+    **overrides: Any,
+) -> Model:
+    """Fit a diffusion model.
+
+    Args:
+        data: a built-in name ("moons", "sklearn:wine"), a path to CSV, Parquet or NPY ("file.csv:col1,col2"), an array
+            (n, D), a tensor, or a pandas or polars frame.
+        recipe: a name, a TOML file, a mapping of sections, a Recipe, or None for the default.
+        seed: of the rows, the split, the weights and the training.
+        out: a run folder to write; a training that was cut off there can be resumed (:func:`resume`).
+        force: replace the run that is in ``out``.
+        device: "auto", "cpu", "cuda", ..
+        time: a budget in seconds, in place of a number of steps.
+        network, schedule, objective: a part of your own (a module (x, label, cond) -> tensor, a Schedule, a function
+            (denoiser, rows, generator) -> loss per row); or a kind, or a mapping of options.
+        overrides: ``train={"lr": 1e-3}`` for any section of the recipe, ``head="v"``, or ``steps=500`` for short.
+
+    Raises:
+        InputError: the data, the recipe or the folder cannot be used; nothing has been written.
+        TrainingError: the loss is not finite.
+    """
+    parts = Parts(
+        network if isinstance(network, nn.Module) else None,
+        schedule if isinstance(schedule, Schedule) else None,
+        objective if callable(objective) else None,
+    )
+    for section, value in (("network", network), ("schedule", schedule), ("objective", objective)):
+        if isinstance(value, str | dict):
+            overrides[section] = value
+    asked = load_recipe(recipe).updated(_sections(overrides), "arguments of fit")
+    task = prepare(data, asked, seed, time, parts=parts)
+    if out is not None:
+        runs.check_free(Path(out), force)
+    return carry_out(task, Path(out) if out is not None else None, device, watch or Watch(), parts)
+
+
+SHORT = {"steps": "train", "lr": "train", "batch": "train", "head": "denoiser", "rows": "data", "scaling": "data"}
+
+
+def _sections(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in overrides.items():
+        if name in SHORT:
+            changes.setdefault(SHORT[name], {})[name] = value
+        elif name not in Recipe.model_fields:
+            raise unknown_name("argument of fit", name, [*SHORT, *Recipe.model_fields, "out", "device", "time"])
+        elif isinstance(value, dict):
+            changes.setdefault(name, {}).update(value)
+        else:
+            changes.setdefault(name, {})["kind"] = value
+    return changes
+
+
+def prepare(
+    data: Any,
+    recipe: Recipe,
+    seed: int,
+    seconds: float | None = None,
+    command: str = "",
+    parts: Parts | None = None,
+) -> Task:
+    """Read the rows, hold some out, and fill in the recipe; nothing is written.
+
+    Of a file, 20 % are held out for judging (at most 10,000), and of the rest 10 % decide when to stop (at most
+    10,000). A law is drawn from instead: its training rows are all used, and the others are drawn beside them.
+    """
+    parts = parts or Parts()
+    check_names(recipe)
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"The time must be positive, but it is {seconds:g} seconds.")
+    data = recipe.data.name if data is None else data
+    if data is None:
+        raise InputError("No data are named: give DATA, such as moons or file.csv, or data.name in the recipe.")
+    n = recipe.data.rows
+    table = load(data, rows=n, seed=seed)
+    validation: FloatArray | None
+    if table.law is not None:
+        law, count = table.law, len(table.values)
+        train = table
+        validation = law.sample(max(100, min(count, MOST_VALIDATION_ROWS)), _beside(seed, VALIDATION_SEED))
+        held_out = law.sample(max(100, min(count, MOST_VALIDATION_ROWS)), _beside(seed, HELD_OUT_SEED))
+    else:
+        train, rest = split(table, recipe.data.held_out, seed=seed)
+        held_out = rest.values
+        validation = None
+        share = 0.1 if recipe.train.validation is None else recipe.train.validation
+        if share > 0 and len(train.values) >= 20:
+            train, stopping = split(train, share, MOST_VALIDATION_ROWS, seed=_beside(seed, VALIDATION_SEED))
+            validation = stopping.values
+    scaler = Scaler.fit(train.values, recipe.data.scaling)
+    filled = resolve(recipe, scaler.forward(train.values[:: max(1, len(train.values) // 50_000)]), len(train.values))
+    filled = filled.updated({"data": {"rows": len(table.values)}})
+    return Task(train.values, validation, held_out, table.columns, table.source, filled, seed, seconds, command)
+
+
+def _beside(seed: int, stream: int) -> int:
+    """A seed for another stream of the same fit."""
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
+
+
+def carry_out(task: Task, out: Path | None, device: str, watch: Watch, parts: Parts, resume: bool = False) -> Model:
+    """Train what ``prepare`` prepared, in a run folder or in memory."""
+    where = choose_device(device)
+    checkpoint = None
+    if out is not None:
+        folder = out / runs.CHECKPOINT if resume else runs.start(out)
+        if not resume:
+            _write_task(task, folder, device)
+        checkpoint = folder / runs.STATE
+    model, progress = _train(task, where, checkpoint, watch, parts)
+    model.facts = _facts(task, model, progress, where)
+    if out is not None:
+        new = out / runs.CHECKPOINT / "new"
+        new.mkdir(exist_ok=True)
+        model._write(new)
+        runs.finish(out, new)
+    return model
+
+
+def _train(
+    task: Task, device: torch.device, checkpoint: Path | None, watch: Watch, parts: Parts
+) -> tuple[Model, Progress]:
+    scaler = Scaler.fit(task.rows, task.recipe.data.scaling)
+    denoiser = build_denoiser(task.recipe, len(task.columns), parts, task.seed).to(device)
+    loss = build_loss(task.recipe, denoiser, parts)
+    rows = torch.from_numpy(scaler.forward(task.rows)).to(device)
+    validation = None
+    if task.validation is not None:
+        validation = torch.from_numpy(scaler.forward(task.validation)).to(device)
+    mismatch = denoiser.schedule.prior_kl(float(rows[:100_000].double().square().mean()))
+    if mismatch.warning:
+        watch.message(mismatch.warning)
+    trainer = Trainer(denoiser, loss, rows, validation, task.recipe.train, task.seed)
+    progress = trainer.run(Surroundings(checkpoint, watch.observe, watch.interrupted, task.seconds))
+    keep = np.random.default_rng(task.seed).permutation(len(task.rows))[:MOST_KEPT_ROWS]
+    model = Model(
+        task.recipe,
+        task.columns,
+        scaler,
+        denoiser,
+        task.source,
+        task.rows[np.sort(keep)],
+        task.held_out,
+        progress.history,
+        parts=parts,
+    )
+    return model, progress
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of a name; "auto" takes CUDA where there is one.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f'There is no device "{name}" here: use --device auto or cpu.') from None
+    return device
+
+
+def resume(
+    out: str | Path, *, device: str | None = None, watch: Watch | None = None, parts: Parts | None = None
+) -> Model:
+    """Go on with the training in a run folder; the weights become those of an uninterrupted one, bit for bit.
+
+    Raises:
+        InputError: there is no training to resume.
+    """
+    folder = Path(out)
+    if not runs.is_started(folder):
+        done = runs.is_complete(folder)
+        advice = "its training is finished" if done else "no training was started there"
+        raise InputError(f"There is nothing to resume in {folder}: {advice}.")
+    task, used = _read_task(folder / runs.CHECKPOINT)
+    return carry_out(task, folder, device or used, watch or Watch(), parts or Parts(), resume=True)
+
+
+def _write_task(task: Task, folder: Path, device: str) -> None:
+    for name, rows in (("rows", task.rows), ("validation", task.validation), ("held_out", task.held_out)):
+        if rows is not None:
+            np.save(folder / f"{name}.npy", rows, allow_pickle=False)
+    setup = {
+        "columns": list(task.columns),
+        "source": task.source,
+        "seed": task.seed,
+        "seconds": task.seconds,
+        "command": task.command,
+        "device": device,
+        "recipe": task.recipe.model_dump(mode="json"),
+    }
+    runs.write_json(folder / runs.SETUP, setup)  # last: its presence says that the training can be resumed
+
+
+def _read_task(folder: Path) -> tuple[Task, str]:
+    setup = runs.read_json(folder / runs.SETUP)
+    stopping = folder / "validation.npy"
+    task = Task(
+        np.load(folder / "rows.npy", allow_pickle=False),
+        np.load(stopping, allow_pickle=False) if stopping.exists() else None,
+        np.load(folder / "held_out.npy", allow_pickle=False),
+        tuple(setup["columns"]),
+        setup["source"],
+        Recipe.parse(setup["recipe"]),
+        setup["seed"],
+        setup["seconds"],
+        setup["command"],
+    )
+    return task, setup["device"]
+
+
+def _facts(task: Task, model: Model, progress: Progress, device: torch.device) -> dict[str, Any]:
+    rate = progress.step * (task.recipe.train.batch or 0) / max(progress.seconds, 1e-9)
+    return {
+        "command": task.command,
+        "seed": task.seed,
+        "training rows": len(task.rows),
+        "held-out rows": len(task.held_out),
+        "parameters": sum(p.numel() for p in model.denoiser.parameters()),
+        "steps": progress.step,
+        "best step": progress.best_step,
+        "training seconds": round(progress.seconds, 2),
+        "rows per second": round(rate),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "driftfield": driftfield.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+
+
+def resume_command(out: Path) -> str:
+    """The command that goes on with a training."""
+    return f"driftfield fit --resume -o {shlex.quote(str(out))}"
+
+
+__all__ = ["Watch", "carry_out", "fit", "prepare", "resume", "resume_command"]

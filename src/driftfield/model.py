@@ -1,0 +1,326 @@
+"""Model: what a user holds; it speaks the user's units and column names, and the network's stay inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from driftfield import run as runs
+from driftfield.building import Parts, build_denoiser, build_step
+from driftfield.datasets import LAWS, Law, write_rows
+from driftfield.diffusion import (
+    GRIDS,
+    Denoiser,
+    Gaussian,
+    State,
+    log_prob,
+    matched_prior,
+    sample,
+    standard_prior,
+)
+from driftfield.diffusion.noise import BLOCK, BlockNoise
+from driftfield.diffusion.samplers.loop import Step
+from driftfield.errors import DriftfieldError, InputError, unknown_name
+from driftfield.files import write_atomically
+from driftfield.recipe import Recipe, load_recipe
+from driftfield.scaling import FloatArray, Scaler
+
+if TYPE_CHECKING:
+    from driftfield.evaluation import Evaluation
+
+MOST_TANGENTS = 1 << 17  # rows times dimensions of one divergence: bounds the memory of log_prob
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A process on a time axis: ``times`` (K,), ``states`` (K, n, D) in the user's units, ``noise`` (K,) sigma / alpha.
+
+    A state is shown as x_t / sqrt(alpha^2 + sigma^2), so that data and noise have the same size on the page.
+    """
+
+    times: FloatArray
+    states: FloatArray
+    noise: FloatArray
+
+
+@dataclass
+class Model:
+    """A fitted diffusion model; make one with :func:`driftfield.fit` or :func:`driftfield.load`.
+
+    Attributes:
+        recipe: what was done, with every choice filled in.
+        columns: names of the D columns.
+        scaler: the map between the user's units and the network's.
+        denoiser: the learned denoiser, in the network's units.
+        source: DATA as the user named it.
+        train, held_out: rows kept for judging (n, D), in the user's units.
+        history: the course of training.
+        facts: versions, device, times, the command.
+    """
+
+    recipe: Recipe
+    columns: tuple[str, ...]
+    scaler: Scaler
+    denoiser: Denoiser
+    source: str
+    train: FloatArray
+    held_out: FloatArray
+    history: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    parts: Parts = field(default_factory=Parts)
+
+    @property
+    def dimensions(self) -> int:
+        """D, the number of columns."""
+        return len(self.columns)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lives."""
+        return next(self.denoiser.parameters()).device
+
+    @property
+    def law(self) -> Law | None:
+        """The law that the data were drawn from, if it is known."""
+        return LAWS.get(self.source)
+
+    @property
+    def prior(self) -> Gaussian:
+        """The Gaussian that stands for x_1, in the network's units."""
+        zeros, ones = torch.zeros(self.dimensions, device=self.device), torch.ones(self.dimensions, device=self.device)
+        if self.recipe.train.prior == "matched" and self.recipe.data.scaling != "none":
+            return matched_prior(self.denoiser.schedule, zeros, ones)
+        if self.recipe.train.prior == "matched":
+            rows = torch.as_tensor(self.train, dtype=torch.float32, device=self.device)
+            return matched_prior(self.denoiser.schedule, rows.mean(0), rows.var(0))
+        return standard_prior(self.denoiser.schedule, zeros)
+
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        sampler: str | Step | None = None,
+        steps: int | None = None,
+        grid: str | None = None,
+        eta: float | None = None,
+        start: int = 0,
+        observe: Callable[[int], None] | None = None,
+    ) -> FloatArray:
+        """n new rows in the user's units; (n, D) float64.
+
+        Row i depends on the seed and on start + i alone, so parts of a sample can be drawn apart and put together.
+
+        Args:
+            sampler, steps, grid, eta: beat the recipe's [sample]; the sampler may be a step function.
+            start: number of the first row.
+            observe: called with the number of rows done.
+
+        Raises:
+            InputError: a negative n, an unknown name, or a step count below 1.
+            DriftfieldError: the samples are not finite.
+        """
+        if n < 0:
+            raise InputError(f"The number of rows must not be negative, but it is {n}.")
+        rows = [np.empty((0, self.dimensions))]
+        chunk = 4 * BLOCK
+        for first in range(start, start + n, chunk):
+            count = min(chunk, start + n - first)
+            *_, last = self._reverse(count, seed, first, sampler, steps, grid, eta)
+            rows.append(self.scaler.back(last.x.cpu().numpy()))
+            if observe is not None:
+                observe(first + count - start)
+        result = np.concatenate(rows)
+        if not np.isfinite(result).all():
+            raise DriftfieldError("Some samples are not finite: the model has not been trained well; try more steps.")
+        return result
+
+    def log_prob(
+        self, x: ArrayLike, *, steps: int | None = None, observe: Callable[[int], None] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Log-density of each row of x (n, D) in nats, in the user's units, and the estimate of its integration error.
+
+        log p(x) = log p(z) + log |det A| by the probability-flow ODE (see :mod:`driftfield.diffusion.likelihood`); it
+        is the density of the data at the schedule's smallest noise level.
+
+        Raises:
+            InputError: x has another number of columns, or values that are not finite.
+        """
+        rows = self._checked(x)
+        values, errors = np.empty(len(rows)), np.empty(len(rows))
+        chunk = max(1, MOST_TANGENTS // self.dimensions)
+        for i in range(0, len(rows), chunk):
+            part = slice(i, min(i + chunk, len(rows)))
+            z = torch.from_numpy(self.scaler.forward(rows[part])).to(self.device)
+            with torch.no_grad():
+                density = log_prob(self.denoiser, z, self.prior, steps or self.recipe.likelihood.steps)
+            values[part] = density.value.cpu().numpy() + self.scaler.log_det
+            errors[part] = density.error.cpu().numpy()
+            if observe is not None:
+                observe(part.stop)
+        return values, errors
+
+    def score(self, x: ArrayLike, t: float | None = None, *, noise: float | None = None) -> FloatArray:
+        """The score grad log p_t at x (n, D), in one over the user's units, of the law of x_t / alpha_t.
+
+        Args:
+            t: the time; or
+            noise: the noise level sigma / alpha, in standard deviations of the data. The smallest by default.
+        """
+        rows = self._checked(x)
+        schedule = self.denoiser.schedule
+        time = torch.tensor(0.0 if t is None else t, dtype=torch.float64, device=self.device)
+        if noise is not None:
+            time = schedule.time(2 * torch.log(torch.tensor(noise, dtype=torch.float64, device=self.device)))
+        time = schedule.clamp(time)
+        alpha = float(schedule.alpha(time))
+        with torch.no_grad():
+            z = torch.from_numpy(self.scaler.forward(rows)).to(self.device)
+            score = self.denoiser(alpha * z, time).score * alpha
+        return self.scaler.score_back(score.cpu().numpy())
+
+    def trajectory(
+        self, n: int, seed: int = 0, *, direction: str = "reverse", frames: int = 40, sampler: str | Step | None = None
+    ) -> Trajectory:
+        """n rows on their way from noise to data ("reverse"), or held-out rows on their way to noise ("forward").
+
+        Raises:
+            InputError: another direction.
+        """
+        if direction == "reverse":
+            steps = max(self.recipe.sample.steps, frames - 1)
+            states = [(float(t), x) for t, x in self._reverse(n, seed, 0, sampler, steps, None, None)]
+        elif direction == "forward":
+            states = list(self._forward(n, seed, frames))
+        else:
+            raise unknown_name("direction", direction, ["forward", "reverse"])
+        times = torch.tensor([t for t, _ in states], dtype=torch.float64)
+        schedule = self.denoiser.schedule.to("cpu")
+        alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+        self.denoiser.schedule.to(self.device)
+        size = torch.hypot(alpha, sigma)
+        shown = np.stack([self.scaler.back((x / s).cpu().numpy()) for (_, x), s in zip(states, size, strict=True)])
+        return Trajectory(times.numpy(), shown, (sigma / alpha).numpy())
+
+    def evaluate(self, rows: int | None = None, seed: int = 0) -> Evaluation:
+        """Every metric beside its floor, on rows that training never saw; see :mod:`driftfield.evaluation`."""
+        from driftfield.evaluation import evaluate
+
+        return evaluate(self, rows or self.recipe.evaluate.rows, seed)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as a run folder; an existing run is refused.
+
+        Raises:
+            InputError: the folder exists or cannot be written.
+        """
+        folder = Path(path)
+        runs.check_free(folder, force=False)
+        new = runs.start(folder) / "new"
+        new.mkdir()
+        self._write(new)
+        runs.finish(folder, new)
+        return folder
+
+    def _write(self, folder: Path) -> None:
+        tensors = {f"denoiser.{name}": t.detach().cpu().contiguous() for name, t in self.denoiser.state_dict().items()}
+        for name in ("mean", "scale", "rotation", "inverse"):
+            tensors[f"scaler.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(self.scaler, name)))
+        about = {"columns": list(self.columns), "source": self.source, "parts": self.parts.names}
+        write_atomically(folder / runs.RECIPE, self.recipe.toml().encode())
+        write_rows(folder / runs.TRAIN, self.train, self.columns)
+        write_rows(folder / runs.HELD_OUT, self.held_out, self.columns)
+        write_atomically(folder / runs.HISTORY, "".join(json.dumps(r) + "\n" for r in self.history).encode())
+        runs.write_json(folder / runs.ENVIRONMENT, self.facts)
+        write_atomically(folder / runs.MODEL, to_safetensors(tensors, metadata={"model": json.dumps(about)}))
+
+    def _reverse(
+        self,
+        n: int,
+        seed: int,
+        start: int,
+        sampler: str | Step | None,
+        steps: int | None,
+        grid: str | None,
+        eta: float | None,
+    ) -> Iterator[State]:
+        section = self.recipe.sample
+        step = build_step(sampler or section.sampler, eta if eta is not None or sampler else section.eta)
+        name = grid or section.grid
+        if name not in GRIDS:
+            raise unknown_name("grid", name, GRIDS)
+        times = GRIDS[name](self.denoiser.schedule, section.steps if steps is None else steps).to(self.device)
+        noise = BlockNoise(seed, start, n, (self.dimensions,), self.device)
+        return sample(self.denoiser, self.prior.sample(noise()), times, step, noise)
+
+    def _forward(self, n: int, seed: int, frames: int) -> Iterator[tuple[float, Tensor]]:
+        rows = self.held_out[np.random.default_rng(seed).permutation(len(self.held_out))[:n]]
+        z = torch.from_numpy(self.scaler.forward(rows)).to(self.device)
+        eps = BlockNoise(seed, 0, len(z), (self.dimensions,), self.device)()
+        times = GRIDS[self.recipe.sample.grid](self.denoiser.schedule, frames - 1).flip(0).to(self.device)
+        for t in times:
+            yield float(t), self.denoiser.schedule.perturb(z, t, eps)
+
+    def _checked(self, x: ArrayLike) -> FloatArray:
+        rows: NDArray[Any] = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+        if rows.ndim == 1:
+            rows = rows.reshape(-1, self.dimensions) if self.dimensions == 1 or rows.size == self.dimensions else rows
+        if rows.ndim != 2 or rows.shape[1] != self.dimensions:
+            names = ", ".join(self.columns[:6]) + (", .." if self.dimensions > 6 else "")
+            raise InputError(
+                f"The rows have shape {tuple(rows.shape)}, but the model has {self.dimensions} columns: {names}."
+            )
+        if not np.isfinite(rows).all():
+            row, column = np.argwhere(~np.isfinite(rows))[0]
+            raise InputError(f"Row {row + 1}, column {self.columns[column]} is not a finite number: mend or drop it.")
+        return rows
+
+
+def load_model(path: str | Path, parts: Parts | None = None, device: str = "cpu") -> Model:
+    """The model of a run folder.
+
+    Args:
+        parts: the network, schedule or objective that were passed to fit in person, if any.
+
+    Raises:
+        InputError: there is no finished run, or a part is missing.
+        DriftfieldError: a file is damaged.
+    """
+    folder = runs.find(path)
+    recipe = load_recipe(folder / runs.RECIPE)
+    parts = parts or Parts()
+    try:
+        with safe_open(folder / runs.MODEL, framework="pt") as file:
+            about = json.loads(file.metadata()["model"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, KeyError, OSError, ValueError) as error:
+        raise DriftfieldError(f"The model {folder / runs.MODEL} cannot be read: {error}.") from None
+    missing = sorted({"network", "schedule"} & set(about["parts"]) - set(parts.names))
+    if missing:
+        raise InputError(f"The model was made with a {missing[0]} of your own: pass it as load(path, {missing[0]}=..).")
+    columns = tuple(about["columns"])
+    denoiser = build_denoiser(recipe, len(columns), parts, seed=0)
+    denoiser.load_state_dict({k.removeprefix("denoiser."): t for k, t in tensors.items() if k.startswith("denoiser.")})
+    scaler = Scaler(*(tensors[f"scaler.{name}"].numpy() for name in ("mean", "scale", "rotation", "inverse")))
+    return Model(
+        recipe,
+        columns,
+        scaler,
+        denoiser.to(device).eval(),
+        about["source"],
+        runs.read_rows(folder / runs.TRAIN),
+        runs.read_rows(folder / runs.HELD_OUT),
+        runs.read_history(folder),
+        runs.read_json(folder / runs.ENVIRONMENT),
+        parts,
+    )

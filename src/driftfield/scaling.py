@@ -1,0 +1,67 @@
+r"""Scaling: the affine map between the user's units and those of the network.
+
+    z = (x - mean) A,        x = mean + z A^{-1}
+
+with A diagonal (per column) or the symmetric inverse square root of the covariance, which turns a Gaussian table into
+N(0, I), the case that the default denoiser solves before it is trained. Densities and scores change units with the map,
+
+    log p(x) = log p(z) + log |det A|,        grad_x log p(x) = A grad_z log p(z)      (row vectors: A is symmetric).
+
+Moments are taken in float64 after division by each column's largest size, so that 1e30 and 1e-30 are ordinary.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+SMALLEST_EIGENVALUE = 1e-9  # of a correlation matrix: columns that repeat each other keep a finite scale
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """The map z = (x - mean) / scale @ rotation; ``inverse`` undoes the rotation. All float64, in the user's units."""
+
+    mean: FloatArray  # (D,)
+    scale: FloatArray  # (D,)
+    rotation: FloatArray  # (D, D), symmetric
+    inverse: FloatArray  # (D, D)
+
+    @classmethod
+    def fit(cls, rows: FloatArray, kind: str = "whiten") -> "Scaler":
+        """The scaler of rows (n, D): "whiten", "standard" or "none"."""
+        D = rows.shape[1]
+        if kind == "none":
+            return cls(np.zeros(D), np.ones(D), np.eye(D), np.eye(D))
+        largest = np.abs(rows).max(0)
+        largest[largest == 0] = 1.0
+        part = rows / largest
+        mean, scale = part.mean(0), part.std(0)
+        mean, scale = mean * largest, np.where(scale > 0, scale, 1.0) * largest
+        if kind == "standard" or D == 1:
+            return cls(mean, scale, np.eye(D), np.eye(D))
+        z = (rows - mean) / scale
+        correlation = z.T @ z / len(z)
+        values, axes = np.linalg.eigh(correlation)
+        values = np.maximum(values, SMALLEST_EIGENVALUE)
+        return cls(mean, scale, (axes / np.sqrt(values)) @ axes.T, (axes * np.sqrt(values)) @ axes.T)
+
+    @property
+    def log_det(self) -> float:
+        """log |det A|, what log-densities gain on the way back to the user's units; nats."""
+        return float(np.linalg.slogdet(self.rotation)[1] - np.log(self.scale).sum())
+
+    def forward(self, x: FloatArray) -> NDArray[np.float32]:
+        """z (n, D) in float32 from x (n, D)."""
+        return (((x - self.mean) / self.scale) @ self.rotation).astype(np.float32)
+
+    def back(self, z: NDArray[np.floating]) -> FloatArray:
+        """x (..., D) from z (..., D)."""
+        result: FloatArray = self.mean + (z.astype(np.float64) @ self.inverse) * self.scale
+        return result
+
+    def score_back(self, score: NDArray[np.floating]) -> FloatArray:
+        """The score in the user's units, grad_x log p = (grad_z log p) A^T, from (n, D)."""
+        result: FloatArray = (score.astype(np.float64) @ self.rotation) / self.scale
+        return result

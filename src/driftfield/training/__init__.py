@@ -1,0 +1,1 @@
+"""Training: the defaults that data choose, the loop, its checkpoints."""

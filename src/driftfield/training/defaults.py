@@ -1,0 +1,92 @@
+r"""What the default recipe chooses from the data.
+
+The one quantity that matters is the *resolution* of the data: the width of the thinnest structure that n rows can show.
+Around each of some rows, the smallest standard deviation of its 30 nearest neighbours along any axis measures how thin
+the data are there; where the rows are too few to show a structure, it measures their spacing instead, and nothing finer
+is attempted. From it follow the smallest noise level, the noise levels that are trained on, and the highest frequency
+of the network's positional features.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftfield.recipe import Recipe
+
+FINEST = 1e-3  # of a standard deviation: no structure below this is looked for
+NEIGHBOURS = 30
+MOST_FEATURE_DIMENSIONS = 8
+
+
+def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
+    """Width of the thinnest structure of scaled rows (n, D), in standard deviations; between 1e-3 and 1.
+
+    The 10 % quantile, over at most 1,000 rows, of the smallest local standard deviation among 30 neighbours.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    rng = np.random.default_rng(seed)
+    rows = rows[rng.permutation(len(rows))[:20_000]]
+    k = min(NEIGHBOURS, len(rows) - 1)
+    if k < 2:
+        return 1.0
+    probes = rows[:1_000].astype(np.float64)
+    _, index = NearestNeighbors(n_neighbors=k + 1).fit(rows).kneighbors(probes)
+    around = rows[index].astype(np.float64)  # (m, k + 1, D)
+    around -= around.mean(1, keepdims=True)
+    spread = np.linalg.svd(around, compute_uv=False)[:, -1] / math.sqrt(k)  # (m,)
+    return float(np.clip(np.quantile(spread, 0.1), FINEST, 1.0))
+
+
+def resolve(recipe: Recipe, rows: NDArray[np.float32], seed: int = 0) -> Recipe:
+    """The recipe with every open choice of schedule, network, objective and training made for scaled rows (n, D)."""
+    n, D = rows.shape
+    delta = resolution(rows, seed)
+    network, objective, train = recipe.network, recipe.objective, recipe.train
+    changes: dict[str, dict[str, object]] = {"network": {}, "objective": {}, "train": {}, "schedule": {}}
+
+    if recipe.schedule.kind == "ve":
+        changes["schedule"]["sigma_min"] = recipe.schedule.sigma_min or float(f"{min(2e-3, delta / 5):.2g}")
+        changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or 20.0
+    if network.kind == "mlp":
+        changes["network"]["width"] = network.width or _width(n, D)
+        changes["network"]["depth"] = network.depth or 3
+        if network.frequencies is None:
+            changes["network"]["frequencies"] = _frequencies(recipe, delta, D)
+    if objective.times == "log-normal":
+        middle = min(0.5 * math.log(delta), -0.5)
+        spread = max(1.4, -math.log(delta) / 2.6)
+        changes["objective"]["mean"] = objective.mean if objective.mean is not None else round(middle, 2)
+        changes["objective"]["std"] = objective.std or round(spread, 2)
+    changes["train"]["batch"] = train.batch or _batch(n)
+    changes["train"]["steps"] = train.steps or _steps(n)
+    changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
+    changes["train"]["validation"] = train.validation if train.validation is not None else 0.1
+    return recipe.updated(changes)
+
+
+def _frequencies(recipe: Recipe, delta: float, D: int) -> list[float]:
+    """1, 2, 4, .. up to 1 / (2 delta): a feature sin(k x) turns over pi / k."""
+    plain = recipe.network.embedding != "sine" or not recipe.denoiser.scale_input
+    if plain or D > MOST_FEATURE_DIMENSIONS:
+        return []
+    return [2.0**i for i in range(1 + int(math.log2(max(1.0, 0.5 / delta))))]
+
+
+def _width(n: int, D: int) -> int:
+    if n < 2_000:
+        return 64
+    return 96 if D <= 4 else 128 if D <= 16 else 256
+
+
+def _batch(n: int) -> int:
+    return 256 if n < 1_000 else 1_024 if n < 100_000 else 2_048
+
+
+def _steps(n: int) -> int:
+    return 1_500 if n < 1_000 else 2_500 if n < 5_000 else 4_000 if n < 100_000 else 6_000
+
+
+def _learning_rate(n: int, width: int) -> float:
+    return 2e-3 if n < 2_000 else round(7e-3 * math.sqrt(96 / width), 4)

@@ -1,0 +1,310 @@
+r"""The training loop: Adam on the denoising loss, an average of the weights, early stopping, checkpoints.
+
+One step: draw rows, times and noise from the trainer's own generator, minimise the mean loss per dimension, and update
+the average of the weights (EMA), with decay d_i = min(ema, (1 + i) / (10 + i)) at step i = 0, 1, ..:
+
+    average <- d_i average + (1 - d_i) weights.
+
+The validation loss is that of the average, on rows never trained on, with times and noise drawn once and kept, so that
+two values differ by the weights alone. Training returns the last average whose loss is not worse than the lowest by
+more than two standard errors, row against row: without a real sign of overfitting, the later weights. Everything that
+a step depends on is in the checkpoint, so a training that was interrupted and resumed ends with the same bits.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from driftfield.errors import Interrupted, TrainingError
+from driftfield.files import write_atomically
+from driftfield.recipe import TrainSection
+from driftfield.training.checkpoint import (
+    Progress,
+    optimizer_tensors,
+    pack,
+    restore_optimizer,
+    unpack,
+)
+
+Loss = Callable[[Tensor, torch.Generator], Tensor]
+CHECKPOINT_SECONDS = 10.0
+VALIDATION_DRAWS = 8_192  # pairs of time and noise, whatever the number of validation rows
+RECORDS = 200  # lines of history in a training
+SMALL = 1 << 19  # batch times width: below it, a second thread costs more in waiting than it brings in work
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an observer is told now and then."""
+
+    step: int
+    steps: int
+    loss: float
+    validation: float | None
+    rows_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a training meets from outside: all optional.
+
+    Args:
+        checkpoint: file to save to every 10 seconds, and to resume from if it exists.
+        observe: called a few times a second with a :class:`Report`.
+        interrupted: asked after each step whether to save and stop.
+        seconds: a budget of time in place of the number of steps.
+    """
+
+    checkpoint: Path | None = None
+    observe: Callable[[Report], None] | None = None
+    interrupted: Callable[[], bool] | None = None
+    seconds: float | None = None
+
+
+class Trainer:
+    """Trains ``model`` in place on rows (n, *D).
+
+    Args:
+        model: the module to train.
+        loss: (rows, generator) -> one loss per row, already per dimension.
+        rows: training rows, on the device of the model.
+        validation: rows for early stopping, or None.
+        settings: the [train] section of a recipe, with no open choice.
+        seed: of the rows, times and noise.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Loss, rows: Tensor, validation: Tensor | None, settings: TrainSection, seed: int
+    ) -> None:
+        if settings.steps is None or settings.batch is None or settings.lr is None:
+            raise ValueError("The steps, the batch and the learning rate have to be chosen before training.")
+        self.model, self.loss, self.rows, self.settings = model, loss, rows, settings
+        self.steps, self.batch, self.lr = settings.steps, settings.batch, settings.lr
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.best = {name: p.clone() for name, p in self.average.items()}
+        self.generator = torch.Generator(rows.device).manual_seed(seed)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=self.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
+        )
+        self.progress = Progress()
+        self.validation = validation
+        self.validate_every = max(1, self.steps // 50)
+        self.record_every = max(1, self.steps // RECORDS)
+        self.losses: list[float] = []
+        self.lowest: Tensor | None = None  # the validation loss of each row, when its mean was lowest
+
+    def run(self, surroundings: Surroundings | None = None) -> Progress:
+        """Train to the end, or to where patience or time ends; the model then holds the best average.
+
+        Raises:
+            TrainingError: the loss is not finite.
+            Interrupted: ``interrupted`` said so; the checkpoint is written.
+        """
+        around = surroundings or Surroundings()
+        if around.checkpoint is not None and around.checkpoint.exists():
+            self.load(around.checkpoint)
+        with _threads(1 if self._is_small() else torch.get_num_threads()):
+            self._train(around)
+        self._finish()
+        return self.progress
+
+    def _train(self, around: Surroundings) -> None:
+        started = time.monotonic() - self.progress.seconds
+        saved = told = time.monotonic()
+        self.model.train()
+        while self.progress.step < self.steps and not self._out_of_patience():
+            if around.seconds is not None and self.progress.seconds >= around.seconds:
+                break
+            self._step(around)
+            now = time.monotonic()
+            self.progress.seconds = now - started
+            self._record()
+            if around.observe is not None and now - told > 0.2:
+                told = now
+                around.observe(self._report(around))
+            stop = around.interrupted is not None and around.interrupted()
+            if around.checkpoint is not None and (stop or now - saved > CHECKPOINT_SECONDS):
+                self.save(around.checkpoint)
+                saved = now
+            if stop:
+                raise Interrupted(f"Training was interrupted at step {self.progress.step} of {self.steps}.")
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        groups: dict[str, dict[str, Tensor]] = {
+            "weights": {**self.parameters},
+            "average": self.average,
+            "best": self.best,
+            "optimizer": optimizer_tensors(self.optimizer),
+            "generator": {"state": self.generator.get_state()},
+            "losses": {"recent": torch.tensor(self.losses, dtype=torch.float64)},
+        }
+        if self.lowest is not None:
+            groups["lowest"] = {"losses": self.lowest}
+        write_atomically(path, pack(groups, self.progress))
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        groups, self.progress = unpack(path)
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(groups["weights"][name])
+                self.average[name].copy_(groups["average"][name])
+                self.best[name].copy_(groups["best"][name])
+        restore_optimizer(self.optimizer, groups["optimizer"])
+        self.generator.set_state(groups["generator"]["state"])
+        self.losses = groups["losses"]["recent"].tolist()
+        if "lowest" in groups:
+            self.lowest = groups["lowest"]["losses"].to(self.rows.device)
+
+    def _step(self, around: Surroundings) -> None:
+        i = self.progress.step
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * self._rate(i, around)
+        chosen = torch.randint(len(self.rows), (self.batch,), generator=self.generator, device=self.generator.device)
+        loss = self.loss(self.rows[chosen], self.generator).mean()
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(self._not_finite(value))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.settings.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
+        self.optimizer.step()
+        decay = min(self.settings.ema, (1 + i) / (10 + i))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
+        self.losses.append(value)
+        self.progress.step = i + 1
+
+    def _rate(self, i: int, around: Surroundings) -> float:
+        """Factor of the learning rate: linear warm-up, then half a cosine over the steps or the time."""
+        done = i / self.steps
+        if around.seconds is not None:
+            done = max(done, min(self.progress.seconds / around.seconds, 1.0))
+        warm = min(1.0, (i + 1) / self.settings.warmup) if self.settings.warmup else 1.0
+        return warm * (0.5 * (1 + math.cos(math.pi * done)) if self.settings.decay == "cosine" else 1.0)
+
+    def _record(self) -> None:
+        step = self.progress.step
+        last = step == self.steps
+        if not last and step % self.record_every and step % self.validate_every:
+            return
+        record: dict[str, float | None] = {
+            "step": step,
+            "loss": sum(self.losses) / len(self.losses),
+            "seconds": round(self.progress.seconds, 3),
+        }
+        self.losses = []
+        if last or step % self.validate_every == 0:
+            record["validation"] = self._validate()
+        self.progress.history.append(record)
+
+    def _validate(self) -> float | None:
+        if self.validation is None:
+            return None
+        with self._averaged(), torch.no_grad():
+            fixed = torch.Generator(self.rows.device).manual_seed(0)
+            repeats = math.ceil(VALIDATION_DRAWS / len(self.validation))
+            rows = self.validation.repeat(repeats, *[1] * (self.validation.ndim - 1))
+            losses = self.loss(rows, fixed).double().view(repeats, -1).mean(0)  # of each validation row
+        value = losses.mean().item()
+        if self.lowest is None or not _worse(losses, self.lowest):
+            self.progress.best, self.progress.best_step = value, self.progress.step
+            for name, p in self.average.items():
+                self.best[name].copy_(p)
+        if self.lowest is None or value < self.lowest.mean().item():
+            self.lowest = losses
+        return value
+
+    def _out_of_patience(self) -> bool:
+        if self.validation is None or self.settings.patience == 0:
+            return False
+        return self.progress.step - self.progress.best_step > max(self.settings.patience * self.steps, 1)
+
+    def _finish(self) -> None:
+        if self.progress.step % self.validate_every:
+            self._validate()
+        chosen = self.average if self.validation is None else self.best
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(chosen[name])
+        self.model.eval()
+
+    def _is_small(self) -> bool:
+        widest = max((size for p in self.parameters.values() for size in p.shape), default=1)
+        return self.rows.device.type == "cpu" and self.batch * widest < SMALL
+
+    def _averaged(self) -> "_Swapped":
+        return _Swapped(self.model, self.parameters, self.average)
+
+    def _report(self, around: Surroundings) -> Report:
+        done = self.progress
+        per_step = done.seconds / max(done.step, 1)
+        left = per_step * (self.steps - done.step)
+        if around.seconds is not None:
+            left = min(left, around.seconds - done.seconds)
+        recent = done.history[-1] if done.history else {}
+        validation = next((r["validation"] for r in reversed(done.history) if "validation" in r), None)
+        loss = self.losses[-1] if self.losses else recent.get("loss", math.nan)
+        return Report(done.step, self.steps, loss, validation, self.batch / max(per_step, 1e-9), left)
+
+    def _not_finite(self, value: float) -> str:
+        i = self.progress.step + 1
+        bad = [name for name, p in self.parameters.items() if not torch.isfinite(p).all()]
+        cause = (
+            f"the weights of {bad[0]} had already overflowed, so the learning rate of {self.lr:g} is probably too high"
+            if bad
+            else "the loss overflowed with finite weights, so the data or the loss weight hold very large values"
+        )
+        return (
+            f"The loss became {value} at step {i} of {self.steps}: {cause}; "
+            f"try --set train.lr={self.lr / 10:.2g} or --set train.clip=0.1."
+        )
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """Within the block, torch computes with n threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _worse(losses: Tensor, lowest: Tensor) -> bool:
+    """Whether the mean of paired losses is higher by more than two standard errors of the difference."""
+    difference = losses - lowest
+    error = difference.std() / math.sqrt(len(difference)) if len(difference) > 1 else torch.zeros(())
+    return bool(difference.mean() > 2 * error)
+
+
+class _Swapped:
+    """Within the block, the parameters hold the given values."""
+
+    def __init__(self, model: nn.Module, parameters: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
+        self.model, self.parameters, self.values = model, parameters, values
+
+    def __enter__(self) -> None:
+        self.kept = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self._put(self.values)
+        self.model.eval()
+
+    def __exit__(self, *exception: object) -> None:
+        self._put(self.kept)
+        self.model.train()
+
+    def _put(self, values: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(values[name])
