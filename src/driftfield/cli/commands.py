@@ -15,7 +15,7 @@ import numpy as np
 from driftfield import run as runs
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar, say
-from driftfield.datasets import catalogue, check_writable, load, write_rows
+from driftfield.datasets import catalogue, check_writable, load, load_like, write_rows
 from driftfield.errors import InputError, Interrupted, TrainingError
 from driftfield.recipe import Recipe, load_recipe, parse_settings, recipe_names
 
@@ -105,8 +105,7 @@ def sample(
 def score(run: Path, data: str, out: Path | None, steps: int | None, device: str, json_: bool, quiet: bool) -> None:
     """Log-densities to a file or stdout."""
     model = _load(run, device, out)
-    table = load(f"{data}:{','.join(model.columns)}" if _is_named_file(data) else data, to_learn=False)
-    rows = _columns_of(table.values, table.columns, model.columns, data)
+    rows = load_like(data, model.columns).values
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, steps=steps, observe=lambda done: bar.rows(done, len(rows)))
     if json_:
@@ -251,23 +250,6 @@ def _load(run: Path, device: str = "auto", out: Path | None = None) -> Any:
     from driftfield.model import load_model
 
     return load_model(run, device=str(choose_device(device)))
-
-
-def _is_named_file(data: str) -> bool:
-    return Path(data).is_file() and Path(data).suffix.lower() in (".csv", ".parquet")
-
-
-def _columns_of(
-    values: np.ndarray[Any, Any], columns: tuple[str, ...], wanted: tuple[str, ...], source: str
-) -> np.ndarray[Any, Any]:
-    """The model's columns, by name where there are names, else by place."""
-    if set(wanted) <= set(columns):
-        return values[:, [columns.index(name) for name in wanted]]
-    if values.shape[1] != len(wanted):
-        raise InputError(
-            f"{source} has {values.shape[1]} columns, but the model has {len(wanted)}: {', '.join(wanted[:6])}."
-        )
-    return values
 
 
 def _put(rows: np.ndarray[Any, Any], columns: tuple[str, ...], out: Path | None) -> None:

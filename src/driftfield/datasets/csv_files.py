@@ -11,6 +11,7 @@ to say in which.
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -25,13 +26,23 @@ if TYPE_CHECKING:
 Source = Path | bytes
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How lines make a table: fields per line, whether there is no header, and blank lines before the first."""
+
+    width: int
+    headless: bool
+    blank: int
+
+
 def csv_sheet(source: Source, name: str, data: str) -> Sheet:
     """The sheet of a CSV file, or of its content in bytes; `data` is what the user writes before ":column,…".
 
     Raises InputError for an empty file, a binary one, another separator, and for ragged rows.
     """
-    header = _header(source, name)
+    line, header = _header(source, name)
     headless = _is_numeric(header)
+    layout = Layout(len(header), headless, line - 1)
     columns = tuple((not headless and " ".join(word.split())) or f"x{i}" for i, word in enumerate(header, start=1))
 
     def locate(row: int) -> str:
@@ -42,33 +53,40 @@ def csv_sheet(source: Source, name: str, data: str) -> Sheet:
     return Sheet(
         name=name,
         columns=columns,
-        read=lambda indices: _read(source, name, len(columns), headless, indices),
+        read=lambda indices: _read(source, name, layout, indices),
         locate=locate,
         pick=lambda names: f"{data}:{comma_separated(names)}",
     )
 
 
-def _header(source: Source, name: str) -> list[str]:
+def _header(source: Source, name: str) -> tuple[int, list[str]]:
+    """(line, fields) of the first line that is not blank."""
     with _opened(source) as file:
         if b"\0" in file.read(4096):
             raise _not_text(name)
-    records = [record for _, record in islice(_records(source, name), 2)]
-    if not records:
+    start = list(islice(_records(source, name), 2))
+    if not start:
         raise InputError(f"{name} is empty: it needs a header line and rows of numbers.")
     for mark, word in (";", "semicolons"), ("\t", "tabs"), ("|", "bars"):
-        if all(len(record) == 1 and mark in record[0] for record in records):
-            raise InputError(f"{name} is separated by {word} (line 1): save it with commas between the columns.")
-    return records[0]
+        if all(len(record) == 1 and mark in record[0] for _, record in start):
+            raise InputError(
+                f"{name} is separated by {word} (line {start[0][0]}): save it with commas between the columns."
+            )
+    return start[0]
 
 
-def _read(
-    source: Source, name: str, width: int, headless: bool, indices: Sequence[int]
-) -> Iterator[FloatArray | Misfit]:
+def _read(source: Source, name: str, layout: Layout, indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
     import polars as pl
     from polars.exceptions import PolarsError
 
     def frame(kind: type[pl.DataType]) -> pl.DataFrame:
-        return pl.read_csv(source, has_header=not headless, schema_overrides=[kind] * width, columns=list(indices))
+        return pl.read_csv(
+            source,
+            has_header=not layout.headless,
+            skip_rows=layout.blank if layout.headless else 0,  # polars itself skips blank lines before a header
+            schema_overrides=[kind] * layout.width,
+            columns=list(indices),
+        )
 
     try:
         try:
@@ -76,10 +94,10 @@ def _read(
         except PolarsError:  # there is something beside numbers: look at it as text
             found = frame(pl.String)
     except PolarsError as error:
-        _blank_lines_at_end(source, name, width)  # says which line is at fault, if a line is
+        _blank_lines_at_end(source, name, layout.width)  # says which line is at fault, if a line is
         raise InputError(f"{name} cannot be read as CSV ({reason(error)}): export it again.") from error
     if any(column.null_count() for column in found):
-        found = found.head(found.height - _blank_lines_at_end(source, name, width))
+        found = found.head(found.height - _blank_lines_at_end(source, name, layout.width))
     for column in found:
         yield column.to_numpy() if column.dtype == pl.Float64 else _parsed(column)
 

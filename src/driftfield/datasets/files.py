@@ -37,7 +37,9 @@ def read_file(data: str, names: Iterable[str] = ()) -> tuple[Sheet, list[str] | 
         raise InputError(f"{path} is a folder: name a file in it that ends in {_listed(SUFFIXES)}.")
     suffix = Path(path).suffix.lower()
     if suffix not in _READERS:
-        raise InputError(f"{path} is no {_listed(SUFFIXES)} file by its name: convert it to one of these, or rename it.")
+        raise InputError(
+            f"{path} is no {_listed(SUFFIXES)} file by its name: convert it to one of these, or rename it."
+        )
     try:
         return _READERS[suffix](Path(path)), None if columns is None else parse_picks(data, columns)
     except OSError as error:

@@ -36,12 +36,13 @@ def frame_sheet(data: Any) -> Sheet:
     frame = native.collect() if isinstance(native, nw.LazyFrame) else native
     labels = labels or frame.columns
     numbered = all(isinstance(label, int) for label in labels)
+    columns = numbered_names(len(labels)) if numbered else tuple(str(label) for label in labels)
     return Sheet(
         name="the frame",
-        columns=numbered_names(len(labels)) if numbered else tuple(str(label) for label in labels),
+        columns=columns,
         read=lambda indices: frame_columns(frame, indices),
         locate=count_from_zero,
-        pick=lambda names: f"data[{list(names)}]",
+        pick=lambda names: f"data[{[labels[columns.index(name)] for name in names]}]",
     )
 
 
@@ -57,7 +58,7 @@ def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterato
             yield np.full(len(column), np.nan)
         else:
             row = int((~column.is_null()).arg_true()[0])
-            yield Misfit(_kind(column.dtype), str(column[row]), row)
+            yield Misfit(_kind(column.dtype), str(column[row : row + 1].to_list()[0]), row)
 
 
 def array_sheet(data: Any, name: str, locate: Callable[[int], str], pick: Pick) -> Sheet:
@@ -95,4 +96,4 @@ def _kind(dtype: "nw.dtypes.DType") -> str:
 
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return "text"
-    return "dates" if dtype.is_temporal() else f"values of the type {dtype}"
+    return "dates or times" if dtype.is_temporal() else f"values of the type {dtype}"

@@ -46,11 +46,11 @@ class Sheet:
     pick: Callable[[Sequence[str]], str]
 
 
-def numbers(sheet: Sheet, picks: Sequence[str] | None) -> tuple[FloatArray, tuple[str, ...]]:
+def numbers(sheet: Sheet, picks: Sequence[str] | None, fewest: int = 2) -> tuple[FloatArray, tuple[str, ...]]:
     """The picked columns of a sheet (all of them for None): values (n, D) in float64, and names (D,).
 
     Raises InputError for unknown, repeated or ambiguous names, more than 2,000 columns, a column that is not numeric,
-    fewer than two rows, and cells that are empty, NaN or infinite.
+    fewer than `fewest` rows, and cells that are empty, NaN or infinite.
     """
     indices = _selected(sheet, picks)
     columns = tuple(sheet.columns[i] for i in indices)
@@ -59,7 +59,7 @@ def numbers(sheet: Sheet, picks: Sequence[str] | None) -> tuple[FloatArray, tupl
         if isinstance(column, Misfit):
             raise _not_numeric(sheet, columns[j], column)
         if j == 0:
-            _check_rows(sheet, len(column))
+            _check_rows(sheet, len(column), fewest)
             values = np.empty((len(column), len(indices)))
         values[:, j] = column
     _check_finite(sheet, values, columns)
@@ -128,10 +128,10 @@ def _index(sheet: Sheet, pick: str) -> int:
     raise unknown_name(f"column of {sheet.name}", pick, close or sheet.columns[:_NAMES_SHOWN])
 
 
-def _check_rows(sheet: Sheet, rows: int) -> None:
-    if rows < 2:
+def _check_rows(sheet: Sheet, rows: int, fewest: int) -> None:
+    if rows < fewest:
         found = "no rows of data" if rows == 0 else "one row of data"
-        raise InputError(f"{capital(sheet.name)} has {found}: at least 2 are needed.")
+        raise InputError(f"{capital(sheet.name)} has {found}: at least {fewest} {'is' if fewest == 1 else 'are'} needed.")
 
 
 def _not_numeric(sheet: Sheet, column: str, misfit: Misfit) -> InputError:

@@ -6,6 +6,7 @@ tensor, or a pandas or polars frame.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +37,8 @@ def load(data: Any, rows: int | None = None, seed: int = 0) -> Table:
     """The table that DATA means.
 
     `data` is a name or path as at the top of this module, a NumPy array (n, D) or (n,), a torch tensor, a pandas or
-    polars frame, or a Table. Of a law, `rows` rows are drawn with `seed`, 10,000 for None. Of anything else all rows are
-    taken for None, and otherwise a random subset, where there are more than `rows`.
+    polars frame, or a Table. Of a law, `rows` rows are drawn with `seed`, 10,000 for None. Of anything else all rows
+    are taken for None, and otherwise a random subset, where there are more than `rows`.
 
     Raises InputError, in one sentence, for whatever cannot be found, read or learned from.
     """
@@ -50,8 +51,27 @@ def load(data: Any, rows: int | None = None, seed: int = 0) -> Table:
         return Table(law.sample(_ROWS_OF_A_LAW if rows is None else rows, seed), law.columns, data, law)
     sheet, picks, source = _sheet(data)
     values, columns = numbers(sheet, picks)
-    check_varying(values, columns, sheet.name, "every row", lambda good: suggestion(sheet, good, "leave it out") or "leave it out")
+    omit = "leave it out"
+    check_varying(values, columns, sheet.name, "every row", lambda good: suggestion(sheet, good, omit) or omit)
     return _subset(Table(values, columns, source), rows, seed)
+
+
+def load_like(data: Any, columns: Sequence[str]) -> Table:
+    """The rows of DATA to be judged by a model of these columns: of this order, and one row is enough.
+
+    Columns are found by name where the names are there; without (an array, or other names), by their place.
+    Raises InputError as `load` does, but not for columns that do not vary.
+    """
+    if isinstance(data, str) and data in LAWS:
+        return load(data)
+    sheet, picks, source = _sheet(data)
+    if picks is None and set(columns) <= set(sheet.columns):
+        picks = list(columns)
+    values, names = numbers(sheet, picks, fewest=1)
+    if len(names) != len(columns):
+        listed = ", ".join(columns[:6]) + (", .." if len(columns) > 6 else "")
+        raise InputError(f"{source} has {len(names)} columns, but the model has {len(columns)}: {listed}.")
+    return Table(values, tuple(columns), source)
 
 
 def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0) -> tuple[Table, Table]:

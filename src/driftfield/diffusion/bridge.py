@@ -2,7 +2,7 @@ r"""The bridge: the law of x_s given x_t and the data x, for any two times s < t
 
 The forward process is Markov with transitions
 
-    q(x_t | x_s) = N(alpha_ts x_s, var_ts I),   alpha_ts = alpha_t / alpha_s,   var_ts = sigma_t^2 - alpha_ts^2 sigma_s^2,
+    q(x_t | x_s) = N(alpha_ts x_s, var_ts I),  alpha_ts = alpha_t / alpha_s,  var_ts = sigma_t^2 - alpha_ts^2 sigma_s^2,
 
 so that by Bayes' rule (Ho et al. 2020, eq. 6 and 7; Kingma et al. 2021, appendix A.2)
 

@@ -22,7 +22,7 @@ FIT_ROWS = 20_000
 SEARCH_ROWS = (1_000, 5_000)  # at least and at most; between them as many rows as hold SEARCH_CELLS numbers
 SEARCH_CELLS = 40_000
 SEARCH_FOLDS = 5
-TOLERANCE = 1e-4  # relative, of kernel sums: 1e-4 nats, and up to ten times faster than the exact sum
+TOLERANCE = 1e-4  # relative, of the bounds on kernel sums: some 1e-4 nats, and up to ten times faster than exact sums
 MOST_COMPONENTS = 10
 RISES = 2  # the search over components ends once BIC has risen so many times in a row
 

@@ -76,8 +76,8 @@ class Evaluation:
 def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     """Judge a model by at most ``rows`` rows of each side.
 
-    Where the law is known, fresh rows are drawn from it; else the held-out rows are the judges, and training rows, which
-    are as real, give the floor.
+    Where the law is known, fresh rows are drawn from it; else the held-out rows are the judges, and training rows,
+    which are as real, give the floor.
     """
     law = model.law
     if law is not None:

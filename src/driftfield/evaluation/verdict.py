@@ -7,7 +7,8 @@ from driftfield.evaluation.baselines import Baseline, best
 from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Metric
 
-NOISE = 2.0  # standard errors within which an excess over the floor is called noise
+NOISE = 2.0  # standard errors within which an excess over the floor is called noise,
+NOISE_OF_FEW = 3.0  # and the same where two errors exceed a slight difference: there a false alarm would sound grave
 PRACTICALLY = 0.02  # excess accuracy up to which two samples are called practically indistinguishable,
 SLIGHTLY = 0.05  # slightly distinguishable,
 CLEARLY = 0.15  # and clearly distinguishable; beyond it the fit is called poor
@@ -52,11 +53,11 @@ def level(excess: float, error: float, rows: int) -> str:
 
     An excess within noise counts as no difference only if the noise would have let a slight one show.
     """
-    if excess <= NOISE * error and NOISE * error > SLIGHTLY:
-        points = f"{100 * NOISE * error:.0f} points"
-        return f"no difference shows, but {rows:,} rows a side show only differences above {points}"
-    if excess <= NOISE * error:
-        return "indistinguishable within noise"
+    few = NOISE * error > SLIGHTLY
+    noise = (NOISE_OF_FEW if few else NOISE) * error
+    if excess <= noise:
+        shown = f"{rows:,} rows a side show only differences above {100 * noise:.0f} points"
+        return f"no difference shows, but {shown}" if few else "indistinguishable within noise"
     if excess <= PRACTICALLY:
         return "practically indistinguishable"
     if excess <= SLIGHTLY:

@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,7 +16,7 @@ from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.figures.contents import Process
 from driftfield.figures.labels import noise_level, number
 from driftfield.figures.page import page
-from driftfield.figures.panels import quiet_fonts
+from driftfield.figures.panels import opaque, quiet_fonts
 from driftfield.figures.player import Stage, at_time, payload, stage
 from driftfield.figures.style import LIGHT, Theme, find_theme, themed
 from driftfield.files import replacing
@@ -24,7 +25,7 @@ VIEWS = {"forward": ("forward",), "reverse": ("reverse",), "both": ("forward", "
 _TITLES = {"forward": "Forward: noise is added", "reverse": "Reverse: the model removes it"}
 _HOLD_NOISE, _HOLD_DATA = 0.7, 1.6  # seconds that the picture rests at either end
 _FRAMES = 60
-_GIF_COLOURS = 24
+_GIF_COLOURS = 32
 
 Pixels = NDArray[np.uint8]
 
@@ -123,25 +124,23 @@ def _rests(times: Sequence[float]) -> list[float]:
 def _drawn(shown: Stage, names: Sequence[str], times: Sequence[float], theme: Theme) -> Iterator[Pixels]:
     """One picture (height, width, 3) for each time; the axes are drawn once, the points every time."""
     with themed(theme), quiet_fonts():
-        figure = Figure(figsize=(0.16 + 4.32 * len(names), 4.72), dpi=100, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.12)
+        figure = Figure(
+            figsize=(0.16 + 4.32 * len(names), 4.72), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.12)
+        )
         canvas = FigureCanvasAgg(figure)
         axes = [_film_axes(figure, shown, names, place, theme) for place in range(len(names))]
         caption = figure.supxlabel(" ", fontsize=9, color=theme.muted)
         size = 2.6 if shown.forward.states.shape[1] > 600 else 4.0
         colours = {"forward": theme.data, "reverse": theme.generated}
         dots = [
-            axis.plot([], [], "o", markersize=size, markeredgewidth=0, alpha=0.7, color=colours[name])[0]
+            axis.plot([], [], "o", markersize=size, markeredgewidth=0, alpha=0.7, color=colours[name], animated=True)[0]
             for axis, name in zip(axes, names, strict=True)
         ]
         moving: list[Artist] = [*dots, caption]
-        canvas.draw()
-        for artist in moving:
-            artist.set_animated(True)
-        canvas.draw()
-        still = canvas.copy_from_bbox(figure.bbox)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        still = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
         for t in times:
-            canvas.restore_region(still)
+            canvas.restore_region(still)  # type: ignore[no-untyped-call]
             for line, name in zip(dots, names, strict=True):
                 points, noise, scale = at_time(shown.forward if name == "forward" else shown.reverse, t)
                 line.set_data(points[:, 0], points[:, 1])
@@ -149,7 +148,7 @@ def _drawn(shown: Stage, names: Sequence[str], times: Sequence[float], theme: Th
             caption.set_text(f"t = {t:.2f}   ·   noise level σ/α = {noise_level(noise)}{drawn_at}")
             for artist in moving:
                 figure.draw_artist(artist)
-            yield np.array(canvas.buffer_rgba())[..., :3]
+            yield opaque(canvas)
 
 
 def _film_axes(figure: Figure, shown: Stage, names: Sequence[str], place: int, theme: Theme) -> Axes:

@@ -28,6 +28,7 @@ def loss(history: Sequence[Mapping[str, float | None]]) -> Panel:
         axes.plot(steps, smooth, color=theme.muted, label="training")
         if held_out.size:
             axes.plot(held_out_steps, held_out, color=theme.generated, marker="o", markersize=3, label="held out")
+        axes.yaxis.set_major_locator(MaxNLocator(5))
         _log_if_wide(axes, np.concatenate([losses, held_out]))
         axes.set_xlabel("step")
         axes.set_ylabel("denoising loss")
@@ -54,6 +55,7 @@ def schedule(curves: ScheduleCurves) -> list[Panel]:
         axes.plot(curves.t, np.where(np.isfinite(curves.log_snr), curves.log_snr, np.nan), color=theme.ink)
         axes.axhline(0, color=theme.rule, linewidth=0.8, zorder=0)
         _time_axis(axes)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.set_ylabel("log-SNR, 2 ln(α/σ)")
 
     name = shorten(curves.name)
@@ -85,7 +87,7 @@ def metrics(measured: Sequence[Metric]) -> Panel:
 
 def _metric_row(axes: Axes, row: int, metric: Metric, theme: Theme) -> None:
     line = row + 0.2
-    axes.text(0, row - 0.16, shorten(metric.label, 24), color=theme.ink, fontsize=9, va="center")
+    axes.text(0, row - 0.16, shorten(metric.label, 29), color=theme.ink, fontsize=9, va="center")
     floor, value = plus_minus(metric.floor, metric.floor_error), plus_minus(metric.value, metric.error)
     axes.text(_FLOOR_END, row - 0.16, floor, color=theme.data, fontsize=8.5, va="center", ha="right")
     axes.text(1, row - 0.16, value, color=theme.generated, fontsize=8.5, va="center", ha="right")
@@ -104,8 +106,8 @@ def _metric_row(axes: Axes, row: int, metric: Metric, theme: Theme) -> None:
 def metric_range(metric: Metric) -> tuple[float, float]:
     """The ends of a metric's scale, chosen so that a small gap looks small.
 
-    A distance starts at zero and reaches at least twice its floor; an accuracy covers 0.45 to 0.75 at least; a value in
-    nats covers half a nat at least.
+    An accuracy covers 0.45 to 0.75 at least; a value in nats half a nat at least; anything else, a distance or a share,
+    reaches from zero to at least twice its floor.
     """
     pairs = ((metric.value, metric.error), (metric.floor, metric.floor_error))
     ends = [
@@ -115,15 +117,15 @@ def metric_range(metric: Metric) -> tuple[float, float]:
     if not ends:
         return 0.0, 1.0
     low, high = min(ends), max(ends)
-    if metric.name.startswith("c2st"):
+    if metric.unit == "accuracy":
         low, high = min(low, 0.45), max(high, 0.75)
     elif metric.unit == "nats":
         middle = (low + high) / 2
         low, high = min(low, middle - 0.25), max(high, middle + 0.25)
-    elif low >= 0:
-        low, high = 0.0, max(high, 2 * _finite(metric.floor))
+    else:
+        low, high = min(low, 0.0), max(high, 2 * _finite(metric.floor))
     margin = 0.05 * (high - low) or 1.0
-    return (low if low == 0 else low - margin), high + margin
+    return low - margin, high + margin
 
 
 def baselines(models: Sequence[Baseline]) -> Panel:
@@ -149,7 +151,9 @@ def baselines(models: Sequence[Baseline]) -> Panel:
         axes.set_xlabel("mean log-density (nats)")
 
     alt = "; ".join(f"{model.label}: {plus_minus(model.log_density, model.error)} nats" for model in ranked)
-    return Panel("baselines", "Held-out log-density beside simpler models", alt, draw, (4.8, 0.55 + _ROW_HEIGHT * len(ranked)))
+    return Panel(
+        "baselines", "Held-out log-density beside simpler models", alt, draw, (4.8, 0.55 + _ROW_HEIGHT * len(ranked))
+    )
 
 
 def _curve(history: Sequence[Mapping[str, float | None]], key: str) -> tuple[FloatArray, FloatArray]:

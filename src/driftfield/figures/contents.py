@@ -15,7 +15,7 @@ FloatArray = NDArray[np.floating]
 
 
 class Metric(Protocol):
-    """One metric beside its floor, as `driftfield.evaluation.metrics` reports it.
+    """One metric beside its floor, as `driftfield.evaluation.Metric` holds it.
 
     `floor` is the same metric between two independent real samples; `error` and `floor_error` are standard errors.
     """
@@ -34,8 +34,6 @@ class Metric(Protocol):
     def floor_error(self) -> float | None: ...
     @property
     def unit(self) -> str: ...
-    @property
-    def best(self) -> object: ...
     @property
     def rows(self) -> int: ...
     @property

@@ -4,6 +4,8 @@ import math
 
 MISSING = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SMALLEST, _LARGEST = -4, 6  # powers of ten that are written out
+_PLACES = 8
 
 
 def shorten(name: str, limit: int = 36) -> str:
@@ -20,23 +22,27 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     mantissa, power = f"{value:.{digits - 1}e}".split("e")
     exponent = int(power)  # of the rounded value: 0.9999 is 1.00
-    if not -5 < exponent < 7:
-        return f"{mantissa}·10{str(exponent).translate(_SUPERSCRIPT)}".replace("-", "−")
-    decimals = max(digits - 1 - exponent, 0)
-    return f"{value:,.{decimals}f}".replace("-", "−")
+    if not _SMALLEST <= exponent <= _LARGEST:
+        return _proper(f"{mantissa}·{_power(exponent)}")
+    return _proper(f"{value:,.{max(digits - 1 - exponent, 0)}f}")
 
 
 def plus_minus(value: float | None, error: float | None) -> str:
-    """A value with its standard error, both to the error's second digit: 0.5120 ± 0.0031."""
+    """A value with its standard error, both to the error's second digit: 0.5132 ± 0.0035, (2.2 ± 0.8)·10⁻⁵."""
     if value is None or not math.isfinite(value):
         return MISSING
     if error is None or not math.isfinite(error) or error <= 0:
         return number(value)
-    places = 1 - math.floor(math.log10(error))
-    if abs(value) >= 1e7 or not -4 <= places <= 6:
-        return f"{number(value)} ± {number(error, 2)}"
-    shown = f"{round(value, places):,.{max(places, 0)}f} ± {round(error, places):,.{max(places, 0)}f}"
-    return shown.replace("-", "−")
+    error = float(f"{error:.1e}")
+    exponent = math.floor(math.log10(max(abs(value), error)))
+    if _SMALLEST < exponent <= _LARGEST:
+        exponent = 0
+    value, error = value / 10.0**exponent, error / 10.0**exponent
+    places = max(1 - math.floor(math.log10(error)), 0)
+    if places > _PLACES:
+        return f"{number(value * 10.0**exponent)} ± {number(error * 10.0**exponent, 2)}"
+    both = f"{value:,.{places}f} ± {error:,.{places}f}"
+    return _proper(f"({both})·{_power(exponent)}" if exponent else both)
 
 
 def noise_level(value: float) -> str:
@@ -45,3 +51,12 @@ def noise_level(value: float) -> str:
         return "∞"
     text = number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "·" not in text else text
+
+
+def _power(exponent: int) -> str:
+    return "10" + str(exponent).translate(_SUPERSCRIPT)
+
+
+def _proper(text: str) -> str:
+    """Hyphens as minus signs."""
+    return text.replace("-", "−")

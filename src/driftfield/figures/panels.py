@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from driftfield.figures.style import Theme, themed
@@ -56,7 +57,7 @@ def figure(panels: Sequence[Panel], theme: Theme, columns: int | None = None, ti
             axes = drawn.add_subplot(rows, columns, place)
             panel.draw(axes, theme)
             if titled:
-                axes.set_title(panel.title)
+                axes.set_title(panel.title, pad=None if axes.get_legend() is None else 24)
         drawn.draw_without_rendering()  # ticks take their style when they are made, so make them here
     return drawn
 
@@ -67,13 +68,18 @@ def picture(panel: Panel, theme: Theme) -> Picture:
         drawn = Figure(figsize=panel.size, dpi=_DPI * _SHARPNESS, layout="constrained")
         canvas = FigureCanvasAgg(drawn)
         panel.draw(drawn.add_subplot(), theme)
-        canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = Image.fromarray(opaque(canvas))
     flat = pixels.quantize(panel.colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     flat.save(buffer, "PNG", optimize=True)
     uri = "data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii")
     return Picture(uri, pixels.width // _SHARPNESS, pixels.height // _SHARPNESS)
+
+
+def opaque(canvas: FigureCanvasAgg) -> NDArray[np.uint8]:
+    """What a canvas shows now, (height, width, 3)."""
+    return np.array(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -47,7 +47,9 @@ def stage(process: Process, points: int = 1200, frames: int = 45) -> Stage:
     return Stage((names[0], names[1]), films[0], films[1], view, ticks, note)
 
 
-def payload(shown: Stage, names: Sequence[str] = ("forward", "reverse"), frames_a_second: float = 12.0) -> dict[str, Any]:
+def payload(
+    shown: Stage, names: Sequence[str] = ("forward", "reverse"), frames_a_second: float = 12.0
+) -> dict[str, Any]:
     """What `player.js` reads: the films named, in one window."""
     films = {"forward": shown.forward, "reverse": shown.reverse}
     return {

@@ -54,7 +54,6 @@ def _marginal(contents: Contents, index: int) -> Panel:
     def draw(axes: Axes, theme: Theme) -> None:
         two_histograms(axes, (real, "data"), (generated, "samples"), bins, theme)
         axes.set_xlim(low, high)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(name)
 
     alt = f"Histograms of {name}, of the data and of the samples."
@@ -113,13 +112,14 @@ def score_fields(contents: Contents) -> list[Panel]:
 def _score_field(contents: Contents, field: ScoreField, place: int) -> Panel:
     view = fitted_view(interval(field.positions[:, 0]), interval(field.positions[:, 1]), _aspect(contents))
     arrows = _arrows(field, view)
+    shares = np.ptp(field.positions, axis=0) / np.subtract(view.high, view.low)
+    spacing = float(np.sqrt(shares[0] * shares[1] * view.aspect / len(field.positions)))  # in widths of the box
 
     def draw(axes: Axes, theme: Theme) -> None:
         _name_axes(axes, contents.columns)
         view.frame(axes)
         _dots(axes, thinned(contents.train, 1500), theme.data, alpha=0.28)
         x, y = field.positions.T
-        spacing = 1 / np.sqrt(len(field.positions))
         axes.quiver(
             *(x, y, *arrows.T),
             color=theme.generated,
@@ -169,8 +169,9 @@ def density(contents: Contents, grid: Grid) -> Panel:
         )
         view.frame(axes)
         bar = axes.inset_axes((1.04, 0.0, 0.035, 1.0))
-        bar.set_ylabel("log-density (nats)")
-        image.get_figure(root=True).colorbar(image, cax=bar, extend="min")
+        figure = image.get_figure(root=True)
+        assert figure is not None
+        figure.colorbar(image, cax=bar, extend="min").set_label("log-density (nats)", color=theme.muted)
 
     alt = f"Heat map of the model's log-density; its peak is {number(peak)} nats."
     return Panel("density", "Log-density of the model", alt, draw, _plane_size(view), colours=128)
@@ -215,6 +216,7 @@ def two_histograms(
             axes.stairs(share, bins, color=colour, linewidth=1.5, label=name)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("% of rows")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     legend_above(axes, theme)
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from driftfield.figures.contents import Contents, Metric
-from driftfield.files import replacing
-from driftfield.figures.labels import MISSING, plus_minus
+from driftfield.figures.contents import Contents
+from driftfield.figures.labels import plus_minus
 from driftfield.figures.page import page
 from driftfield.figures.panels import Panel, Picture, figure, picture
 from driftfield.figures.player import payload, stage
 from driftfield.figures.sections import key_numbers, sections
 from driftfield.figures.style import DARK, LIGHT, find_theme
+from driftfield.files import replacing
 
 
 def render(contents: Contents) -> str:
@@ -23,7 +23,6 @@ def render(contents: Contents) -> str:
         films=payload(shown) if shown is not None else None,
         note=shown.note if shown is not None else "",
         painted=_painted,
-        measured=_measured,
         plus_minus=plus_minus,
     )
 
@@ -45,12 +44,6 @@ def write_pictures(contents: Contents, folder: Path | str, theme: str = "light")
                 figure(section.panels, chosen, section.across).savefig(temporary, dpi=160)
             written.append(path)
     return written
-
-
-def _measured(metric: Metric) -> str:
-    """A metric's value with its error and its unit."""
-    text = plus_minus(metric.value, metric.error)
-    return text if text == MISSING or not metric.unit else f"{text} {metric.unit}"
 
 
 def _painted(panel: Panel) -> tuple[Picture, Picture]:

@@ -77,9 +77,13 @@ def _samples(contents: Contents) -> Iterator[Section]:
         prose = "As many points on either side, on the same axes: real rows in blue, generated ones in orange."
         yield Section("samples", generated, (prose,), panels, across=2)
     else:
-        pairs = "Each cell is one pair of columns: data below the diagonal in blue, samples above it in orange, mirrored."
+        pairs = (
+            "Each cell is one pair of columns: data below the diagonal in blue, samples above it in orange, mirrored."
+        )
         yield Section("samples", generated, (pairs,), (plots.pairs(contents),))
-        some = f"the first {plots.SHOWN_COLUMNS} of {columns} columns" if columns > plots.SHOWN_COLUMNS else "each column"
+        some = (
+            f"the first {plots.SHOWN_COLUMNS} of {columns} columns" if columns > plots.SHOWN_COLUMNS else "each column"
+        )
         prose = f"The histogram of {some}: data as an area, samples as a line."
         yield Section("marginals", "Column by column", (prose,), tuple(plots.marginals(contents)), across=3)
 
@@ -102,7 +106,9 @@ def _field(contents: Contents) -> Section:
         )
     if contents.density is not None:
         panels.append(plots.density(contents, contents.density))
-        prose.append("The log-density follows from the scores at all noise levels; it is in nats, per unit of the axes.")
+        prose.append(
+            "The log-density follows from the scores at all noise levels; it is in nats, per unit of the axes."
+        )
     titles = {0: "The density", 1: "The score field", 2: "The score field and the density"}
     title = titles[len(prose) if contents.scores else 0]
     return Section("field", title, tuple(prose), tuple(panels), across=3 if len(panels) == 3 else min(len(panels), 2))
@@ -176,9 +182,8 @@ def _schedule(contents: Contents) -> Section:
 
 
 def _floor(metric: Metric) -> str:
-    if metric.floor is None or not math.isfinite(metric.floor):
-        return metric.unit
-    return f"floor {number(metric.floor)} {metric.unit}".rstrip()
+    known = metric.floor is not None and math.isfinite(metric.floor)
+    return "; ".join(filter(None, (metric.unit, f"floor {number(metric.floor)}" if known else "")))
 
 
 def _median(distances: FloatArray) -> float:

@@ -7,6 +7,7 @@ sheet takes its colours from here, so that a picture and its page are one surfac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib import font_manager
@@ -71,34 +72,39 @@ def find_theme(name: str) -> Theme:
     return THEMES[name]
 
 
+# Names are never read as mathematics: a column may be called `$x^2$`.
+_SHAPES: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,
+    "axes.labelsize": 9,
+    "axes.labelpad": 5,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "axes.axisbelow": True,
+    "axes.formatter.use_mathtext": False,
+    "axes.formatter.limits": (-4, 5),
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "lines.linewidth": 1.6,
+    "text.parse_math": False,
+    "text.usetex": False,
+    "grid.linewidth": 0.6,
+}
+
+
 @contextmanager
 def themed(theme: Theme) -> Iterator[None]:
-    """Matplotlib's settings for a theme. Names are never read as mathematics: a column may be called `$x^2$`."""
-    settings = {
-        "font.family": _fonts(),
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.titlepad": 9,
-        "axes.labelsize": 9,
-        "axes.labelpad": 5,
-        "axes.linewidth": 0.8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.unicode_minus": True,
-        "axes.axisbelow": True,
-        "axes.formatter.use_mathtext": False,
-        "axes.formatter.limits": (-4, 5),
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "xtick.major.size": 3,
-        "ytick.major.size": 3,
-        "xtick.minor.size": 0,
-        "ytick.minor.size": 0,
-        "lines.linewidth": 1.6,
-        "text.parse_math": False,
-        "text.usetex": False,
+    """Matplotlib's settings for a theme, within the block."""
+    colours: dict[Any, Any] = {
         "figure.facecolor": theme.paper,
         "axes.facecolor": theme.paper,
         "savefig.facecolor": theme.paper,
@@ -111,9 +117,8 @@ def themed(theme: Theme) -> Iterator[None]:
         "xtick.labelcolor": theme.muted,
         "ytick.labelcolor": theme.muted,
         "grid.color": theme.rule,
-        "grid.linewidth": 0.6,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context({**_SHAPES, **colours, "font.family": _fonts()}):
         yield
 
 

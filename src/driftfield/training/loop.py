@@ -7,8 +7,8 @@ the average of the weights (EMA), with decay d_i = min(ema, (1 + i) / (10 + i)) 
 
 The validation loss is that of the average, on rows never trained on, with times and noise drawn once and kept, so that
 two values differ by the weights alone. Training returns the last average whose loss is not worse than the lowest by
-more than two standard errors, row against row: without a real sign of overfitting, the later weights. Everything that
-a step depends on is in the checkpoint, so a training that was interrupted and resumed ends with the same bits.
+more than 0.1 % or two standard errors, row against row: without a sign of overfitting, the later weights. Everything
+that a step depends on is in the checkpoint, so a training that was interrupted and resumed ends with the same bits.
 """
 
 import math
@@ -283,10 +283,10 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def _worse(losses: Tensor, lowest: Tensor) -> bool:
-    """Whether the mean of paired losses is higher by more than two standard errors of the difference."""
+    """Whether the mean of paired losses is higher, by more than two standard errors or by more than 0.1 %."""
     difference = losses - lowest
     error = difference.std() / math.sqrt(len(difference)) if len(difference) > 1 else torch.zeros(())
-    return bool(difference.mean() > 2 * error)
+    return bool(difference.mean() > torch.minimum(2 * error, 1e-3 * lowest.mean().abs()))
 
 
 class _Swapped:

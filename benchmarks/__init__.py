@@ -1,0 +1,1 @@
+"""Benchmarks: what the library must reach, measured; `python -m benchmarks` prints the tables."""

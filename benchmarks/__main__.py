@@ -1,0 +1,169 @@
+"""Measure everything that the project promises, and print it beside its bound.
+
+    python -m benchmarks [laws tables speed] [--laws moons ring] [--seed 0] [--judge two_sample.py]
+
+Two-sample accuracies are by the project's own evaluation, or by an independent script given with --judge, which is run
+as `python SCRIPT samples.npy --law NAME` and prints JSON with "c2st" and "floor".
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+import driftfield
+from driftfield.datasets import LAWS
+from driftfield.evaluation.classifiers import c2st
+
+C2ST_BOUNDS = {
+    "moons": 0.515,
+    "swiss-roll": 0.515,
+    "s-curve": 0.515,
+    "circles": 0.515,
+    "ring": 0.515,
+    "parabola": 0.515,
+    "8-gaussians": 0.53,
+    "checkerboard": 0.53,
+    "2-spirals": 0.53,
+    "moons-circles": 0.53,
+}
+NLL_BOUNDS = {"moons": 0.02, "8-gaussians": 0.02, "checkerboard": 0.08, "2-spirals": 0.08}
+SECONDS_OF_TRAINING = 15.0
+TABLES = ("sklearn:wine", "sklearn:diabetes", "sklearn:breast_cancer")
+ROWS = 10_000
+
+
+def laws(names: list[str], seed: int, judge: str | None) -> Iterator[list[str]]:
+    """Training time, two-sample accuracy and NLL of the default recipe, law by law."""
+    yield ["law", "training s", "<=", "C2ST k-NN", "boosting", "mean", "<=", "floor", "NLL", "entropy", "excess", "<="]
+    for name in names:
+        model = driftfield.fit(name, seed=seed)
+        accuracy, floor = judged(name, model.sample(ROWS, seed=seed), judge)
+        law = LAWS[name]
+        held_out = law.sample(ROWS, 2001)
+        nll = -float(model.log_prob(held_out)[0].mean())
+        excess = nll - (law.entropy or 0.0)
+        yield [
+            name,
+            f"{model.facts['training seconds']:.1f}",
+            f"{SECONDS_OF_TRAINING:g}",
+            *(f"{value:.4f}" for value in accuracy),
+            f"{np.mean(accuracy):.4f}",
+            f"{C2ST_BOUNDS[name]}",
+            f"{np.mean(floor):.4f}",
+            f"{nll:.4f}",
+            f"{law.entropy:.4f}",
+            f"{excess:+.4f}",
+            f"{NLL_BOUNDS.get(name, '')}",
+        ]
+
+
+def judged(name: str, rows: np.ndarray, judge: str | None) -> tuple[list[float], list[float]]:
+    """(k-NN, boosting) accuracy of telling rows from fresh ones of a law, and its floor."""
+    if judge is None:
+        real, other = (LAWS[name].sample(ROWS, stream) for stream in (1001, 1002))
+        return [m.value for m in c2st(rows, real, 0)], [m.value for m in c2st(other, real, 0)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "samples.npy"
+        np.save(path, rows)
+        command = [sys.executable, judge, str(path), "--law", name]
+        answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return answer["c2st"], answer["floor"]
+
+
+def tables(seed: int) -> Iterator[list[str]]:
+    """Held-out mean log-density of the default recipe beside simpler densities, nats."""
+    yield ["table", "rows", "columns", "training s", "model", "best simpler", "which", "verdict"]
+    for name in TABLES:
+        model = driftfield.fit(name, seed=seed)
+        judged_model = model.evaluate(seed=seed)
+        (_, own, error), *others = judged_model.densities()
+        label, best, _ = max(others, key=lambda entry: entry[1])
+        yield [
+            name,
+            str(len(model.train) + len(model.held_out)),
+            str(model.dimensions),
+            f"{model.facts['training seconds']:.1f}",
+            f"{own:.3f} ± {error:.2f}",
+            f"{best:.3f}",
+            label,
+            "model" if own > best else "simpler",
+        ]
+
+
+def speed(seed: int) -> Iterator[list[str]]:
+    """Times and memory beside their bounds."""
+    yield ["what", "measured", "<="]
+    model = driftfield.fit("moons", seed=seed)
+    yield ["sample 100,000 rows, s", f"{median(lambda: model.sample(100_000)):.2f}", "4"]
+    rows = LAWS["moons"].sample(ROWS, 3)
+    yield ["log_prob of 10,000 rows, s", f"{median(lambda: model.log_prob(rows)):.2f}", "10"]
+    help_command = [str(Path(sys.executable).with_name("driftfield")), "--help"]
+    yield ["driftfield --help, s", f"{median(lambda: subprocess.run(help_command, capture_output=True)):.2f}", "0.5"]
+    yield ["peak memory of a 1,000,000 x 10 Parquet fit, MB", f"{peak_memory(seed):.0f}", "2000"]
+
+
+def median(work: Callable[[], object], repeats: int = 3) -> float:
+    """Median seconds of a few runs."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def peak_memory(seed: int) -> float:
+    """Peak resident memory, in MB, of a process that fits a large Parquet file with the default recipe, 200 steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = (
+            "import numpy as np; from driftfield.datasets import write_rows; "
+            f"r = np.random.default_rng({seed}); x = r.normal(size=(1_000_000, 10)); x[:, 1:] += 0.5 * x[:, :-1]; "
+            f"write_rows('{folder}/big.parquet', x, [f'c{{i}}' for i in range(10)])"
+        )
+        subprocess.run([sys.executable, "-c", script], check=True)
+        command = [
+            str(Path(sys.executable).with_name("driftfield")),
+            *("fit", f"{folder}/big.parquet", "-o", f"{folder}/run", "--steps", "200", "--quiet"),
+        ]
+        probe = (
+            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True); "
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        found = subprocess.run([sys.executable, "-c", probe, *command], check=True, capture_output=True, text=True)
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return int(found.stdout) / unit
+
+
+def show(title: str, rows: Iterator[list[str]]) -> None:
+    """A Markdown table, printed as it grows."""
+    header = next(rows)
+    print(f"\n## {title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}", flush=True)
+    for row in rows:
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def main() -> None:
+    """Run the chosen benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["laws", "tables", "speed"], help="laws, tables, speed")
+    parser.add_argument("--laws", nargs="+", default=list(C2ST_BOUNDS), choices=list(C2ST_BOUNDS), metavar="LAW")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--judge", help="an independent two-sample script")
+    options = parser.parse_args()
+    if "laws" in options.what:
+        show("Laws: default recipe, 10,000 rows", laws(options.laws, options.seed, options.judge))
+    if "tables" in options.what:
+        show("Tables: mean log-density of held-out rows, nats", tables(options.seed))
+    if "speed" in options.what:
+        show("Speed and memory", speed(options.seed))
+
+
+if __name__ == "__main__":
+    main()
