@@ -7,7 +7,18 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from driftfield.diffusion import GRIDS, HEADS, METRICS, SAMPLERS, SCHEDULES, TIMES, WEIGHTS, Denoiser, Schedule
+from driftfield.diffusion import (
+    GRIDS,
+    HEADS,
+    METRICS,
+    SAMPLERS,
+    SCHEDULES,
+    TIMES,
+    WEIGHTS,
+    Denoiser,
+    Schedule,
+    diffusion_bound,
+)
 from driftfield.diffusion.objectives.denoising import denoising_loss
 from driftfield.diffusion.samplers.loop import Step
 from driftfield.diffusion.samplers.steps import ddim
@@ -87,6 +98,13 @@ def build_loss(recipe: Recipe, denoiser: Denoiser, parts: Parts) -> Callable[[Te
         return value / rows[0].numel()
 
     return loss
+
+
+def build_judge(denoiser: Denoiser, parts: Parts) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+    """(rows, generator) -> the bound on the NLL of each row, per dimension; None for an objective of the user's own."""
+    if parts.objective is not None:
+        return None
+    return lambda rows, generator: diffusion_bound(denoiser, rows, generator) / rows[0].numel()
 
 
 def build_step(sampler: str | Step, eta: float | None) -> Step:

@@ -17,7 +17,7 @@ from torch import nn
 
 import driftfield
 from driftfield import run as runs
-from driftfield.building import Objective, Parts, build_denoiser, build_loss, check_names
+from driftfield.building import Objective, Parts, build_denoiser, build_judge, build_loss, check_names
 from driftfield.datasets import load, split
 from driftfield.diffusion import Schedule
 from driftfield.errors import InputError, unknown_name
@@ -202,7 +202,7 @@ def _train(
     mismatch = denoiser.schedule.prior_kl(float(rows[:100_000].double().square().mean()))
     if mismatch.warning:
         watch.message(mismatch.warning)
-    trainer = Trainer(denoiser, loss, rows, validation, task.recipe.train, task.seed)
+    trainer = Trainer(denoiser, loss, rows, validation, task.recipe.train, task.seed, build_judge(denoiser, parts))
     progress = trainer.run(Surroundings(checkpoint, watch.observe, watch.interrupted, task.seconds))
     keep = np.random.default_rng(task.seed).permutation(len(task.rows))[:MOST_KEPT_ROWS]
     model = Model(

@@ -110,8 +110,8 @@ CSV_CASES: dict[str, tuple[str | bytes, str, str]] = {  # what is wrong: (conten
     "constant columns alone": (
         "a,b\n1,2\n1,2\n",
         "",
-        'Column "a" (and 1 more) of t.csv has the same value, 1, in every row, so that there is nothing to learn from it: '
-        "leave it out.",
+        'Column "a" (and 1 more) of t.csv has the same value, 1, in every row, so that there is nothing to learn '
+        "from it: leave it out.",
     ),
     "names that occur twice": (
         "a,b,a\n1,2,3\n3,4,5\n",
@@ -148,6 +148,11 @@ CSV_CASES: dict[str, tuple[str | bytes, str, str]] = {  # what is wrong: (conten
         "a,b\n1,2\n3,4,5\n",
         "",
         "t.csv has 3 fields in row 2 (line 3), not 2 as in its first line: mend it.",
+    ),
+    "a row that is too short without a header": (
+        "1,2\n3\n4,5\n",
+        "",
+        "t.csv has 1 field in row 2 (line 2), not 2 as in its first line: mend it.",
     ),
     "a blank line": ("a,b\n1,2\n\n3,4\n", "", "t.csv has a blank line before row 2 (line 3): remove it."),
     "binary": (b"PK\x03\x04\x00\x00" + bytes(range(256)), "", "t.csv is not UTF-8 text: export it as CSV in UTF-8."),
@@ -245,25 +250,19 @@ def test_an_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     assert refusal("-").endswith("as in -:a.")
 
 
-class Bomb:
-    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
-        return (lambda name: Path(name).touch()), ("exploded",)
+class Exploding:
+    """Unpickling it leaves a file behind."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
+        return open, ("exploded", "w")
 
 
 def objects() -> None:
-    np.save("t.npy", np.array([[1, "a"], [2, None]], dtype=object), allow_pickle=True)
+    np.save("t.npy", np.array([[1, Exploding()], [2, None]], dtype=object), allow_pickle=True)
 
 
 def pickled() -> None:
-    Path("t.npy").write_bytes(pickle.dumps(pathlib_touch()))
-
-
-def pathlib_touch() -> object:
-    class Exploding:
-        def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
-            return open, ("exploded", "w")
-
-    return Exploding()
+    Path("t.npy").write_bytes(pickle.dumps(Exploding()))
 
 
 def shortened(by: int) -> Callable[[], None]:
@@ -347,9 +346,7 @@ def test_a_bad_parquet_is_refused(frame: dict[str, list[object]], message: str) 
     assert re.fullmatch(message, refusal("t.parquet"))
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:200] + b"\xff" * 200 + b[400:]]
-)
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:4] + b"\xff" * 40 + b[44:]])
 def test_a_damaged_parquet_is_refused(damage: Callable[[bytes], bytes]) -> None:
     pl.DataFrame({"a": np.random.default_rng(0).random(1000)}).write_parquet("t.parquet")
     Path("t.parquet").write_bytes(damage(Path("t.parquet").read_bytes()))
@@ -367,11 +364,11 @@ def test_a_damaged_parquet_is_refused(damage: Callable[[bytes], bytes]) -> None:
         (np.array([[1.0, 2.0]]), "The array has one row of data: at least 2 are needed."),
         (
             torch.tensor([[1.0, 2.0], [float("nan"), 3.0]]),
-            'The tensor holds 1 cell that is empty, NaN or infinite, the first in column "x1", row 1 (counting from 0): '
-            "fill or remove such rows, or pick complete columns, as in data[:, [1]].",
+            'The tensor holds 1 cell that is empty, NaN or infinite, the first in column "x1", row 1 (counting from 0)'
+            ": fill or remove such rows, or pick complete columns, as in data[:, [1]].",
         ),
         (
-            np.ma.array([[1, 2], [3, 4]], mask=[[0, 0], [0, 1]]),
+            np.ma.array([[1, 2], [3, 4]], mask=[[False, False], [False, True]]),
             'The array holds 1 cell that is empty, NaN or infinite, the first in column "x2", row 1 (counting from 0): '
             "fill or remove such rows, or pick complete columns, as in data[:, [0]].",
         ),
@@ -392,7 +389,8 @@ def test_a_damaged_parquet_is_refused(damage: Callable[[bytes], bytes]) -> None:
         (pd.DataFrame(), "The frame has no columns: at least one column of numbers is needed."),
         (
             [[1, 2], [3, 4]],
-            "Data of the type list cannot be read: pass a name, a path, an array, a tensor, or a pandas or polars frame.",
+            "Data of the type list cannot be read: "
+            "pass a name, a path, an array, a tensor, or a pandas or polars frame.",
         ),
     ],
 )

@@ -28,7 +28,7 @@ def test_nodes_lie_on_the_path_in_panels_of_equal_length() -> None:
 
 def test_the_entropy_of_a_gaussian_on_a_grid_is_exact() -> None:
     def log_density(x: FloatArray) -> FloatArray:
-        return -(x**2).sum(axis=1) / 2 - np.log(2 * np.pi)
+        return np.asarray(-(x**2).sum(axis=1) / 2 - np.log(2 * np.pi))
 
     edge = np.full(2, 8.0)
     assert plane_entropy(log_density, -edge, edge, 0.5) == pytest.approx(np.log(2 * np.pi * np.e), abs=1e-10)

@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 
-from driftfield.datasets import LAWS, Table, catalogue, load, split
+from driftfield.datasets import LAWS, Table, catalogue, load, load_like, split
 from driftfield.datasets.bundled import SETS
 from driftfield.errors import InputError
 
@@ -128,7 +130,7 @@ def test_arrays_and_tensors_are_read_and_copied(make) -> None:  # type: ignore[n
     assert table.columns == ("x1", "x2")
     np.testing.assert_array_equal(table.values, [[1, 2], [3, 4], [5, 7]])
     table.values[0, 0] = 99
-    assert float(source[0, 0]) == 1
+    assert source[0, 0] == 1
 
 
 def test_arrays_of_one_dimension_and_of_other_types_are_read() -> None:
@@ -176,6 +178,27 @@ def test_rows_takes_a_random_subset_by_seed(folder: Path) -> None:
     assert set(first) != set(other)
     assert not np.array_equal(first, np.sort(first))
     np.testing.assert_array_equal(load("t.npy", rows=1000).values[:, 0], np.arange(100))
+
+
+@pytest.mark.parametrize("data", ["t.csv", "t.csv:a,c", "t.csv:c,a", "t.csv: c, a"])
+def test_rows_for_a_model_are_found_by_the_names_of_its_columns(folder: Path, data: str) -> None:
+    csv(folder, CSV)
+    table = load_like(data, ("c", "a"))
+    assert table.columns == ("c", "a")
+    np.testing.assert_array_equal(table.values, np.array(ROWS)[:, [2, 0]])
+
+
+def test_rows_for_a_model_may_be_nameless_single_and_constant() -> None:
+    table = load_like(np.array([[1.0, 2.0]]), ("c", "a"))
+    assert table.columns == ("c", "a")
+    np.testing.assert_array_equal(table.values, [[1, 2]])
+    assert load_like("moons", ("u", "v")).columns == ("u", "v")
+
+
+@pytest.mark.parametrize("data", ["moons", np.zeros((5, 2))])
+def test_rows_for_a_model_of_other_columns_are_refused(data: object) -> None:
+    with pytest.raises(InputError, match="has 2 columns, but the model has 3: pick a, b, c"):
+        load_like(data, ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -264,9 +287,6 @@ def test_a_million_rows_of_parquet_load_in_little_more_than_their_own_size(folde
     )
     if not os.path.exists("/proc/self/status"):
         pytest.skip("peak memory is read from /proc")
-    import subprocess
-    import sys
-
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(found.stdout) < 250
 

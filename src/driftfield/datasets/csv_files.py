@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from driftfield.datasets.law import FloatArray
-from driftfield.datasets.sheet import Misfit, Sheet, reason
+from driftfield.datasets.sheet import Misfit, Sheet, capital, reason
 from driftfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,20 +40,21 @@ def csv_sheet(source: Source, name: str, data: str) -> Sheet:
 
     Raises InputError for an empty file, a binary one, another separator, and for ragged rows.
     """
-    line, header = _header(source, name)
+    title = capital(name)
+    line, header = _header(source, title)
     headless = _is_numeric(header)
     layout = Layout(len(header), headless, line - 1)
     columns = tuple((not headless and " ".join(word.split())) or f"x{i}" for i, word in enumerate(header, start=1))
 
     def locate(row: int) -> str:
-        records = _records(source, name)
+        records = _records(source, title)
         line = next((line for index, (line, _) in enumerate(records) if index == row + (not headless)), None)
         return f"row {row + 1} (line {line})"
 
     return Sheet(
         name=name,
         columns=columns,
-        read=lambda indices: _read(source, name, layout, indices),
+        read=lambda indices: _read(source, title, layout, indices),
         locate=locate,
         pick=lambda names: f"{data}:{comma_separated(names)}",
     )
@@ -69,9 +70,8 @@ def _header(source: Source, name: str) -> tuple[int, list[str]]:
         raise InputError(f"{name} is empty: it needs a header line and rows of numbers.")
     for mark, word in (";", "semicolons"), ("\t", "tabs"), ("|", "bars"):
         if all(len(record) == 1 and mark in record[0] for _, record in start):
-            raise InputError(
-                f"{name} is separated by {word} (line {start[0][0]}): save it with commas between the columns."
-            )
+            where = f"line {start[0][0]}"
+            raise InputError(f"{name} is separated by {word} ({where}): save it with commas between the columns.")
     return start[0]
 
 
@@ -94,10 +94,10 @@ def _read(source: Source, name: str, layout: Layout, indices: Sequence[int]) -> 
         except PolarsError:  # there is something beside numbers: look at it as text
             found = frame(pl.String)
     except PolarsError as error:
-        _blank_lines_at_end(source, name, layout.width)  # says which line is at fault, if a line is
+        _blank_lines_at_end(source, name, layout)  # says which line is at fault, if a line is
         raise InputError(f"{name} cannot be read as CSV ({reason(error)}): export it again.") from error
     if any(column.null_count() for column in found):
-        found = found.head(found.height - _blank_lines_at_end(source, name, layout.width))
+        found = found.head(found.height - _blank_lines_at_end(source, name, layout))
     for column in found:
         yield column.to_numpy() if column.dtype == pl.Float64 else _parsed(column)
 
@@ -118,21 +118,21 @@ def _parsed(column: "pl.Series") -> FloatArray | Misfit:
     return values.to_numpy()
 
 
-def _blank_lines_at_end(source: Source, name: str, width: int) -> int:
-    """The number of blank lines at the end; raises InputError for a line that has not `width` fields."""
-    blank, row = 0, 0
+def _blank_lines_at_end(source: Source, name: str, layout: Layout) -> int:
+    """The number of blank lines at the end; raises InputError for other blank lines, and for ragged rows."""
+    blank = 0
+    row = 1 if layout.headless else 0  # the header is row 0
     for line, record in _records(source, name):
         if not record:
             blank += 1
             continue
-        if blank and row:
+        if blank:
             raise InputError(f"{name} has a blank line before row {row} (line {line - 1}): remove it.")
-        if len(record) != width:
+        if len(record) != layout.width:
             fields = "1 field" if len(record) == 1 else f"{len(record)} fields"
-            raise InputError(
-                f"{name} has {fields} in row {row} (line {line}) and {width} in its first line: mend the row."
-            )
-        blank, row = 0, row + 1
+            wanted = f"not {layout.width} as in its first line"
+            raise InputError(f"{name} has {fields} in row {row} (line {line}), {wanted}: mend it.")
+        row += 1
     return blank
 
 

@@ -131,11 +131,12 @@ def _index(sheet: Sheet, pick: str) -> int:
 def _check_rows(sheet: Sheet, rows: int, fewest: int) -> None:
     if rows < fewest:
         found = "no rows of data" if rows == 0 else "one row of data"
-        raise InputError(f"{capital(sheet.name)} has {found}: at least {fewest} {'is' if fewest == 1 else 'are'} needed.")
+        needed = f"at least {fewest} {'is' if fewest == 1 else 'are'} needed"
+        raise InputError(f"{capital(sheet.name)} has {found}: {needed}.")
 
 
 def _not_numeric(sheet: Sheet, column: str, misfit: Misfit) -> InputError:
-    example = misfit.example if len(misfit.example) <= _EXAMPLE_SHOWN else misfit.example[:_EXAMPLE_SHOWN] + "…"
+    example = _cut(" ".join(misfit.example.split()), _EXAMPLE_SHOWN)
     advice = suggestion(sheet, _usable(sheet), ", or pick numeric columns") or ", as no other column would do"
     return InputError(
         f'Column "{column}" of {sheet.name} holds {misfit.what}, for example "{example}" in '
@@ -174,4 +175,8 @@ def _usable(sheet: Sheet) -> list[str]:
 def reason(error: BaseException) -> str:
     """The first words of what a library says about a file, to be quoted in parentheses."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= _REASON_SHOWN else line[:_REASON_SHOWN] + "…"
+    return _cut(line, _REASON_SHOWN)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "…"

@@ -7,7 +7,7 @@ tensor, or a pandas or polars frame.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,15 +63,18 @@ def load_like(data: Any, columns: Sequence[str]) -> Table:
     Raises InputError as `load` does, but not for columns that do not vary.
     """
     if isinstance(data, str) and data in LAWS:
-        return load(data)
-    sheet, picks, source = _sheet(data)
-    if picks is None and set(columns) <= set(sheet.columns):
-        picks = list(columns)
-    values, names = numbers(sheet, picks, fewest=1)
-    if len(names) != len(columns):
-        listed = ", ".join(columns[:6]) + (", .." if len(columns) > 6 else "")
-        raise InputError(f"{source} has {len(names)} columns, but the model has {len(columns)}: {listed}.")
-    return Table(values, tuple(columns), source)
+        table = load(data)
+    else:
+        sheet, picks, source = _sheet(data)
+        if set(columns) <= {name.strip() for name in picks or sheet.columns}:
+            picks = list(columns)
+        table = Table(*numbers(sheet, picks, fewest=1), source)
+    if len(table.columns) != len(columns):
+        listed = ", ".join(columns[:6]) + (", …" if len(columns) > 6 else "")
+        raise InputError(
+            f"{table.source} has {len(table.columns)} columns, but the model has {len(columns)}: pick {listed}."
+        )
+    return replace(table, columns=tuple(columns))
 
 
 def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0) -> tuple[Table, Table]:

@@ -7,7 +7,7 @@ from driftfield.diffusion.gaussian import Gaussian, matched_prior, standard_prio
 from driftfield.diffusion.heads import HEADS
 from driftfield.diffusion.kernels import VARIANCES, DenoiserKernel
 from driftfield.diffusion.likelihood import LogDensity, log_prob
-from driftfield.diffusion.objectives import METRICS, TIMES, WEIGHTS, denoising_loss
+from driftfield.diffusion.objectives import METRICS, TIMES, WEIGHTS, denoising_loss, diffusion_bound
 from driftfield.diffusion.samplers import GRIDS, SAMPLERS, State, sample
 from driftfield.diffusion.schedules import SCHEDULES, Chain, Schedule
 
@@ -33,6 +33,7 @@ __all__ = [
     "State",
     "bridge",
     "denoising_loss",
+    "diffusion_bound",
     "log_prob",
     "matched_prior",
     "sample",

@@ -111,7 +111,7 @@ class Denoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, *D): x_hat = (sigma out - b x_t) / D, eps_hat = (a x_t - alpha out) / D."""
-        t = self.schedule.clamp(t)
+        x_t, t = self.schedule.askable(x_t, t)
         out = self.output(x_t, t, cond)
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
         a, b = self.head(self.schedule, t)

@@ -49,7 +49,7 @@ class MixtureDenoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The exact estimate at x_t (B, D), t () or (B,); computed in float64, returned in x_t's dtype."""
-        t = self.schedule.clamp(t)
+        x_t, t = self.schedule.askable(x_t, t)
         alpha, sigma = self._coefficients(x_t, t)
         z, C, log_joint = self._joint(x_t, alpha, sigma)
         r = torch.softmax(log_joint, 1)[..., None]  # (B, K, 1)
@@ -101,7 +101,7 @@ class EmpiricalDenoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The exact estimate at x_t (B, *D), t () or (B,); computed in float64, returned in x_t's dtype."""
-        t = self.schedule.clamp(t)
+        x_t, t = self.schedule.askable(x_t, t)
         times = t.expand(len(x_t)) if t.ndim == 0 else t
         alpha, sigma = self.schedule.alpha(times)[:, None], self.schedule.sigma(times)[:, None]  # (B, 1)
         flat, rows = x_t.double().flatten(1), self.data.flatten(1)

@@ -12,7 +12,8 @@ with y = x_t / alpha and lambda = sigma / alpha, where dy / dlambda = eps_hat. H
 
 For data of unit variance the right-hand side vanishes if they are Gaussian, so that only the departure from the
 Gaussian has to be integrated, and it is bounded at both ends, whatever the schedule. The integrator is the
-classical Runge-Kutta method of order 4 on equal steps in tau; the divergence is exact, by differentiation along each dimension.
+classical Runge-Kutta method of order 4 on equal steps in tau; the divergence is exact, by differentiation along each
+dimension.
 
 The density is that of the data at the smallest noise level of the schedule, t_low. With n steps and with n / 2, order 4
 gives the error estimate |log p_n - log p_{n/2}| / 15 (Hairer et al. 1993, sec. II.4).

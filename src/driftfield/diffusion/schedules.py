@@ -100,12 +100,27 @@ class Schedule(nn.Module):
         """The nearest time at which a network may be asked: t cut to [t_low, t_high], in float64."""
         return t.double().clamp(self.t_low, self.t_high)
 
+    def askable(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_t, t) at the nearest time at which a network may be asked; x_t (B, *D), t () or (B,).
+
+        Beyond t_high x_t is all but noise, so it goes back with the noise, as x_t sigma(t_high) / sigma(t): a network
+        asked at t_high expects noise of that size.
+        """
+        asked = self.clamp(t)
+        if self.t_high < 1:
+            shrink = torch.where(t.double() > self.t_high, self.sigma(asked) / self.sigma(t.double()), 1.0)
+            x_t = match(shrink, x_t) * x_t
+        return x_t, asked
+
     def derivatives(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(d alpha / dt, d sigma / dt), by automatic differentiation."""
+        """(d alpha / dt, d sigma / dt) for t in [t_low, t_high], by automatic differentiation."""
         return _derivative(self.alpha, t), _derivative(self.sigma, t)
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(f, g^2) with f = d log alpha / dt and g^2 = sigma^2 d gamma / dt (Kingma et al. 2021, eq. 12)."""
+        """(f, g^2) with f = d log alpha / dt and g^2 = sigma^2 d gamma / dt, for t in [t_low, t_high].
+
+        Source: Kingma et al. 2021, eq. 12.
+        """
         return _derivative(self.log_alpha, t), self.sigma(t) ** 2 * _derivative(self.gamma, t)
 
     def time(self, gamma: Tensor) -> Tensor:
@@ -153,9 +168,9 @@ def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
     return derivative
 
 
-def _interval(name: str, low: float, high: float, least: float, most: float = math.inf) -> None:
-    if not (math.isfinite(low) and math.isfinite(high) and least < low <= high < most):
-        bounds = f"{least:g} < low <= high" + (f" < {most:g}" if math.isfinite(most) else "")
+def _interval(name: str, low: float, high: float, equal: bool = True) -> None:
+    if not (math.isfinite(low) and math.isfinite(high) and 0 < low <= high and (equal or low < high)):
+        bounds = f"0 < low {'<=' if equal else '<'} high"
         raise InputError(f"The {name} must satisfy {bounds}, but they are {low:g} and {high:g}: change the schedule.")
 
 
@@ -169,7 +184,7 @@ class VP(Schedule):
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
         super().__init__()
-        _interval("betas of the VP schedule", beta_min, beta_max, 0)
+        _interval("betas of the VP schedule", beta_min, beta_max)
         self.beta_min, self.beta_max = beta_min, beta_max
 
     def log_alpha(self, t: Tensor) -> Tensor:
@@ -199,7 +214,7 @@ class VE(Schedule):
 
     def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0) -> None:
         super().__init__()
-        _interval("sigmas of the VE schedule", sigma_min, sigma_max, 0)
+        _interval("sigmas of the VE schedule", sigma_min, sigma_max, equal=False)
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
         self.prior_std = sigma_max
 

@@ -124,7 +124,7 @@ def _score_field(contents: Contents, field: ScoreField, place: int) -> Panel:
             *(x, y, *arrows.T),
             color=theme.generated,
             units="width",
-            scale=0.85 / spacing,
+            scale=0.7 / spacing,
             width=0.0038,
             headwidth=4,
             headlength=4,
@@ -152,7 +152,8 @@ def _arrows(field: ScoreField, view: View) -> FloatArray:
 def density(contents: Contents, grid: Grid) -> Panel:
     """The log-density in nats as a heat map with its colour bar."""
     view = fitted_view(interval(grid.x), interval(grid.y), _aspect(contents))
-    peak = float(np.max(grid.log_density, where=np.isfinite(grid.log_density), initial=-np.inf))
+    finite = grid.log_density[np.isfinite(grid.log_density)]
+    peak = float(finite.max()) if finite.size else 0.0
     shown = np.nan_to_num(grid.log_density, nan=peak - 2 * _SHOWN_NATS, neginf=peak - 2 * _SHOWN_NATS)
 
     def draw(axes: Axes, theme: Theme) -> None:
@@ -189,7 +190,8 @@ def _plane_size(view: View) -> tuple[float, float]:
 def nearest_neighbours(neighbours: Neighbours) -> Panel:
     """How far generated and held-out rows lie from the nearest training row."""
     pooled = np.concatenate([neighbours.generated, neighbours.held_out])
-    high = float(np.quantile(pooled[np.isfinite(pooled)], 0.995)) or 1.0
+    finite = pooled[np.isfinite(pooled)]
+    high = (float(np.quantile(finite, 0.995)) if finite.size else 0.0) or 1.0
     beyond = float((~(pooled <= high)).mean())
     bins = np.linspace(0.0, high, 46)
 

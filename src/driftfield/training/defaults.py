@@ -1,7 +1,7 @@
 r"""What the default recipe chooses from the data.
 
 The one quantity that matters is the *resolution* of the data: the width of the thinnest structure that n rows can show.
-Around each of some rows, the smallest standard deviation of its 30 nearest neighbours along any axis measures how thin
+Around each of some rows, the smallest standard deviation of its nearest neighbours along any axis measures how thin
 the data are there; where the rows are too few to show a structure, it measures their spacing instead, and nothing finer
 is attempted. From it follow the smallest noise level, the noise levels that are trained on, and the highest frequency
 of the network's positional features.
@@ -22,14 +22,15 @@ MOST_FEATURE_DIMENSIONS = 8
 def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
     """Width of the thinnest structure of scaled rows (n, D), in standard deviations; between 1e-3 and 1.
 
-    The 10 % quantile, over at most 1,000 rows, of the smallest local standard deviation among 30 neighbours.
+    The 10 % quantile, over at most 1,000 rows, of the smallest local standard deviation among 30 neighbours or 5 D; 1
+    where the rows are too few to show any structure in D dimensions.
     """
     from sklearn.neighbors import NearestNeighbors
 
     rng = np.random.default_rng(seed)
     rows = rows[rng.permutation(len(rows))[:20_000]]
-    k = min(NEIGHBOURS, len(rows) - 1)
-    if k < 2:
+    k = min(max(NEIGHBOURS, 5 * rows.shape[1]), len(rows) // 3)  # enough to see all D axes, few enough to be local
+    if k < 2 or k < 2 * rows.shape[1]:
         return 1.0
     probes = rows[:1_000].astype(np.float64)
     _, index = NearestNeighbors(n_neighbors=k + 1).fit(rows).kneighbors(probes)
@@ -47,7 +48,7 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], seed: int = 0) -> Recipe:
     changes: dict[str, dict[str, object]] = {"network": {}, "objective": {}, "train": {}, "schedule": {}}
 
     if recipe.schedule.kind == "ve":
-        changes["schedule"]["sigma_min"] = recipe.schedule.sigma_min or float(f"{min(2e-3, delta / 5):.2g}")
+        changes["schedule"]["sigma_min"] = recipe.schedule.sigma_min or float(f"{min(max(delta / 12, 2e-4), 1e-2):.1g}")
         changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or 20.0
     if network.kind == "mlp":
         changes["network"]["width"] = network.width or _width(n, D)

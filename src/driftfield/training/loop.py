@@ -5,10 +5,11 @@ the average of the weights (EMA), with decay d_i = min(ema, (1 + i) / (10 + i)) 
 
     average <- d_i average + (1 - d_i) weights.
 
-The validation loss is that of the average, on rows never trained on, with times and noise drawn once and kept, so that
-two values differ by the weights alone. Training returns the last average whose loss is not worse than the lowest by
-more than 0.1 % or two standard errors, row against row: without a sign of overfitting, the later weights. Everything
-that a step depends on is in the checkpoint, so a training that was interrupted and resumed ends with the same bits.
+Early stopping judges the average by the bound on the negative log-likelihood (:mod:`driftfield.diffusion.objectives`)
+of rows never trained on, with times and noise drawn once and kept, so that two values differ by the weights alone.
+Training returns the last average whose bound is not worse than the lowest by more than 1e-3 nats per dimension or two
+standard errors, row against row: without a sign of overfitting, the later weights. Everything that a step depends on is
+in the checkpoint, so a training that was interrupted and resumed ends with the same bits.
 """
 
 import math
@@ -36,6 +37,7 @@ Loss = Callable[[Tensor, torch.Generator], Tensor]
 CHECKPOINT_SECONDS = 10.0
 VALIDATION_DRAWS = 8_192  # pairs of time and noise, whatever the number of validation rows
 RECORDS = 200  # lines of history in a training
+MATERIAL = 1e-3  # nats per dimension: a difference in the bound that is not let pass as noise
 SMALL = 1 << 19  # batch times width: below it, a second thread costs more in waiting than it brings in work
 
 
@@ -78,14 +80,23 @@ class Trainer:
         validation: rows for early stopping, or None.
         settings: the [train] section of a recipe, with no open choice.
         seed: of the rows, times and noise.
+        judge: (rows, generator) -> what early stopping compares, one number a row; the loss itself by default.
     """
 
     def __init__(
-        self, model: nn.Module, loss: Loss, rows: Tensor, validation: Tensor | None, settings: TrainSection, seed: int
+        self,
+        model: nn.Module,
+        loss: Loss,
+        rows: Tensor,
+        validation: Tensor | None,
+        settings: TrainSection,
+        seed: int,
+        judge: Loss | None = None,
     ) -> None:
         if settings.steps is None or settings.batch is None or settings.lr is None:
             raise ValueError("The steps, the batch and the learning rate have to be chosen before training.")
         self.model, self.loss, self.rows, self.settings = model, loss, rows, settings
+        self.judge = judge or loss
         self.steps, self.batch, self.lr = settings.steps, settings.batch, settings.lr
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
@@ -211,11 +222,11 @@ class Trainer:
     def _validate(self) -> float | None:
         if self.validation is None:
             return None
+        repeats = math.ceil(VALIDATION_DRAWS / len(self.validation))
+        rows = self.validation.repeat(repeats, *[1] * (self.validation.ndim - 1))
         with self._averaged(), torch.no_grad():
-            fixed = torch.Generator(self.rows.device).manual_seed(0)
-            repeats = math.ceil(VALIDATION_DRAWS / len(self.validation))
-            rows = self.validation.repeat(repeats, *[1] * (self.validation.ndim - 1))
-            losses = self.loss(rows, fixed).double().view(repeats, -1).mean(0)  # of each validation row
+            loss = self.loss(rows, self._fixed()).mean().item()
+            losses = self.judge(rows, self._fixed()).double().view(repeats, -1).mean(0)  # of each validation row
         value = losses.mean().item()
         if self.lowest is None or not _worse(losses, self.lowest):
             self.progress.best, self.progress.best_step = value, self.progress.step
@@ -223,7 +234,11 @@ class Trainer:
                 self.best[name].copy_(p)
         if self.lowest is None or value < self.lowest.mean().item():
             self.lowest = losses
-        return value
+        return loss
+
+    def _fixed(self) -> torch.Generator:
+        """The generator of the times and noise of validation: always the same draws."""
+        return torch.Generator(self.rows.device).manual_seed(0)
 
     def _out_of_patience(self) -> bool:
         if self.validation is None or self.settings.patience == 0:
@@ -283,10 +298,10 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def _worse(losses: Tensor, lowest: Tensor) -> bool:
-    """Whether the mean of paired losses is higher, by more than two standard errors or by more than 0.1 %."""
+    """Whether the mean of paired losses is higher, by more than two standard errors or by more than 1e-3."""
     difference = losses - lowest
     error = difference.std() / math.sqrt(len(difference)) if len(difference) > 1 else torch.zeros(())
-    return bool(difference.mean() > torch.minimum(2 * error, 1e-3 * lowest.mean().abs()))
+    return bool(difference.mean() > torch.clamp(2 * error, max=MATERIAL))
 
 
 class _Swapped:

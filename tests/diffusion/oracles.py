@@ -1,0 +1,146 @@
+"""What the tests of the mathematics share: schedules to try, laws whose truth is known, networks that know it.
+
+The reference for the probability-flow ODE is written in numpy and solved by scipy, apart from the package.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.integrate import solve_ivp
+from torch import Tensor, nn
+
+from driftfield.diffusion import SCHEDULES, BaseDenoiser, Denoiser, MixtureDenoiser, Schedule
+
+CHAINS = ("constant", "linear", "quadratic", "sigmoid", "cosine-chain")
+CONTINUOUS = ("vp", "sub-vp", "ve", "cosine", "rectified-flow")
+EVERY: dict[str, Schedule] = {
+    **{name: SCHEDULES[name](T=20) for name in CHAINS},
+    **{name: SCHEDULES[name]() for name in CONTINUOUS},
+}
+
+# Derandomised, so that a run is the same everywhere; no deadline, so that no clock decides.
+by_property = settings(deadline=None, derandomize=True, max_examples=60, database=None)
+schedule_names = st.sampled_from(sorted(EVERY))
+shares = st.floats(0, 1)
+seeds = st.integers(0, 2**31)
+
+
+def f64(value: object) -> Tensor:
+    """A float64 tensor."""
+    return torch.as_tensor(value, dtype=torch.float64)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """Standard normal numbers in float64."""
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def inside(schedule: Schedule, share: float) -> Tensor:
+    """The time at a share of the way from t_low to t_high."""
+    return f64(schedule.t_low + share * (schedule.t_high - schedule.t_low))
+
+
+def some_times(schedule: Schedule, n: int = 9) -> Tensor:
+    """n times from t_low to t_high, off the knots of a chain but for its ends."""
+    return schedule.t_low + (schedule.t_high - schedule.t_low) * torch.linspace(0, 1, n, dtype=torch.float64) ** 1.1
+
+
+def steps_of(times: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The pairs (t, s) of a grid."""
+    return pairwise(times)
+
+
+def gaussian_law(schedule: Schedule, mean: float = 0.0, variance: float = 1.0, D: int = 1) -> MixtureDenoiser:
+    """The exact denoiser of N(mean, variance I); of a point for variance 0."""
+    covariance = variance * torch.eye(D, dtype=torch.float64)
+    return MixtureDenoiser(schedule, torch.ones(1), f64([[mean] * D]), covariance[None])
+
+
+ANGLES = np.arange(8) * np.pi / 4
+RING = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)  # means of the mixture of yardsticks.md
+RING_STD = 0.1
+
+
+def ring_law(schedule: Schedule) -> MixtureDenoiser:
+    """Eight Gaussians on a circle of radius 1, each of standard deviation 0.1."""
+    return MixtureDenoiser(schedule, torch.ones(8), f64(RING), RING_STD**2 * torch.eye(2).double().expand(8, 2, 2))
+
+
+def ring_noise(y: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
+    """E[eps | y] for y = x + ratio eps and x from the ring; in numpy."""
+    residual = y[:, None] - RING
+    variance = RING_STD**2 + ratio**2
+    log_weight = -0.5 * (residual**2).sum(-1) / variance
+    weight = np.exp(log_weight - log_weight.max(1, keepdims=True))
+    weight /= weight.sum(1, keepdims=True)
+    return np.asarray(ratio * (weight[..., None] * residual).sum(1) / variance)
+
+
+def ring_end(schedule: Schedule, start: Tensor) -> NDArray[np.float64]:
+    """Where the probability-flow ODE of the ring takes ``start`` (n, 2) at t = 1: x / alpha at t_low, by scipy.
+
+    In z = y / sqrt(1 + lambda^2) and tau = log lambda, with y = x / alpha and lambda = sigma / alpha. Where alpha(1) = 0
+    it starts at t_high with the same z, which leaves a relative error of 1 / lambda(t_high)^2, 1e-6 at most.
+    """
+    low, high = (float(schedule.gamma(f64(t))) / 2 for t in (schedule.t_low, schedule.t_high))
+    size = math.hypot(float(schedule.alpha(f64(1.0))), float(schedule.sigma(f64(1.0))))
+
+    def slope(tau: float, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        ratio = math.exp(tau)
+        grown = math.hypot(1, ratio)
+        z = z.reshape(-1, 2)
+        return (ratio / grown * ring_noise(z * grown, ratio) - (ratio / grown) ** 2 * z).ravel()
+
+    z = (start / size).numpy().ravel()
+    solution = solve_ivp(slope, (high, low), z, method="DOP853", rtol=1e-10, atol=1e-12)
+    return np.asarray(solution.y[:, -1].reshape(-1, 2) * math.hypot(1, math.exp(low)))
+
+
+class Knowing(nn.Module):
+    """A network that returns a head's target for the exact estimate of a law."""
+
+    def __init__(self, law: BaseDenoiser, head: str) -> None:
+        super().__init__()
+        from driftfield.diffusion import HEADS
+
+        self.law, self.head = law, HEADS[head]
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        estimate = self.law(x, t)
+        a, b = self.head(self.law.schedule, t.double())
+        return (a * estimate.x0.mT).mT + (b * estimate.eps.mT).mT
+
+
+def knowing(law: BaseDenoiser, head: str) -> Denoiser:
+    """A Denoiser that works through a head and yet is exact."""
+    return Denoiser(Knowing(law, head), law.schedule, head, label="t", scale_input=False)
+
+
+class Says(nn.Module):
+    """A network that always gives the same answer, and remembers what it was asked."""
+
+    def __init__(self, answer: Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+        self.asked: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:
+        self.asked.append((x, label))
+        return self.answer.expand_as(x)
+
+
+def quiet() -> Tensor:
+    """Noise of zero."""
+    return torch.zeros(())
+
+
+
+
+def no_noise_allowed() -> Tensor:
+    raise AssertionError("a deterministic step asked for noise")
