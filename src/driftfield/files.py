@@ -5,14 +5,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from driftfield.errors import InputError
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Within the block, a temporary file of the same folder and ending to write; then fsync, and rename onto ``path``.
 
     If the block fails, the old file stays as it was and the temporary one is gone.
+
+    Raises:
+        InputError: the folder does not exist, or cannot be written.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"Cannot write {path}: there is no folder {path.parent}, so create it first.")
+    if path.is_dir():
+        raise InputError(f"Cannot write {path}: it is a folder, so name a file.")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"Cannot write {path}: the folder {path.parent} is not writable, so choose another place.")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary

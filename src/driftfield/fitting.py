@@ -25,7 +25,7 @@ from driftfield.model import Model
 from driftfield.recipe import Recipe, load_recipe
 from driftfield.scaling import FloatArray, Scaler
 from driftfield.training.checkpoint import Progress
-from driftfield.training.defaults import resolve
+from driftfield.training.defaults import choose_scaling, resolve
 from driftfield.training.loop import Report, Surroundings, Trainer
 
 MOST_KEPT_ROWS = 20_000
@@ -159,9 +159,11 @@ def prepare(
         if share > 0 and len(train.values) >= 20:
             train, stopping = split(train, share, MOST_VALIDATION_ROWS, seed=_beside(seed, VALIDATION_SEED))
             validation = stopping.values
-    scaler = Scaler.fit(train.values, recipe.data.scaling)
-    filled = resolve(recipe, scaler.forward(train.values[:: max(1, len(train.values) // 50_000)]), len(train.values))
-    filled = filled.updated({"data": {"rows": len(table.values)}})
+    count = len(train.values)
+    scaling = recipe.data.scaling or choose_scaling(*train.values.shape)
+    sample = train.values[:: max(1, count // MOST_KEPT_ROWS)]
+    filled = resolve(recipe, Scaler.fit(train.values, scaling).forward(sample), count)
+    filled = filled.updated({"data": {"rows": len(table.values), "scaling": scaling}})
     return Task(train.values, validation, held_out, table.columns, table.source, filled, seed, seconds, command)
 
 
@@ -192,7 +194,7 @@ def carry_out(task: Task, out: Path | None, device: str, watch: Watch, parts: Pa
 def _train(
     task: Task, device: torch.device, checkpoint: Path | None, watch: Watch, parts: Parts
 ) -> tuple[Model, Progress]:
-    scaler = Scaler.fit(task.rows, task.recipe.data.scaling)
+    scaler = Scaler.fit(task.rows, task.recipe.data.scaling or "standard")
     denoiser = build_denoiser(task.recipe, len(task.columns), parts, task.seed).to(device)
     loss = build_loss(task.recipe, denoiser, parts)
     rows = torch.from_numpy(scaler.forward(task.rows)).to(device)

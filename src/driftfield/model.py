@@ -45,12 +45,14 @@ MOST_TANGENTS = 1 << 17  # rows times dimensions of one divergence: bounds the m
 class Trajectory:
     """A process on a time axis: ``times`` (K,), ``states`` (K, n, D) in the user's units, ``noise`` (K,) sigma / alpha.
 
-    A state is shown as x_t / sqrt(alpha^2 + sigma^2), so that data and noise have the same size on the page.
+    A state is x_t times ``scale`` (K,) = 1 / sqrt(alpha^2 + sigma^2), so that data and noise have the same size on the
+    page; about the mean of the data, which is the origin of the network's units.
     """
 
     times: FloatArray
     states: FloatArray
     noise: FloatArray
+    scale: FloatArray
 
 
 @dataclass
@@ -210,7 +212,7 @@ class Model:
         self.denoiser.schedule.to(self.device)
         size = torch.hypot(alpha, sigma)
         shown = np.stack([self.scaler.back((x / s).cpu().numpy()) for (_, x), s in zip(states, size, strict=True)])
-        return Trajectory(times.numpy(), shown, (sigma / alpha).numpy())
+        return Trajectory(times.numpy(), shown, (sigma / alpha).numpy(), (1 / size).numpy())
 
     def evaluate(self, rows: int | None = None, seed: int = 0) -> Evaluation:
         """Every metric beside its floor, on rows that training never saw; see :mod:`driftfield.evaluation`."""

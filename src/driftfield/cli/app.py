@@ -141,7 +141,9 @@ def animate(
     run: RunArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help=".gif, .html or .mp4")],
     view: Annotated[str, typer.Option("--view", help="forward, reverse or both")] = "both",
-    theme: Annotated[str, typer.Option("--theme", help="light or dark")] = "light",
+    theme: Annotated[
+        str | None, typer.Option("--theme", help="light or dark; a page follows its reader without")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """The process as a moving picture; prints its path."""

@@ -137,7 +137,7 @@ def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:
 
 def report(run: Path, out: Path | None, rows: int | None, seed: int) -> None:
     """The page."""
-    from driftfield.figures import write_report
+    from driftfield.figures import write_pictures, write_report
     from driftfield.figures.gather import gather
 
     model = _load(run)
@@ -145,12 +145,16 @@ def report(run: Path, out: Path | None, rows: int | None, seed: int) -> None:
     judged = model.evaluate(rows, seed)
     write_rows(run / runs.SAMPLES, judged.samples, model.columns)
     path = out or run / runs.REPORT
-    write_report(gather(model, judged, str(run)), path)
+    contents = gather(model, judged, str(run))
+    write_report(contents, path)
+    if out is None:
+        (run / runs.FIGURES).mkdir(exist_ok=True)
+        write_pictures(contents, run / runs.FIGURES)
     say(judged.verdict)
     print(path)
 
 
-def animate(run: Path, out: Path, view: str, theme: str, seed: int) -> None:
+def animate(run: Path, out: Path, view: str, theme: str | None, seed: int) -> None:
     """The moving picture."""
     from driftfield.figures import animate as write_animation
     from driftfield.figures import check_animation

@@ -10,6 +10,7 @@ import numpy as np
 from driftfield.datasets.files import SUFFIXES
 from driftfield.datasets.law import FloatArray
 from driftfield.errors import InputError
+from driftfield.files import replacing
 
 
 def write_rows(path: str | os.PathLike[str], values: FloatArray, columns: Sequence[str]) -> None:
@@ -25,17 +26,11 @@ def write_rows(path: str | os.PathLike[str], values: FloatArray, columns: Sequen
     check_writable(path)
     if values.ndim != 2 or values.shape[1] != len(columns) or len(set(columns)) != len(columns):
         raise InputError(f"Rows of shape {values.shape} cannot be written under the names {list(columns)}: one each.")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             _write(file, path.suffix.lower(), values, columns)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): choose another place.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

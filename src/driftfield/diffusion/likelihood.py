@@ -65,38 +65,39 @@ def _solve(
     denoiser: BaseDenoiser, x: Tensor, prior: Gaussian, steps: int, cond: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     schedule = denoiser.schedule
-    ends = torch.tensor([schedule.t_low, schedule.t_high], dtype=torch.float64, device=x.device)
-    low, high = schedule.gamma(ends) / 2
+    ends = torch.tensor([schedule.t_low, schedule.t_high, 1.0], dtype=torch.float64, device=x.device)
+    low, high, _ = schedule.gamma(ends) / 2
     size = torch.hypot(schedule.alpha(ends), schedule.sigma(ends))
-    first_scale = schedule.alpha(ends[0]) / size[0]
+    first_scale, last_scale = schedule.alpha(ends[0]) / size[0], size[2]  # beyond t_high z does not change any more
     slope = _slope(denoiser, cond)
 
     z = x * first_scale.to(x)
     log_change = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     h = (high - low) / steps
+    taus = low + h / 2 * torch.arange(2 * steps + 1, dtype=torch.float64, device=x.device)
+    nodes = list(zip(taus, schedule.time(2 * taus), strict=True))
     for i in range(steps):
-        tau = low + i * h
-        k1, d1 = slope(z, tau)
-        k2, d2 = slope(z + (h / 2).to(z) * k1, tau + h / 2)
-        k3, d3 = slope(z + (h / 2).to(z) * k2, tau + h / 2)
-        k4, d4 = slope(z + h.to(z) * k3, tau + h)
+        begin, middle, end = nodes[2 * i : 2 * i + 3]
+        k1, d1 = slope(z, *begin)
+        k2, d2 = slope(z + (h / 2).to(z) * k1, *middle)
+        k3, d3 = slope(z + (h / 2).to(z) * k2, *middle)
+        k4, d4 = slope(z + h.to(z) * k3, *end)
         z = z + (h / 6).to(z) * (k1 + 2 * k2 + 2 * k3 + k4)
         log_change = log_change + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4).double()
-    latent = z * size[1].to(z)
+    latent = z * last_scale.to(z)
     dimensions = math.prod(x.shape[1:])
-    log_volume = dimensions * (torch.log(first_scale) + torch.log(size[1]))
+    log_volume = dimensions * (torch.log(first_scale) + torch.log(last_scale))
     return prior.log_prob(latent).double() + log_change + log_volume, latent
 
 
-Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Slope = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def _slope(denoiser: BaseDenoiser, cond: Tensor | None) -> Slope:
-    """dz / dtau (B, *D) and its divergence (B,) as a function of (z, tau)."""
+    """dz / dtau (B, *D) and its divergence (B,) as a function of (z, tau, t)."""
     schedule = denoiser.schedule
 
-    def evaluate(z: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-        t = schedule.time(2 * tau)
+    def evaluate(z: Tensor, tau: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         size = torch.hypot(schedule.alpha(t), schedule.sigma(t))
         ratio = (2 * tau).exp()
         shrink = ratio / (1 + ratio)

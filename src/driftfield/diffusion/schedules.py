@@ -145,14 +145,16 @@ class Schedule(nn.Module):
         With p^2 the prior's variance (prior_std^2 unless given) and v = alpha^2 m2 + sigma^2 at t = 1:
         L_T = 1/2 (v / p^2 - 1 - ln(sigma^2 / p^2)),  marginal = 1/2 (v / p^2 - 1 - ln(v / p^2)).
         """
-        one = torch.ones((), dtype=torch.float64, device=self._device())
+        one = torch.ones((), dtype=torch.float64, device=self.device)
         signal, noise = float(self.alpha(one)) ** 2, float(self.sigma(one)) ** 2
         p2 = self.prior_std**2 if prior_variance is None else prior_variance
         v = signal * m2 + noise
         bound = 0.5 * (v / p2 - 1 - math.log(noise / p2))
         return PriorMismatch(max(bound, 0.0), max(0.5 * (v / p2 - 1 - math.log(v / p2)), 0.0), signal)
 
-    def _device(self) -> torch.device:
+    @property
+    def device(self) -> torch.device:
+        """Where the tables are, or the CPU for a schedule that has none."""
         return next(iter(self.buffers()), torch.empty(0)).device
 
 

@@ -21,7 +21,7 @@ from driftfield.model import Model
 
 FILM_ROWS, FILM_FRAMES = 1_200, 45
 GRID_CELLS = 120
-ARROWS = 22
+ARROWS = 18
 NOISE_LEVELS = (0.5, 0.15, 0.05)  # of a standard deviation: the whole, the shape, the detail
 
 
@@ -61,7 +61,7 @@ def gather_process(model: Model, seed: int = 0) -> Process:
     films = {}
     for direction in ("forward", "reverse"):
         path = model.trajectory(n, seed, direction=direction, frames=FILM_FRAMES)
-        films[direction] = Film(path.times, path.states, path.noise)
+        films[direction] = Film(path.times, path.states, path.noise, path.scale)
     return Process(model.columns, films["forward"], films["reverse"])
 
 

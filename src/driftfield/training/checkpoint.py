@@ -19,7 +19,7 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
-    best: float = float("inf")
+    lowest: float = float("inf")
     best_step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 

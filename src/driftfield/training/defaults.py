@@ -17,12 +17,13 @@ from driftfield.recipe import Recipe
 FINEST = 1e-3  # of a standard deviation: no structure below this is looked for
 NEIGHBOURS = 30
 MOST_FEATURE_DIMENSIONS = 8
+FEW_ROWS = 2_000
 
 
 def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
     """Width of the thinnest structure of scaled rows (n, D), in standard deviations; between 1e-3 and 1.
 
-    The 10 % quantile, over at most 1,000 rows, of the smallest local standard deviation among 30 neighbours or 5 D; 1
+    The lower quartile, over at most 1,000 rows, of the smallest local standard deviation among 30 neighbours or 5 D; 1
     where the rows are too few to show any structure in D dimensions.
     """
     from sklearn.neighbors import NearestNeighbors
@@ -37,13 +38,21 @@ def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
     around = rows[index].astype(np.float64)  # (m, k + 1, D)
     around -= around.mean(1, keepdims=True)
     spread = np.linalg.svd(around, compute_uv=False)[:, -1] / math.sqrt(k)  # (m,)
-    return float(np.clip(np.quantile(spread, 0.1), FINEST, 1.0))
+    return float(np.clip(np.quantile(spread, 0.25), FINEST, 1.0))
 
 
-def resolve(recipe: Recipe, rows: NDArray[np.float32], seed: int = 0) -> Recipe:
-    """The recipe with every open choice of schedule, network, objective and training made for scaled rows (n, D)."""
-    n, D = rows.shape
-    delta = resolution(rows, seed)
+def choose_scaling(n: int, D: int) -> str:
+    """Choose "whiten" where rows are few or columns many: an untrained denoiser is then the full-covariance Gaussian.
+
+    With many rows of few columns there is more to see than a covariance, and per-column scales keep it undistorted.
+    """
+    return "standard" if D <= MOST_FEATURE_DIMENSIONS and n >= FEW_ROWS else "whiten"
+
+
+def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
+    """The recipe with every open choice made, for n scaled training rows of which ``rows`` (m, D) are some."""
+    D = rows.shape[1]
+    delta = resolution(rows)
     network, objective, train = recipe.network, recipe.objective, recipe.train
     changes: dict[str, dict[str, object]] = {"network": {}, "objective": {}, "train": {}, "schedule": {}}
 
@@ -56,7 +65,7 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], seed: int = 0) -> Recipe:
         if network.frequencies is None:
             changes["network"]["frequencies"] = _frequencies(recipe, delta, D)
     if objective.times == "log-normal":
-        middle = min(0.5 * math.log(delta), -0.5)
+        middle = min(0.5 * math.log(delta) + 0.3, -0.5)
         spread = max(1.4, -math.log(delta) / 2.6)
         changes["objective"]["mean"] = objective.mean if objective.mean is not None else round(middle, 2)
         changes["objective"]["std"] = objective.std or round(spread, 2)
@@ -68,15 +77,15 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], seed: int = 0) -> Recipe:
 
 
 def _frequencies(recipe: Recipe, delta: float, D: int) -> list[float]:
-    """1, 2, 4, .. up to 1 / (2 delta): a feature sin(k x) turns over pi / k."""
+    """1, 2, 4, .. up to 1 / (4 delta): a feature sin(k x) is straight over 1 / k."""
     plain = recipe.network.embedding != "sine" or not recipe.denoiser.scale_input
     if plain or D > MOST_FEATURE_DIMENSIONS:
         return []
-    return [2.0**i for i in range(1 + int(math.log2(max(1.0, 0.5 / delta))))]
+    return [2.0**i for i in range(1 + int(math.log2(max(1.0, 0.25 / delta))))]
 
 
 def _width(n: int, D: int) -> int:
-    if n < 2_000:
+    if n < FEW_ROWS:
         return 64
     return 96 if D <= 4 else 128 if D <= 16 else 256
 
@@ -90,4 +99,4 @@ def _steps(n: int) -> int:
 
 
 def _learning_rate(n: int, width: int) -> float:
-    return 2e-3 if n < 2_000 else round(7e-3 * math.sqrt(96 / width), 4)
+    return 2e-3 if n < FEW_ROWS else round(7e-3 * math.sqrt(96 / width), 4)

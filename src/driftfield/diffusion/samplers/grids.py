@@ -6,7 +6,7 @@ r"""Grids: the decreasing times t_0 = 1 > ... > t_n = 0 that a sampler visits; f
     "log-snr"    gamma equally spaced between its ends (Lu et al. 2022), then t = 0
     "karras"     (sigma / alpha)^(1 / rho) equally spaced, rho = 7 (Karras et al. 2022, eq. 5), then t = 0
 
-All are float64 and end at the data itself, t = 0.
+All are float64 and end at the data itself, t = 0; they may be on the CPU or beside the schedule's table.
 """
 
 from collections.abc import Callable
@@ -57,22 +57,25 @@ def _from_gammas(schedule: Schedule, gammas: Tensor) -> Tensor:
 
 
 def _gamma_ends(schedule: Schedule) -> tuple[Tensor, Tensor]:
-    ends = torch.tensor([schedule.t_high, schedule.t_low], dtype=torch.float64)
+    ends = torch.tensor([schedule.t_high, schedule.t_low], dtype=torch.float64, device=schedule.device)
     high, low = schedule.gamma(ends)
     return high, low
+
+
+def _ramp(schedule: Schedule, n: int) -> Tensor:
+    return torch.linspace(0, 1, _count(n), dtype=torch.float64, device=schedule.device)
 
 
 def log_snr(schedule: Schedule, n: int) -> Tensor:
     """n times with equally spaced gamma, from t = 1 to t_low, and t = 0."""
     high, low = _gamma_ends(schedule)
-    return _from_gammas(schedule, high + torch.linspace(0, 1, _count(n), dtype=torch.float64) * (low - high))
+    return _from_gammas(schedule, high + _ramp(schedule, n) * (low - high))
 
 
 def karras(schedule: Schedule, n: int, rho: float = 7.0) -> Tensor:
     """n times with equally spaced (sigma / alpha)^(1 / rho), from t = 1 to t_low, and t = 0."""
     high, low = ((gamma / (2 * rho)).exp() for gamma in _gamma_ends(schedule))
-    ramp = high + torch.linspace(0, 1, _count(n), dtype=torch.float64) * (low - high)
-    return _from_gammas(schedule, 2 * rho * torch.log(ramp))
+    return _from_gammas(schedule, 2 * rho * torch.log(high + _ramp(schedule, n) * (low - high)))
 
 
 GRIDS: dict[str, Grid] = {
