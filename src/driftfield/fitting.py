@@ -100,6 +100,7 @@ def fit(
         if isinstance(value, str | dict):
             overrides[section] = value
     asked = load_recipe(recipe).updated(_sections(overrides), "arguments of fit")
+    choose_device(device)
     task = prepare(data, asked, seed, time, parts=parts)
     if out is not None:
         runs.check_free(Path(out), force)
@@ -164,6 +165,9 @@ def prepare(
     sample = train.values[:: max(1, count // MOST_KEPT_ROWS)]
     filled = resolve(recipe, Scaler.fit(train.values, scaling).forward(sample), count)
     filled = filled.updated({"data": {"rows": len(table.values), "scaling": scaling}})
+    build_loss(
+        filled, build_denoiser(filled, table.values.shape[1], parts, seed), parts
+    )  # refuses what cannot be built
     return Task(train.values, validation, held_out, table.columns, table.source, filled, seed, seconds, command)
 
 

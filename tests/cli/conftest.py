@@ -1,21 +1,10 @@
-"""The real command, in a real process."""
+"""Fixtures that run the command."""
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-COMMAND = str(Path(sys.executable).with_name("driftfield"))
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-TINY = ["--steps", "60", "--set", "network.width=16", "--set", "train.batch=128"]
-
-
-def environment() -> dict[str, str]:
-    """One thread, and a plain terminal."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "NO_COLOR": "1"}
+from command import COMMAND, TINY, Run, environment
 
 
 @pytest.fixture

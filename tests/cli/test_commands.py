@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import TINY, Run
+from command import TINY, Run
 
 
 def test_help_names_every_command_and_imports_no_torch(driftfield: Run) -> None:

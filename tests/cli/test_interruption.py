@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, Run, environment
+from command import COMMAND, Run, environment
 from safetensors.numpy import load_file
 
 LONG = ["--set", "data.rows=500", "--set", "network.width=16", "--set", "train.batch=64", "--steps", "3000"]

@@ -31,7 +31,7 @@ def test_data_and_noise_of_an_estimate_make_up_x_t(name: str, head: str) -> None
     estimate = untrained(name, head)(x_t, t)
     alpha, sigma = schedule.alpha(t)[:, None], schedule.sigma(t)[:, None]
     # Each part is rounded relative to itself, and near the ends one of them is huge: sigma eps_hat cancels alpha x_hat.
-    size = float((alpha * estimate.x0).abs().max() + (sigma * estimate.eps).abs().max())
+    size = ((alpha * estimate.x0).abs().max() + (sigma * estimate.eps).abs().max()).item()
     torch.testing.assert_close(alpha * estimate.x0 + sigma * estimate.eps, x_t, rtol=0, atol=1e-14 * (1 + size))
 
 

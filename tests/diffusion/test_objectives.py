@@ -35,6 +35,7 @@ from driftfield.diffusion import (
     Gaussian,
     bridge,
     denoising_loss,
+    diffusion_bound,
 )
 
 LEAST_P = 1e-3  # of a goodness-of-fit test; seeds are fixed, so it either always passes or never
@@ -192,6 +193,42 @@ def test_the_vlb_of_the_exact_denoiser_is_the_information_that_noise_takes_away(
 
 
 @pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("variance", [0.2, 5.0])
+def test_the_bound_of_the_exact_denoiser_is_that_information_on_every_schedule(name: str, variance: float) -> None:
+    schedule, n = EVERY[name], 20_000
+    low, high = (1 + variance * torch.exp(-schedule.gamma(f64(t))) for t in (schedule.t_low, schedule.t_high))
+    x = variance**0.5 * normal(n, 2)
+    bound = diffusion_bound(knowing(gaussian_law(schedule, variance=variance, D=2), "edm"), x, generator())
+    # Two dimensions of 1/2 ln; five standard errors, which the stratified gamma makes an overestimate.
+    assert float(bound.mean()) == pytest.approx(float(torch.log(low / high)), abs=5 * float(bound.std()) / math.sqrt(n))
+
+
+def test_the_bound_is_the_same_for_schedules_between_the_same_ends() -> None:
+    ve = SCHEDULES["ve"](sigma_min=0.01, sigma_max=20.0)
+    ends = ve.gamma(f64([ve.t_low, 1.0]))
+    bounds = []
+    for schedule in (ve, SCHEDULES["vp"](), SCHEDULES["rectified-flow"]()):
+        schedule.t_low, schedule.t_high = schedule.time(ends).tolist()
+        bounds.append(diffusion_bound(knowing(ring_law(schedule), "edm"), normal(500, 2), generator()))
+    for other in bounds[1:]:
+        # The same gamma and noise; times come from gamma to 1e-12 or so, and losses of small noise are steep in it.
+        torch.testing.assert_close(other, bounds[0], rtol=1e-6, atol=1e-6)
+
+
+def test_the_excess_of_the_bound_of_a_wrong_denoiser_is_a_divergence() -> None:
+    """For the denoiser of N(0, v) and data N(0, 1) it is KL(N(0, 1) || N(0, v))."""
+    schedule, n, v = SCHEDULES["ve"](sigma_min=0.01, sigma_max=100.0), 200_000, 3.0
+    right, wrong = (
+        diffusion_bound(knowing(gaussian_law(schedule, variance=variance), "edm"), normal(n, 1), generator())
+        for variance in (1.0, v)
+    )
+    error = float((wrong - right).std()) / math.sqrt(n)
+    expected = 0.5 * (1 / v - 1 + math.log(v))
+    assert error < 0.03 * expected
+    assert float((wrong - right).mean()) == pytest.approx(expected, abs=5 * error)  # the ends cut off only 1e-4
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_every_loss_is_finite_at_both_ends_of_time(name: str) -> None:
     x, eps, t = normal(3, 2), normal(3, 2, seed=1), f64([0.0, 1.0, 0.5])
     for head in HEADS:
@@ -253,7 +290,7 @@ def test_times_are_uniform_between_the_ends(name: str, times: str) -> None:
 
 @pytest.mark.parametrize("times", ["uniform", "stratified", "antithetic"])
 @pytest.mark.parametrize("T", [1, 7, 50])
-def test_each_step_of_a_chain_from_1_to_T_is_equally_likely(T: int, times: str) -> None:
+def test_each_step_of_a_chain_from_the_first_to_the_last_is_equally_likely(T: int, times: str) -> None:
     schedule = SCHEDULES["linear"](T=T)
     t = TIMES[times](schedule, 10_000, generator(1))
     step = (t * T).round()

@@ -1,5 +1,6 @@
 import math
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def last_of(denoiser: BaseDenoiser, x: torch.Tensor, times: torch.Tensor, step: 
 
 
 def linear_map(denoiser: BaseDenoiser, step: Step, t: torch.Tensor, s: torch.Tensor) -> tuple[float, float, float]:
-    """(offset, slope, noise) of a step on one-dimensional Gaussian data, where it is x_s = offset + slope x_t + noise z."""
+    """(offset, slope, noise) of a step on Gaussian data in one dimension: x_s = offset + slope x_t + noise z."""
     x, z = f64([[0.0], [1.0], [0.0]]), f64([[0.0], [0.0], [1.0]])
     neither, with_x, with_z = step(denoiser, x, t, s, Memory(lambda: z)).squeeze(1).tolist()
     return neither, with_x - neither, with_z - neither
@@ -175,7 +176,8 @@ def test_many_steps_of_ddim_reach_the_variance_of_gaussian_data(name: str, varia
 
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
 def test_ddim_turns_a_standard_normal_by_the_cosine_of_each_step(n: int) -> None:
-    # For N(0, 1) and alpha = cos phi, sigma = sin phi: x_hat = cos phi x, eps_hat = sin phi x, so x_s = cos(phi_t - phi_s) x_t.
+    # For N(0, 1) and alpha = cos phi, sigma = sin phi: x_hat = cos phi x_t and eps_hat = sin phi x_t, so that
+    # x_s = cos(phi_t - phi_s) x_t.
     schedule = SCHEDULES["cosine"]()
     times = torch.linspace(0.9, 0, n + 1, dtype=torch.float64)
     x = normal(6, 1)
@@ -189,7 +191,7 @@ def test_ddim_turns_a_standard_normal_by_the_cosine_of_each_step(n: int) -> None
 def test_heun_is_the_trapezoidal_predictor_corrector_of_dy_dlambda(variance: float, n: int) -> None:
     sigma = np.linspace(3.0, 0.2, n + 1)
     y = 1.3
-    for now, then in zip(sigma, sigma[1:], strict=False):  # Karras et al. 2022, algorithm 1, for N(0, v)
+    for now, then in pairwise(sigma):  # Karras et al. 2022, algorithm 1, for N(0, v)
         slope = now * y / (variance + now**2)
         guess = y + (then - now) * slope
         y += (then - now) * 0.5 * (slope + then * guess / (variance + then**2))
@@ -345,7 +347,7 @@ def test_short_chains_draw_every_component_of_a_mixture_in_its_share(T: int, sam
     share = torch.bincount(nearest, minlength=8) / n
     # Five standard errors of a share of 1/8.
     assert (share - 1 / 8).abs().max() < 5 * math.sqrt(1 / 8 * 7 / 8 / n)
-    # The median distance of a Gaussian row is 1.18 of its standard deviation; seven steps leave some of them between components.
+    # The median distance of a Gaussian row is 1.18 of its standard deviation; seven steps leave some rows in between.
     assert float((rows - f64(RING)[nearest]).norm(dim=1).median()) < 2.5 * RING_STD
 
 

@@ -62,6 +62,7 @@ def fit(
                 model = fitting.resume(out, device=None if device == "auto" else device, watch=watch)
             else:
                 runs.check_free(out, force)
+                fitting.choose_device(device)
                 seconds = None if time is None else _seconds(time)
                 task = fitting.prepare(data, asked, seed, seconds, _command_line())
                 bar_text = f"{len(task.rows):,} rows, {len(task.columns)} columns, {task.recipe.train.steps} steps"

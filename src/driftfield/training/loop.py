@@ -107,7 +107,7 @@ class Trainer:
         )
         self.progress = Progress()
         self.validation = validation
-        self.validate_every = max(1, self.steps // 50)
+        self.validate_every = max(10, self.steps // 50)
         self.record_every = max(1, self.steps // RECORDS)
         self.losses: list[float] = []
 
@@ -115,7 +115,7 @@ class Trainer:
         """Train to the end, or to where patience or time ends; the model then holds the best average.
 
         Raises:
-            TrainingError: the loss is not finite.
+            TrainingError: the loss or its gradient is not finite; the weights are those before that step.
             Interrupted: ``interrupted`` said so; the checkpoint is written.
         """
         around = surroundings or Surroundings()
@@ -179,11 +179,12 @@ class Trainer:
         loss = self.loss(self.rows[chosen], self.generator).mean()
         value = loss.item()
         if not math.isfinite(value):
-            raise TrainingError(self._not_finite(value))
+            raise TrainingError(self._not_finite("loss", value))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.settings.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip or math.inf).item()
+        if not math.isfinite(norm):  # a finite loss can have such a gradient, and one step of it ruins the weights
+            raise TrainingError(self._not_finite("gradient", norm))
         self.optimizer.step()
         decay = min(self.settings.ema, (1 + i) / (10 + i))
         with torch.no_grad():
@@ -265,16 +266,16 @@ class Trainer:
         loss = self.losses[-1] if self.losses else recent.get("loss", math.nan)
         return Report(done.step, self.steps, loss, validation, self.batch / max(per_step, 1e-9), left)
 
-    def _not_finite(self, value: float) -> str:
+    def _not_finite(self, what: str, value: float) -> str:
         i = self.progress.step + 1
         bad = [name for name, p in self.parameters.items() if not torch.isfinite(p).all()]
         cause = (
             f"the weights of {bad[0]} had already overflowed, so the learning rate of {self.lr:g} is probably too high"
             if bad
-            else "the loss overflowed with finite weights, so the data or the loss weight hold very large values"
+            else f"the {what} overflowed with finite weights, so the data or the loss weight hold very large values"
         )
         return (
-            f"The loss became {value} at step {i} of {self.steps}: {cause}; "
+            f"The {what} became {value} at step {i} of {self.steps}: {cause}; "
             f"try --set train.lr={self.lr / 10:.2g} or --set train.clip=0.1."
         )
 

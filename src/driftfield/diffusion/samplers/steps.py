@@ -70,7 +70,7 @@ def dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: 
 
     With lambda = -gamma / 2 and h its increase, x_hat is extrapolated from the last step's,
     D = x_hat + (h / (2 h_last)) (x_hat - x_hat_last), and x_s = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s /
-    sigma_t) D. The first step and the last, where h is infinite, are of first order, as is one after a step of length 0.
+    sigma_t) D. The first step, the last, where h is infinite, and one after a step of length 0 are of first order.
     """
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, Run
+from command import TINY, Run
 
 GOOD = "x,y\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30))
 
@@ -46,7 +46,7 @@ CASES = {
     "a cube": (["fit", "cube.npy"], ["(3, 3, 3)"]),
     "too many columns": (["fit", "wide.npy"], ["2,001", "2,000"]),
     "an unknown name": (["fit", "mons"], ['did you mean "moons"?']),
-    "an unknown set": (["fit", "sklearn:wines"], ["sklearn:wine"]),
+    "an unknown set": (["fit", "sklearn:wines"], ['did you mean "wine"?']),
     "an unknown recipe": (["fit", "moons", "-r", "defalt"], ['did you mean "default"?']),
     "an unknown key": (["fit", "moons", "-r", "bad.toml"], ["bad.toml", "train.stpes", 'did you mean "steps"?']),
     "a wrong type": (["fit", "moons", "-r", "type.toml"], ["train.steps", "integer", "many"]),

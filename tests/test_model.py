@@ -1,0 +1,221 @@
+"""A model speaks the user's units, takes a researcher's own parts, and draws the same rows however they are asked."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import multivariate_normal
+
+import driftfield
+from driftfield.datasets import LAWS
+from driftfield.diffusion import SAMPLERS, Denoiser, Schedule
+from driftfield.diffusion.samplers.loop import Memory
+from driftfield.model import Model
+
+TINY = {"steps": 40, "batch": 128, "network": {"width": 16}}
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.multivariate_normal([5.0, -300.0], [[4.0, 30.0], [30.0, 400.0]], size=1500)
+
+
+@pytest.fixture(scope="module")
+def gaussian(rows: np.ndarray) -> Model:
+    """A model that is nearly untrained, and so, by its whitening and its head, the Gaussian of its training rows."""
+    return driftfield.fit(rows, steps=1, lr=1e-12, scaling="whiten")
+
+
+def test_densities_are_in_the_units_of_the_user(gaussian: Model, rows: np.ndarray) -> None:
+    truth = multivariate_normal(gaussian.scaler.mean, np.cov(gaussian.train.T, bias=True)).logpdf(rows[:200])
+    value, error = gaussian.log_prob(rows[:200])
+    # The density is smoothed by the smallest noise, a few thousandths of a standard deviation, and computed in float32.
+    assert_allclose(value, truth, atol=2e-3)
+    assert error.max() < 2e-3
+
+
+def test_samples_have_the_moments_of_the_data_in_its_units(gaussian: Model) -> None:
+    drawn = gaussian.sample(20_000)
+    covariance = np.cov(gaussian.train.T)
+    # Four standard errors of a mean and of a covariance of 20,000 rows; the solver adds less.
+    scale = np.sqrt(np.diag(covariance))
+    assert_allclose((drawn.mean(0) - gaussian.scaler.mean) / scale, 0, atol=4 / np.sqrt(20_000))
+    assert_allclose(np.cov(drawn.T) / np.outer(scale, scale), covariance / np.outer(scale, scale), atol=0.06)
+
+
+def test_the_score_is_the_gradient_of_the_log_density_in_the_units_of_the_user(gaussian: Model) -> None:
+    points = gaussian.train[:50]
+    truth = -(points - gaussian.scaler.mean) @ np.linalg.inv(np.cov(gaussian.train.T, bias=True))
+    assert_allclose(gaussian.score(points), truth, rtol=2e-3, atol=1e-5)  # float32, and the smallest noise level
+
+
+def test_rows_do_not_depend_on_how_many_are_drawn_or_in_which_parts(gaussian: Model) -> None:
+    whole = gaussian.sample(9_000, seed=3)
+    assert_allclose(gaussian.sample(10, seed=3), whole[:10], rtol=1e-4)
+    parts = [gaussian.sample(3_000, seed=3, start=first) for first in (0, 3_000, 6_000)]
+    assert_allclose(np.concatenate(parts), whole, rtol=1e-4)
+    assert not np.allclose(gaussian.sample(10, seed=4), whole[:10], rtol=1e-2)
+
+
+def test_stochastic_rows_do_not_depend_on_the_parts_either(gaussian: Model) -> None:
+    whole = gaussian.sample(6_000, sampler="ancestral", steps=6)
+    assert_allclose(gaussian.sample(1_000, sampler="ancestral", steps=6, start=5_000), whole[5_000:], rtol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(rows: np.ndarray) -> None:
+    one, two, other = (driftfield.fit(rows, seed=seed, **TINY) for seed in (1, 1, 2))
+    assert_array_equal(one.sample(50), two.sample(50))
+    assert not np.allclose(one.sample(50), other.sample(50))
+
+
+def test_fitting_and_sampling_leave_the_global_random_states_alone(rows: np.ndarray) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1]
+    model = driftfield.fit(rows, **TINY)
+    model.sample(10, sampler="ancestral", steps=3)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert_array_equal(np.random.get_state()[1], before[1])
+
+
+def test_a_saved_model_comes_back_whole(gaussian: Model, tmp_path: Path) -> None:
+    back = driftfield.load(gaussian.save(tmp_path / "run"))
+    assert_array_equal(back.sample(20), gaussian.sample(20))
+    assert_array_equal(back.held_out, gaussian.held_out)
+    assert back.recipe == gaussian.recipe
+    assert back.columns == gaussian.columns
+    with pytest.raises(driftfield.InputError, match="exists"):
+        gaussian.save(tmp_path / "run")
+
+
+def test_held_out_rows_are_never_trained_on(rows: np.ndarray) -> None:
+    model = driftfield.fit(rows, **TINY)
+    trained, held = ({tuple(row) for row in side} for side in (model.train, model.held_out))
+    assert len(held) == 300
+    assert not trained & held
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "tensor", "array"])
+def test_data_come_in_every_form(rows: np.ndarray, kind: str) -> None:
+    data = {
+        "pandas": pd.DataFrame(rows, columns=["a", "b"]),
+        "polars": pl.DataFrame(rows, schema=["a", "b"]),
+        "tensor": torch.tensor(rows),
+        "array": rows,
+    }[kind]
+    model = driftfield.fit(data, **TINY)
+    assert model.columns == (("a", "b") if kind in ("pandas", "polars") else ("x1", "x2"))
+    assert_array_equal(model.sample(5), driftfield.fit(rows, **TINY).sample(5))
+
+
+class Halved(Schedule):
+    """A schedule of one's own: rectified flow with time running at half speed first."""
+
+    t_low, t_high = 1e-4, 1 - 1e-3
+
+    def log_alpha(self, t: torch.Tensor) -> torch.Tensor:
+        return torch.log1p(-(t**2))
+
+    def log_sigma(self, t: torch.Tensor) -> torch.Tensor:
+        return 2 * torch.log(t)
+
+
+class Own(torch.nn.Module):
+    """A network of one's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor, label: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
+        return self.layer(torch.cat([x, label.expand(len(x))[:, None]], 1))
+
+
+def test_a_researchers_own_parts_take_the_place_of_names(rows: np.ndarray, tmp_path: Path) -> None:
+    calls = []
+
+    def loss(denoiser: Denoiser, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        calls.append(len(x))
+        t = torch.rand(len(x), generator=generator)
+        eps = torch.randn(x.shape, generator=generator)
+        return (denoiser(denoiser.schedule.perturb(x, t, eps), t).x0 - x).square().mean(1)
+
+    def step(denoiser: Denoiser, x_t: torch.Tensor, t: torch.Tensor, s: torch.Tensor, memory: Memory) -> torch.Tensor:
+        return SAMPLERS["euler"](denoiser, x_t, t, s, memory)
+
+    own = Halved()
+    model = driftfield.fit(rows, network=Own(), schedule=own, objective=loss, steps=30, batch=64)
+    assert calls[:9] == [64] * 9  # before the first validation
+    assert model.denoiser.schedule is own
+    assert_array_equal(model.sample(5, sampler=step), model.sample(5, sampler="euler"))
+    assert np.isfinite(model.log_prob(rows[:5])[0]).all()
+    folder = model.save(tmp_path / "own")
+    with pytest.raises(driftfield.InputError, match="network of your own"):
+        driftfield.load(folder)
+    back = driftfield.load(folder, driftfield.Parts(network=Own(), schedule=Halved()))
+    assert_array_equal(back.sample(5), model.sample(5))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine-chain", "vp", "sub-vp", "ve", "cosine", "rectified-flow"])
+@pytest.mark.parametrize("head", ["eps", "x0", "v", "score", "flow", "edm"])
+def test_every_schedule_and_head_go_end_to_end(rows: np.ndarray, schedule: str, head: str) -> None:
+    recipe = {"sample": {"sampler": "ddim", "grid": "uniform", "steps": 7}, "objective": {"times": "uniform"}}
+    model = driftfield.fit(rows, recipe, schedule=schedule, head=head, **TINY)
+    assert np.isfinite(model.sample(20)).all()
+    assert np.isfinite(model.log_prob(rows[:3], steps=4)[0]).all()
+
+
+@pytest.mark.parametrize("steps", [7, 50])
+def test_chains_of_any_length_go_end_to_end(rows: np.ndarray, steps: int) -> None:
+    recipe = {
+        "schedule": {"kind": "linear", "T": steps, "beta_start": 1e-3, "beta_end": 0.6 if steps < 10 else 0.2},
+        "denoiser": {"head": "eps"},
+        "objective": {"times": "antithetic"},
+        "sample": {"sampler": "ancestral", "grid": "trailing", "steps": steps},
+    }
+    model = driftfield.fit(rows, recipe, **TINY)
+    assert np.isfinite(model.sample(20)).all()
+
+
+def test_trajectories_run_from_data_to_noise_and_back(gaussian: Model) -> None:
+    forward = gaussian.trajectory(100, direction="forward", frames=9)
+    reverse = gaussian.trajectory(100, direction="reverse", frames=9)
+    assert forward.times[0] == reverse.times[-1] == 0
+    assert forward.times[-1] == reverse.times[0] == 1
+    assert (np.diff(forward.times) > 0).all()
+    assert (np.diff(reverse.times) < 0).all()
+    assert_allclose(reverse.states[-1], gaussian.sample(100, steps=reverse.states.shape[0] - 1), rtol=1e-4)
+    assert set(map(tuple, np.round(forward.states[0], 3))) <= set(map(tuple, np.round(gaussian.held_out, 3)))
+
+
+def test_bad_arguments_are_refused_in_one_sentence(gaussian: Model, rows: np.ndarray) -> None:
+    for call, word in [
+        (lambda: gaussian.sample(-1), "negative"),
+        (lambda: gaussian.sample(3, sampler="heum"), "heun"),
+        (lambda: gaussian.sample(3, grid="karas"), "karras"),
+        (lambda: gaussian.sample(3, steps=0), "at least 1"),
+        (lambda: gaussian.log_prob(rows[:, :1]), "2 columns"),
+        (lambda: gaussian.log_prob([[np.nan, 0.0]]), "not a finite number"),
+        (lambda: gaussian.log_prob(rows, steps=3), "even"),
+        (lambda: gaussian.trajectory(3, direction="up"), "direction"),
+        (lambda: driftfield.fit(rows, stepz=3), "steps"),
+        (lambda: driftfield.fit(rows, train={"lrr": 3}), "lr"),
+        (lambda: driftfield.fit(rows, time=-1), "positive"),
+    ]:
+        with pytest.raises(driftfield.InputError, match=word):
+            call()
+
+
+@pytest.mark.slow
+def test_the_default_recipe_learns_a_law_and_does_not_memorise() -> None:
+    model = driftfield.fit("gaussian-mixture", steps=1200)
+    law = LAWS["gaussian-mixture"]
+    fresh = law.sample(2_000, seed=77)
+    loss = (law.log_prob(fresh) - model.log_prob(fresh)[0]).mean()
+    assert loss < 0.1  # nats of KL divergence after a short training; 0.01 after a whole one
+    judged = model.evaluate(1_000)
+    assert not judged.memorisation.present
+    assert "samples" in judged.verdict
