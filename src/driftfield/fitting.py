@@ -18,7 +18,7 @@ from torch import nn
 import driftfield
 from driftfield import run as runs
 from driftfield.building import Objective, Parts, build_denoiser, build_judge, build_loss, check_names
-from driftfield.datasets import load, split
+from driftfield.datasets import decimals, load, split
 from driftfield.diffusion import Schedule
 from driftfield.errors import InputError, unknown_name
 from driftfield.model import Model
@@ -219,6 +219,7 @@ def _train(
         task.source,
         task.rows[np.sort(keep)],
         task.held_out,
+        decimals(task.rows),
         progress.history,
         parts=parts,
     )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from driftfield import run as runs
 from driftfield.building import Parts, build_denoiser, build_step
-from driftfield.datasets import LAWS, Law, write_rows
+from driftfield.datasets import LAWS, Law, rounded, write_rows
 from driftfield.diffusion import (
     GRIDS,
     Denoiser,
@@ -66,6 +66,7 @@ class Model:
         denoiser: the learned denoiser, in the network's units.
         source: DATA as the user named it.
         train, held_out: rows kept for judging (n, D), in the user's units.
+        places: decimals of each column of the training rows, None where they are real numbers.
         history: the course of training.
         facts: versions, device, times, the command.
     """
@@ -77,6 +78,7 @@ class Model:
     source: str
     train: FloatArray
     held_out: FloatArray
+    places: tuple[int | None, ...] = ()
     history: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     parts: Parts = field(default_factory=Parts)
@@ -119,7 +121,7 @@ class Model:
         start: int = 0,
         observe: Callable[[int], None] | None = None,
     ) -> FloatArray:
-        """n new rows in the user's units; (n, D) float64.
+        """n new rows in the user's units, with as many decimals as the data; (n, D) float64.
 
         Row i depends on the seed and on start + i alone, so parts of a sample can be drawn apart and put together.
 
@@ -145,7 +147,7 @@ class Model:
         result = np.concatenate(rows)
         if not np.isfinite(result).all():
             raise DriftfieldError("Some samples are not finite: the model has not been trained well; try more steps.")
-        return result
+        return rounded(result, self.places) if self.recipe.sample.round else result
 
     def log_prob(
         self, x: ArrayLike, *, steps: int | None = None, observe: Callable[[int], None] | None = None
@@ -238,7 +240,7 @@ class Model:
         tensors = {f"denoiser.{name}": t.detach().cpu().contiguous() for name, t in self.denoiser.state_dict().items()}
         for name in ("mean", "scale", "rotation", "inverse"):
             tensors[f"scaler.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(self.scaler, name)))
-        about = {"columns": list(self.columns), "source": self.source, "parts": self.parts.names}
+        about = {"columns": list(self.columns), "source": self.source, "parts": self.parts.names, "places": self.places}
         write_atomically(folder / runs.RECIPE, self.recipe.toml().encode())
         write_rows(folder / runs.TRAIN, self.train, self.columns)
         write_rows(folder / runs.HELD_OUT, self.held_out, self.columns)
@@ -322,6 +324,7 @@ def load_model(path: str | Path, parts: Parts | None = None, device: str = "cpu"
         about["source"],
         runs.read_rows(folder / runs.TRAIN),
         runs.read_rows(folder / runs.HELD_OUT),
+        tuple(about["places"]),
         runs.read_history(folder),
         runs.read_json(folder / runs.ENVIRONMENT),
         parts,

@@ -106,6 +106,7 @@ class SampleSection(Section):
     steps: Positive = 28
     grid: str = "karras"
     eta: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="of the sampler ddim")
+    round: bool = Field(True, description="write columns with as many decimals as the data have, at most 6")
 
 
 class LikelihoodSection(Section):

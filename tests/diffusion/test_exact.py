@@ -197,6 +197,16 @@ def test_estimates_come_in_the_precision_of_x_t() -> None:
         assert law(torch.ones(3, 2).double(), torch.tensor(0.5)).eps.dtype == torch.float64
 
 
+def test_a_covariance_with_a_negative_eigenvalue_is_refused_and_one_that_is_singular_is_not() -> None:
+    for law, matrix in (("bad", [[1.0, 2.0], [2.0, 1.0]]), ("singular", [[1.0, 1.0], [1.0, 1.0]])):
+        arguments = (EVERY["vp"], torch.ones(1), torch.zeros(1, 2), f64([matrix]))
+        if law == "bad":
+            with pytest.raises(InputError, match=r"component 1 .*eigenvalue -1"):
+                MixtureDenoiser(*arguments)
+        else:
+            assert torch.isfinite(MixtureDenoiser(*arguments)(normal(3, 2), f64(0.5)).eps).all()
+
+
 def test_a_component_without_weight_is_refused() -> None:
     with pytest.raises(InputError, match="weights of a mixture must be positive"):
         MixtureDenoiser(EVERY["vp"], f64([1.0, 0.0]), torch.zeros(2, 1), torch.ones(2, 1, 1))

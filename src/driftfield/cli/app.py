@@ -43,7 +43,7 @@ def demo(
     force: Force = False,
     settings: Settings = None,
 ) -> None:
-    """Fit two moons, sample, evaluate, and write a report; the last line names it."""
+    """Fit two moons and write a report; the last line names it."""
     from driftfield.cli import commands
 
     commands.demo(out, seed, force, settings or [])
@@ -68,7 +68,8 @@ def fit(
     """Fit a model to DATA and write it as a run."""
     from driftfield.cli import commands
 
-    commands.fit(data, out, recipe, steps, time, seed, device, settings or [], resume, force, quiet)
+    request = commands.Request(data, out, recipe, steps, time, seed, device, settings or [], resume, force, quiet)
+    commands.fit(request)
 
 
 @app.command()
@@ -104,7 +105,7 @@ def score(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Log-density of each row of DATA, in nats, with an estimate of its error."""
+    """Log-density of each row of DATA, in nats, with its error."""
     from driftfield.cli import commands
 
     commands.score(run, data, out, steps, device, json_, quiet)
@@ -117,7 +118,10 @@ def evaluate(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Every metric beside its floor: the same metric between two real samples of that size."""
+    """Every metric beside its floor.
+
+    The floor is the same metric between two real samples of that size: no model can be expected to be below it.
+    """
     from driftfield.cli import commands
 
     commands.evaluate(run, rows, seed, json_)
@@ -130,7 +134,7 @@ def report(
     rows: Annotated[int | None, typer.Option("--rows", min=5, help="rows to judge by, at most")] = None,
     seed: Seed = 0,
 ) -> None:
-    """One page that says what was learned and how good it is; prints its path."""
+    """Write one page on what was learned and how good it is."""
     from driftfield.cli import commands
 
     commands.report(run, out, rows, seed)

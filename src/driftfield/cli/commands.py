@@ -5,25 +5,48 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from driftfield import run as runs
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar, say
-from driftfield.datasets import catalogue, check_writable, load, load_like, write_rows
+from driftfield.datasets import catalogue, check_writable, csv_text, load, load_like, write_rows
 from driftfield.errors import InputError, Interrupted, TrainingError
 from driftfield.recipe import Recipe, load_recipe, parse_settings, recipe_names
+
+if TYPE_CHECKING:
+    from driftfield.fitting import Watch
+    from driftfield.model import Model
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``fit`` is asked for."""
+
+    data: str | None
+    out: Path | None = None
+    recipe: str | None = None
+    steps: int | None = None
+    time: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    settings: Sequence[str] = ()
+    resume: bool = False
+    force: bool = False
+    quiet: bool = False
 
 
 def demo(out: Path, seed: int, force: bool, settings: list[str]) -> None:
     """Fit two moons, sample, evaluate, report."""
     if not runs.is_complete(out) or force:
-        fit("moons", out, None, None, None, seed, "auto", settings, runs.is_started(out) and not force, force, False)
+        resume = runs.is_started(out) and not force
+        _train(Request("moons", out, seed=seed, settings=settings, resume=resume, force=force))
     else:
         say(f"The run {out} exists and is used; --force makes it anew.")
     if (out / runs.REPORT).exists():
@@ -32,54 +55,60 @@ def demo(out: Path, seed: int, force: bool, settings: list[str]) -> None:
         report(out, None, None, seed)
 
 
-def fit(
-    data: str | None,
-    out: Path | None,
-    recipe: str | None,
-    steps: int | None,
-    time: str | None,
-    seed: int,
-    device: str,
-    settings: list[str],
-    resume: bool,
-    force: bool,
-    quiet: bool,
-) -> None:
-    """Fit, with a bar; Ctrl-C and SIGTERM save."""
-    from driftfield import fitting
-    from driftfield.building import Parts
+def fit(request: Request) -> None:
+    """Fit, and say what next."""
+    out = _train(request)
+    say(f"Next: driftfield report {shlex.quote(str(out))}")
+    print(out)
 
-    asked = _asked_recipe(recipe, steps, settings)
-    out = out or Path("runs") / _name_of(data or asked.data.name or "")
-    with Bar("training", quiet) as bar, _saving_signals() as interrupted:
+
+def _train(request: Request) -> Path:
+    """Train with a bar; Ctrl-C and SIGTERM save. Returns the run's folder."""
+    from driftfield import fitting
+
+    asked = _asked_recipe(request)
+    out = request.out or Path("runs") / _name_of(request.data or asked.data.name or "")
+    with Bar("training", request.quiet) as bar, _saving_signals() as interrupted:
         watch = fitting.Watch(bar.training, lambda: interrupted.happened, lambda text: say(f"Warning: {text}"))
         try:
-            if resume:
-                if recipe or steps or time or settings:
-                    raise InputError(
-                        "A resumed training keeps its recipe: leave out --recipe, --steps, --time and --set."
-                    )
-                model = fitting.resume(out, device=None if device == "auto" else device, watch=watch)
-            else:
-                runs.check_free(out, force)
-                fitting.choose_device(device)
-                seconds = None if time is None else _seconds(time)
-                task = fitting.prepare(data, asked, seed, seconds, _command_line())
-                bar_text = f"{len(task.rows):,} rows, {len(task.columns)} columns, {task.recipe.train.steps} steps"
-                say(f"Fitting {task.source}: {bar_text}.")
-                model = fitting.carry_out(task, out, device, watch, Parts())
+            model = _resume(request, out, watch) if request.resume else _begin(request, asked, out, watch)
         except Interrupted as error:
             raise Interrupted(f"{error} It is saved; go on with: {fitting.resume_command(out)}") from None
         except TrainingError as error:
-            kept = f" The last good checkpoint is in {out / runs.CHECKPOINT}." if runs.is_started(out) else ""
+            state = out / runs.CHECKPOINT / runs.STATE
+            kept = f" The last good checkpoint stays in {state}." if state.exists() else ""
             raise TrainingError(f"{error}{kept}") from None
     facts = model.facts
     say(
         f"Trained {facts['steps']} steps in {facts['training seconds']:.1f} s "
         f"({facts['rows per second']:,} rows/s, {facts['parameters']:,} parameters)."
     )
-    say(f"Next: driftfield report {shlex.quote(str(out))}")
-    print(out)
+    return out
+
+
+def _begin(request: Request, asked: Recipe, out: Path, watch: "Watch") -> "Model":
+    from driftfield import fitting
+    from driftfield.building import Parts
+
+    runs.check_free(out, request.force)
+    fitting.choose_device(request.device)
+    seconds = None if request.time is None else _seconds(request.time)
+    task = fitting.prepare(request.data, asked, request.seed, seconds, _command_line())
+    length = f"{seconds:g} s" if seconds is not None else f"{task.recipe.train.steps} steps"
+    say(f"Fitting {task.source}: {len(task.rows):,} rows, {len(task.columns)} columns, {length}.")
+    return fitting.carry_out(task, out, request.device, watch, Parts())
+
+
+def _resume(request: Request, out: Path, watch: "Watch") -> "Model":
+    from driftfield import fitting
+
+    if request.recipe or request.steps or request.time or request.settings:
+        raise InputError("A resumed training keeps its recipe: leave out --recipe, --steps, --time and --set.")
+    if request.data is not None and runs.is_started(out):
+        source = runs.read_json(out / runs.CHECKPOINT / runs.SETUP)["source"]
+        if source != request.data:
+            raise InputError(f"The training in {out} is of {source}, not of {request.data}: leave out DATA to go on.")
+    return fitting.resume(out, device=None if request.device == "auto" else request.device, watch=watch)
 
 
 def sample(
@@ -100,7 +129,7 @@ def sample(
         rows = model.sample(
             n, seed, sampler=sampler, steps=steps, grid=grid, eta=eta, observe=lambda done: bar.rows(done, n)
         )
-    _put(rows, model.columns, out)
+    _put(rows, model.columns, out, model.places if model.recipe.sample.round else ())
 
 
 def score(run: Path, data: str, out: Path | None, steps: int | None, device: str, json_: bool, quiet: bool) -> None:
@@ -198,9 +227,9 @@ def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bo
     print(json.dumps(described, indent=2)) if json_ else tables.print_description(described)
 
 
-def _asked_recipe(recipe: str | None, steps: int | None, settings: list[str]) -> Recipe:
-    asked = load_recipe(recipe).updated(parse_settings(settings), "--set")
-    return asked if steps is None else asked.updated({"train": {"steps": steps}}, "--steps")
+def _asked_recipe(request: Request) -> Recipe:
+    asked = load_recipe(request.recipe).updated(parse_settings(list(request.settings)), "--set")
+    return asked if request.steps is None else asked.updated({"train": {"steps": request.steps}}, "--steps")
 
 
 def _seconds(text: str) -> float:
@@ -246,7 +275,7 @@ def _saving_signals() -> Iterator[_Flag]:
             signal.signal(each, old)
 
 
-def _load(run: Path, device: str = "auto", out: Path | None = None) -> Any:
+def _load(run: Path, device: str = "auto", out: Path | None = None) -> "Model":
     """The model of a run; checks first that ``out`` could be written."""
     if out is not None:
         check_writable(out)
@@ -257,11 +286,11 @@ def _load(run: Path, device: str = "auto", out: Path | None = None) -> Any:
     return load_model(run, device=str(choose_device(device)))
 
 
-def _put(rows: np.ndarray[Any, Any], columns: tuple[str, ...], out: Path | None) -> None:
+def _put(
+    rows: np.ndarray[Any, Any], columns: tuple[str, ...], out: Path | None, places: Sequence[int | None] = ()
+) -> None:
     if out is not None:
-        write_rows(out, rows, columns)
+        write_rows(out, rows, columns, places)
         print(out)
         return
-    import polars
-
-    sys.stdout.write(polars.DataFrame(rows, schema=list(columns)).write_csv())
+    sys.stdout.write(csv_text(rows, columns, places))

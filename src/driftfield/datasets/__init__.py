@@ -1,8 +1,9 @@
 """The ground floor: toy laws with known densities, and tables from files and from memory."""
 
+from driftfield.datasets.decimals import decimals, rounded
 from driftfield.datasets.laws import LAWS, FloatArray, Law
 from driftfield.datasets.tables import Table, catalogue, load, load_like, split
-from driftfield.datasets.writing import check_writable, write_rows
+from driftfield.datasets.writing import check_writable, csv_text, write_rows
 
 __all__ = [
     "LAWS",
@@ -11,8 +12,11 @@ __all__ = [
     "Table",
     "catalogue",
     "check_writable",
+    "csv_text",
+    "decimals",
     "load",
     "load_like",
+    "rounded",
     "split",
     "write_rows",
 ]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +12,19 @@ from driftfield.datasets.law import FloatArray
 from driftfield.errors import InputError
 from driftfield.files import replacing
 
+if TYPE_CHECKING:
+    import polars as pl
 
-def write_rows(path: str | os.PathLike[str], values: FloatArray, columns: Sequence[str]) -> None:
+_LARGEST_WHOLE = 2.0**53  # beyond, float64 does not hold every whole number
+
+
+def write_rows(
+    path: str | os.PathLike[str], values: FloatArray, columns: Sequence[str], places: Sequence[int | None] = ()
+) -> None:
     """Write values (n, D) under the names (D,) to a file whose extension says how; float64 comes back bit for bit.
 
     The rows go to a temporary file beside the target, which then takes its place: at any moment the target is the old
-    file or the new one. An NPY file keeps no names.
+    file or the new one. An NPY file keeps no names. Columns of 0 `places` (see `decimals`) are written as integers.
 
     Raises InputError for an unknown extension, a missing folder, a file that cannot be written, and names that do not
     match the columns.
@@ -28,7 +35,7 @@ def write_rows(path: str | os.PathLike[str], values: FloatArray, columns: Sequen
         raise InputError(f"Rows of shape {values.shape} cannot be written under the names {list(columns)}: one each.")
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
-            _write(file, path.suffix.lower(), values, columns)
+            _write(file, path.suffix.lower(), values, columns, places)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): choose another place.") from error
 
@@ -46,14 +53,28 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise InputError(f"Cannot write {path}: the folder {path.parent} is not writable, so choose another place.")
 
 
-def _write(file: IO[bytes], suffix: str, values: FloatArray, columns: Sequence[str]) -> None:
-    if suffix == ".npy":
-        np.save(file, values, allow_pickle=False)
-        return
+def csv_text(values: FloatArray, columns: Sequence[str], places: Sequence[int | None] = ()) -> str:
+    """What `write_rows` writes to a CSV file, as text."""
+    text: str = _frame(values, columns, places).write_csv()
+    return text
+
+
+def _frame(values: FloatArray, columns: Sequence[str], places: Sequence[int | None]) -> "pl.DataFrame":
     import polars as pl
 
-    frame = pl.DataFrame({name: values[:, i] for i, name in enumerate(columns)})
-    if suffix == ".csv":
-        frame.write_csv(file)
+    cells = {name: values[:, i] for i, name in enumerate(columns)}
+    for name, place in zip(columns, places, strict=False):
+        if place == 0 and np.abs(cells[name]).max(initial=0) <= _LARGEST_WHOLE:
+            cells[name] = cells[name].astype(np.int64)
+    return pl.DataFrame(cells)
+
+
+def _write(
+    file: IO[bytes], suffix: str, values: FloatArray, columns: Sequence[str], places: Sequence[int | None]
+) -> None:
+    if suffix == ".npy":
+        np.save(file, values, allow_pickle=False)
+    elif suffix == ".csv":
+        _frame(values, columns, places).write_csv(file)
     else:
-        frame.write_parquet(file)
+        _frame(values, columns, places).write_parquet(file)

@@ -42,6 +42,14 @@ class MixtureDenoiser(BaseDenoiser):
         if not (weights > 0).all():
             raise InputError("The weights of a mixture must be positive: leave out the components without weight.")
         variances, axes = torch.linalg.eigh(covariances.double())  # (K, D), (K, D, D) with axes as columns
+        lowest = variances.amin(1)
+        bad = lowest < -1e-6 * variances.abs().amax(1)  # beyond what rounding leaves of zero
+        if bad.any():
+            k = int(bad.nonzero()[0])
+            raise InputError(
+                f"The covariance of component {k + 1} has the negative eigenvalue {float(lowest[k]):.3g}: covariances "
+                "must be positive semi-definite."
+            )
         self.register_buffer("log_weights", torch.log(weights.double() / weights.double().sum()))
         self.register_buffer("means", means.double())
         self.register_buffer("variances", variances.clamp(min=0))
