@@ -21,7 +21,7 @@ def _number(value: float | None) -> str:
 
 
 def _with_error(value: float | None, error: float | None) -> str:
-    return _number(value) + (f" ± {error:.1g}" if error is not None and np.isfinite(error) else "")
+    return _number(value) + (f" ± {error:.2g}" if error is not None and np.isfinite(error) else "")
 
 
 def print_evaluation(judged: "Evaluation") -> None:
