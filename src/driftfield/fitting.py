@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 from torch import nn
 
-import driftfield
 from driftfield import run as runs
 from driftfield.building import Objective, Parts, build_denoiser, build_judge, build_loss, check_names
 from driftfield.datasets import decimals, load, split
@@ -306,7 +306,7 @@ def _facts(task: Task, model: Model, progress: Progress, device: torch.device) -
         "rows per second": round(rate),
         "device": str(device),
         "threads": torch.get_num_threads(),
-        "driftfield": driftfield.__version__,
+        "driftfield": version("driftfield"),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
