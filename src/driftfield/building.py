@@ -54,8 +54,13 @@ def build_schedule(recipe: Recipe) -> Schedule:
     return schedule
 
 
-def build_denoiser(recipe: Recipe, dimensions: int, parts: Parts, seed: int) -> Denoiser:
-    """The denoiser of a recipe for rows of the given number of columns, with weights drawn from the seed."""
+def build_denoiser(
+    recipe: Recipe, dimensions: int, parts: Parts, seed: int, directions: Tensor | None = None
+) -> Denoiser:
+    """The denoiser of a recipe for rows of the given number of columns, with weights drawn from the seed.
+
+    ``directions`` are those of the network's positional features: the columns of the table in the network's units.
+    """
     schedule = parts.schedule or build_schedule(recipe)
     network = parts.network
     if network is None:
@@ -69,6 +74,7 @@ def build_denoiser(recipe: Recipe, dimensions: int, parts: Parts, seed: int) -> 
                 NETWORKS[section.kind],
                 section.model_dump(exclude={"kind"}),
                 dimensions=dimensions,
+                **({} if directions is None else {"directions": directions}),
             )
     label = "log-sigma" if recipe.network.embedding == "sine" else "t"
     return Denoiser(network, schedule, recipe.denoiser.head, label, recipe.denoiser.scale_input)

@@ -199,7 +199,8 @@ def _train(
     task: Task, device: torch.device, checkpoint: Path | None, watch: Watch, parts: Parts
 ) -> tuple[Model, Progress]:
     scaler = Scaler.fit(task.rows, task.recipe.data.scaling or "standard")
-    denoiser = build_denoiser(task.recipe, len(task.columns), parts, task.seed).to(device)
+    directions = torch.from_numpy(scaler.inverse) if task.recipe.network.frequencies else None
+    denoiser = build_denoiser(task.recipe, len(task.columns), parts, task.seed, directions).to(device)
     loss = build_loss(task.recipe, denoiser, parts)
     rows = torch.from_numpy(scaler.forward(task.rows)).to(device)
     validation = None

@@ -71,13 +71,13 @@ def test_a_gaussian_has_its_density_to_fourth_order(name: str) -> None:
     schedule, x = EVERY[name], f64(VARIANCES).sqrt() * normal(40, 2)
     truth = gaussian_density(schedule, x, VARIANCES)
     errors = []
-    for steps in (32, 64, 128):
+    for steps in (48, 96):
         value = log_prob(two_variances(schedule), x, matched(schedule, VARIANCES), steps).value
         errors.append(float((value - truth).abs().max()))
-    # Steps of 0.05 (a short chain) to 0.32 (sub-VP, rectified flow) in log sigma for 64.
-    assert errors[1] < 2e-4
+    # Steps of 0.04 (a short chain) to 0.2 (sub-VP, rectified flow) in log sigma.
+    assert errors[1] < 5e-5
     # Where alpha(1) = 0 the ODE ends at lambda = 1000: what is left beyond is (1 - v) / lambda^2 times z^2 / 2.
-    assert errors[2] < errors[1] / 8 or errors[2] < 5e-6
+    assert errors[1] < errors[0] / 10 or errors[1] < 5e-6
 
 
 @pytest.mark.parametrize("name", [*CHAINS, "vp", "sub-vp", "ve"])

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from oracles import (
     CHAINS,
     CONTINUOUS,
@@ -63,7 +63,7 @@ def generator(seed: int = 0) -> torch.Generator:
 @pytest.mark.parametrize("weight", ["simple", "snr", "min-snr", "edm"])
 @pytest.mark.parametrize("head", HEADS)
 @given(name=schedule_names, share=shares, seed=seeds)
-@by_property
+@settings(by_property, max_examples=20)  # of each of 24 combinations
 def test_the_loss_is_the_weight_times_the_error_of_the_data(
     weight: str, head: str, name: str, share: float, seed: int
 ) -> None:

@@ -45,19 +45,22 @@ class Position(nn.Module):
 
         E[ sin(k x) ] = sin(k y) exp(-k^2 lambda^2 / 2)    for x ~ N(y, lambda^2),
 
-    so a frequency fades out where the noise hides it. (B, D) -> (B, 2 D K), for the frequencies k_1 .. k_K.
+    so a frequency fades out where the noise hides it. The same holds along any unit direction: with ``directions``
+    (D, M), of unit columns, the features are those of y @ directions. (B, D) -> (B, 2 M K), for frequencies k_1 .. k_K.
     """
 
     frequencies: Tensor
+    directions: Tensor
 
-    def __init__(self, frequencies: tuple[float, ...]) -> None:
+    def __init__(self, frequencies: tuple[float, ...], directions: Tensor) -> None:
         super().__init__()
         self.register_buffer("frequencies", torch.tensor(frequencies, dtype=torch.float32))
+        self.register_buffer("directions", directions.float())
 
     def forward(self, x: Tensor, log_ratio: Tensor) -> Tensor:
         """Features of the scaled input x = y / sqrt(1 + lambda^2) (B, D), given log lambda (B,) or (1,)."""
         ratio = log_ratio.exp()[:, None]  # (B, 1)
-        y = x * torch.hypot(ratio, torch.ones_like(ratio))
-        phase = (y[:, :, None] * self.frequencies).flatten(1)  # (B, D K)
-        envelope = torch.exp(-0.5 * (self.frequencies * ratio) ** 2).repeat(1, x.shape[1])  # (B, D K)
+        y = (x * torch.hypot(ratio, torch.ones_like(ratio))) @ self.directions  # (B, M)
+        phase = (y[:, :, None] * self.frequencies).flatten(1)  # (B, M K)
+        envelope = torch.exp(-0.5 * (self.frequencies * ratio) ** 2).repeat(1, y.shape[1])  # (B, M K)
         return torch.cat([phase.sin() * envelope, phase.cos() * envelope], 1)

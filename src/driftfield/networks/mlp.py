@@ -30,6 +30,7 @@ class MLP(nn.Module):
         embedding: "sine" or "concat", of the label that the denoiser passes.
         frequencies: the k_j of the positional features of x; none by default. They take x and the label as a denoiser
             with scaled input and the label log(sigma / alpha) gives them.
+        directions: (D, M) unit columns, along which the positional features are taken; the axes by default.
 
     Raises:
         InputError: a size below 1, or an unknown name.
@@ -43,6 +44,7 @@ class MLP(nn.Module):
         activation: str = "silu",
         embedding: str = "sine",
         frequencies: tuple[float, ...] = (),
+        directions: Tensor | None = None,
     ) -> None:
         super().__init__()
         if min(dimensions, width, depth) < 1:
@@ -52,8 +54,9 @@ class MLP(nn.Module):
         if embedding not in EMBEDDINGS:
             raise unknown_name("embedding", embedding, EMBEDDINGS)
         self.embedding = EMBEDDINGS[embedding]()
-        self.position = Position(tuple(frequencies)) if frequencies else None
-        inputs = dimensions * (1 + 2 * len(frequencies)) + self.embedding.size
+        directions = torch.eye(dimensions) if directions is None else directions
+        self.position = Position(tuple(frequencies), directions) if frequencies else None
+        inputs = dimensions + self.embedding.size + 2 * directions.shape[1] * len(frequencies)
         layers: list[nn.Module] = []
         for i in range(depth):
             layers += [nn.Linear(inputs if i == 0 else width, width), ACTIVATIONS[activation]()]

@@ -16,7 +16,8 @@ from driftfield.recipe import Recipe
 
 FINEST = 1e-3  # of a standard deviation: no structure below this is looked for
 NEIGHBOURS = 30
-MOST_FEATURE_DIMENSIONS = 8
+FEW_COLUMNS = 8
+MOST_FEATURES = 52  # columns times frequencies
 FEW_ROWS = 2_000
 
 
@@ -46,7 +47,7 @@ def choose_scaling(n: int, D: int) -> str:
 
     With many rows of few columns there is more to see than a covariance, and per-column scales keep it undistorted.
     """
-    return "standard" if D <= MOST_FEATURE_DIMENSIONS and n >= FEW_ROWS else "whiten"
+    return "standard" if D <= FEW_COLUMNS and n >= FEW_ROWS else "whiten"
 
 
 def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
@@ -77,11 +78,14 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
 
 
 def _frequencies(recipe: Recipe, delta: float, D: int) -> list[float]:
-    """1, 2, 4, .. up to 1 / (4 delta): a feature sin(k x) is straight over 1 / k."""
+    """1, 2, 4, .. up to 1 / (4 delta), as a feature sin(k x) is straight over 1 / k, and not too many in all."""
     plain = recipe.network.embedding != "sine" or not recipe.denoiser.scale_input
-    if plain or D > MOST_FEATURE_DIMENSIONS:
+    if plain:
         return []
-    return [2.0**i for i in range(1 + int(math.log2(max(1.0, 0.25 / delta))))]
+    resolved = 1 + int(math.log2(max(1.0, 0.25 / delta)))
+    # In many columns delta says what can be seen in all of them at once; a single column shows more.
+    wanted = resolved if D <= FEW_COLUMNS else 4
+    return [2.0**i for i in range(min(wanted, MOST_FEATURES // D))]
 
 
 def _width(n: int, D: int) -> int:
