@@ -67,6 +67,11 @@ def build_denoiser(
         section = recipe.network
         if section.kind not in NETWORKS:
             raise unknown_name("network", section.kind, NETWORKS)
+        if section.frequencies and (section.embedding != "sine" or not recipe.denoiser.scale_input):
+            raise InputError(
+                "The positional features of network.frequencies need network.embedding = sine and "
+                "denoiser.scale_input = true: change one of them."
+            )
         with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global state: lend them a copy
             torch.default_generator.manual_seed(seed)
             network = call_with_options(

@@ -109,21 +109,29 @@ def test_the_concatenated_feature_is_the_label_itself() -> None:
     assert torch.equal(Concat()(u[0]), u[:1])
 
 
+@pytest.mark.parametrize("angle", [None, 0.7])
 @pytest.mark.parametrize("noise", [0.05, 0.4, 1.5])
-def test_positional_features_are_the_mean_of_sines_and_cosines_over_the_data_behind_x_t(noise: float) -> None:
+def test_positional_features_are_the_mean_of_sines_and_cosines_over_the_data_behind_x_t(
+    noise: float, angle: float | None
+) -> None:
     frequencies, n = (1.0, 2.0, 5.0), 400_000
+    directions = torch.eye(2)
+    if angle is not None:  # three oblique directions in the plane
+        angles = angle + torch.tensor([0.0, 1.0, 2.5])
+        directions = torch.stack([angles.cos(), angles.sin()])
     y = torch.tensor([[0.3, -1.2]], dtype=torch.float64)
     scaled = y / math.hypot(1, noise)  # what a denoiser with scaled input gives
-    features = Position(frequencies).double()(scaled, torch.log(torch.tensor([noise], dtype=torch.float64))).squeeze(0)
-    rows = y + noise * normal(n, 2)
-    phases = (rows[:, :, None] * torch.tensor(frequencies, dtype=torch.float64)).reshape(n, 6)
+    position = Position(frequencies, directions).double()
+    features = position(scaled, torch.log(torch.tensor([noise], dtype=torch.float64))).squeeze(0)
+    rows = (y + noise * normal(n, 2)) @ directions.double()
+    phases = (rows[:, :, None] * torch.tensor(frequencies, dtype=torch.float64)).reshape(n, -1)
     mean = torch.cat([phases.sin().mean(0), phases.cos().mean(0)])
     # Four standard errors of a mean of numbers in [-1, 1].
     torch.testing.assert_close(features, mean, rtol=0, atol=4 / math.sqrt(n))
 
 
 def test_positional_features_are_plain_without_noise_and_vanish_in_much_of_it() -> None:
-    x, position = normal(4, 2), Position((1.0, 8.0)).double()
+    x, position = normal(4, 2), Position((1.0, 8.0), torch.eye(2)).double()
     plain = position(x, torch.full((4,), -20.0).double())
     phases = (x[:, :, None] * torch.tensor([1.0, 8.0]).double()).reshape(4, 4)
     torch.testing.assert_close(plain, torch.cat([phases.sin(), phases.cos()], 1))

@@ -16,7 +16,9 @@ classical Runge-Kutta method of order 4 on equal steps in tau; the divergence is
 dimension.
 
 The density is that of the data at the smallest noise level of the schedule, t_low. With n steps and with n / 2, order 4
-gives the error estimate |log p_n - log p_{n/2}| / 15 (Hairer et al. 1993, sec. II.4).
+would give the error estimate |log p_n - log p_{n/2}| / 15 (Hairer et al. 1993, sec. II.4) if n were large. Where the
+learned field is rough it is not, so the difference itself is reported: measured on exact mixtures of std 0.03 to 0.1 with
+24 steps, the true error exceeds it in 1 to 2 % of the rows.
 """
 
 import math
@@ -58,7 +60,7 @@ def log_prob(
         raise InputError(f"The likelihood needs an even number of steps, at least 2, but {steps} were asked for.")
     fine, latent = _solve(denoiser, x, prior, steps, cond)
     coarse, _ = _solve(denoiser, x, prior, steps // 2, cond)
-    return LogDensity(fine, (fine - coarse).abs() / 15, latent)
+    return LogDensity(fine, (fine - coarse).abs(), latent)
 
 
 def _solve(
