@@ -17,8 +17,8 @@ dimension.
 
 The density is that of the data at the smallest noise level of the schedule, t_low. With n steps and with n / 2, order 4
 would give the error estimate |log p_n - log p_{n/2}| / 15 (Hairer et al. 1993, sec. II.4) if n were large. Where the
-learned field is rough it is not, so the difference itself is reported: measured on exact mixtures of std 0.03 to 0.1 with
-24 steps, the true error exceeds it in 1 to 2 % of the rows.
+learned field is rough it is not, so the difference itself is reported: measured on exact mixtures of std 0.03 to 0.1
+with 24 steps, the true error exceeds it in 1 to 2 % of the rows.
 """
 
 import math
