@@ -87,7 +87,7 @@ def tables(seed: int) -> Iterator[list[str]]:
         label, best, _ = max(others, key=lambda entry: entry[1])
         yield [
             name,
-            str(len(model.train) + len(model.held_out)),
+            str(model.recipe.data.rows),
             str(model.dimensions),
             f"{model.facts['training seconds']:.1f}",
             f"{own:.3f} ± {error:.2f}",

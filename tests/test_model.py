@@ -51,7 +51,8 @@ def test_samples_have_the_moments_of_the_data_in_its_units(gaussian: Model) -> N
 def test_the_score_is_the_gradient_of_the_log_density_in_the_units_of_the_user(gaussian: Model) -> None:
     points = gaussian.train[:50]
     truth = -(points - gaussian.scaler.mean) @ np.linalg.inv(np.cov(gaussian.train.T, bias=True))
-    assert_allclose(gaussian.score(points), truth, rtol=2e-3, atol=1e-5)  # float32, and the smallest noise level
+    # float32; at noise 0.01 the law is wider by 1e-4 of its variance
+    assert_allclose(gaussian.score(points, noise=0.01), truth, rtol=2e-3, atol=1e-5)
 
 
 def test_rows_do_not_depend_on_how_many_are_drawn_or_in_which_parts(gaussian: Model) -> None:
@@ -155,7 +156,7 @@ def test_a_researchers_own_parts_take_the_place_of_names(rows: np.ndarray, tmp_p
     folder = model.save(tmp_path / "own")
     with pytest.raises(driftfield.InputError, match="network of your own"):
         driftfield.load(folder)
-    back = driftfield.load(folder, driftfield.Parts(network=Own(), schedule=Halved()))
+    back = driftfield.load(folder, network=Own(), schedule=Halved())
     assert_array_equal(back.sample(5), model.sample(5))
 
 

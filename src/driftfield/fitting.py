@@ -29,6 +29,9 @@ from driftfield.training.defaults import choose_scaling, resolve
 from driftfield.training.loop import Report, Surroundings, Trainer
 
 MOST_KEPT_ROWS = 20_000
+MOST_STEPS = 10_000_000  # where time, not steps, ends a training
+FEWEST_ROWS = 20  # to train on, to stop by and to judge by
+MOST_SEED = 2**32 - 1
 MOST_VALIDATION_ROWS = 10_000
 VALIDATION_SEED, HELD_OUT_SEED = 1, 2  # beside the seed of the training rows
 
@@ -139,6 +142,8 @@ def prepare(
     """
     parts = parts or Parts()
     check_names(recipe)
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(f"The seed must lie between 0 and {MOST_SEED}, but it is {seed}.")
     if seconds is not None and not seconds > 0:
         raise InputError(f"The time must be positive, but it is {seconds:g} seconds.")
     data = recipe.data.name if data is None else data
@@ -153,6 +158,11 @@ def prepare(
         validation = law.sample(max(100, min(count, MOST_VALIDATION_ROWS)), _beside(seed, VALIDATION_SEED))
         held_out = law.sample(max(100, min(count, MOST_VALIDATION_ROWS)), _beside(seed, HELD_OUT_SEED))
     else:
+        if len(table.values) < FEWEST_ROWS:
+            raise InputError(
+                f"{table.source} has {len(table.values)} rows: at least {FEWEST_ROWS} are needed, to learn "
+                "from some and to judge by others."
+            )
         train, rest = split(table, recipe.data.held_out, seed=seed)
         held_out = rest.values
         validation = None
@@ -161,6 +171,8 @@ def prepare(
             train, stopping = split(train, share, MOST_VALIDATION_ROWS, seed=_beside(seed, VALIDATION_SEED))
             validation = stopping.values
     count = len(train.values)
+    if seconds is not None and recipe.train.steps is None:
+        recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
     scaling = recipe.data.scaling or choose_scaling(*train.values.shape)
     sample = train.values[:: max(1, count // MOST_KEPT_ROWS)]
     filled = resolve(recipe, Scaler.fit(train.values, scaling).forward(sample), count)
@@ -206,11 +218,6 @@ def _train(
     validation = None
     if task.validation is not None:
         validation = torch.from_numpy(scaler.forward(task.validation)).to(device)
-    mismatch = denoiser.schedule.prior_kl(float(rows[:100_000].double().square().mean()))
-    if mismatch.warning:
-        watch.message(mismatch.warning)
-    trainer = Trainer(denoiser, loss, rows, validation, task.recipe.train, task.seed, build_judge(denoiser, parts))
-    progress = trainer.run(Surroundings(checkpoint, watch.observe, watch.interrupted, task.seconds))
     keep = np.random.default_rng(task.seed).permutation(len(task.rows))[:MOST_KEPT_ROWS]
     model = Model(
         task.recipe,
@@ -221,9 +228,15 @@ def _train(
         task.rows[np.sort(keep)],
         task.held_out,
         decimals(task.rows),
-        progress.history,
         parts=parts,
     )
+    if model.prior_mismatch.warning:
+        watch.message(model.prior_mismatch.warning)
+    trainer = Trainer(denoiser, loss, rows, validation, task.recipe.train, task.seed, build_judge(denoiser, parts))
+    progress = trainer.run(Surroundings(checkpoint, watch.observe, watch.interrupted, task.seconds))
+    model.history = progress.history
+    if task.seconds is not None:
+        model.recipe = task.recipe.updated({"train": {"steps": max(progress.step, 1)}})
     return model, progress
 
 

@@ -13,15 +13,16 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from driftfield import run as runs
 from driftfield.building import Parts, build_denoiser, build_step
-from driftfield.datasets import LAWS, Law, rounded, write_rows
+from driftfield.datasets import LAWS, Law, load_like, rounded, write_rows
 from driftfield.diffusion import (
     GRIDS,
     Denoiser,
     Gaussian,
+    Schedule,
     State,
     log_prob,
     matched_prior,
@@ -30,6 +31,7 @@ from driftfield.diffusion import (
 )
 from driftfield.diffusion.noise import BLOCK, BlockNoise
 from driftfield.diffusion.samplers.loop import Step
+from driftfield.diffusion.schedules import PriorMismatch
 from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.files import write_atomically
 from driftfield.recipe import Recipe, load_recipe
@@ -38,6 +40,7 @@ from driftfield.scaling import FloatArray, Scaler
 if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
 
+SCORE_NOISE = 0.05  # of a standard deviation
 MOST_TANGENTS = 1 << 17  # rows times dimensions of one divergence: bounds the memory of log_prob
 
 
@@ -109,6 +112,17 @@ class Model:
             return matched_prior(self.denoiser.schedule, rows.mean(0), rows.var(0))
         return standard_prior(self.denoiser.schedule, zeros)
 
+    @property
+    def prior_mismatch(self) -> PriorMismatch:
+        """How far x_1 is from the prior, for the moments of the training rows; see :class:`PriorMismatch`."""
+        schedule = self.denoiser.schedule
+        z = self.scaler.forward(self.train).astype(np.float64)
+        if self.recipe.train.prior == "standard":
+            return schedule.prior_kl(float(np.square(z).mean()))
+        variance = float(z.var(0).mean())
+        one = torch.ones((), dtype=torch.float64, device=self.device)
+        return schedule.prior_kl(variance, float(schedule.alpha(one) ** 2 * variance + schedule.sigma(one) ** 2))
+
     def sample(
         self,
         n: int,
@@ -179,13 +193,25 @@ class Model:
 
         Args:
             t: the time; or
-            noise: the noise level sigma / alpha, in standard deviations of the data. The smallest by default.
+            noise: the noise level sigma / alpha, in standard deviations of the data; 0.05 by default. Smaller ones are
+                nearer to the score of the data themselves, and noisier: the network's error is divided by sigma.
+
+        Raises:
+            InputError: both are given, or one that is out of range.
         """
         rows = self._checked(x)
         schedule = self.denoiser.schedule
-        time = torch.tensor(0.0 if t is None else t, dtype=torch.float64, device=self.device)
-        if noise is not None:
+        if t is not None and noise is not None:
+            raise InputError("The score takes a time t or a noise level, not both.")
+        if t is None:
+            noise = SCORE_NOISE if noise is None else noise
+            if not noise > 0:
+                raise InputError(f"The noise level must be positive, but it is {noise:g}.")
             time = schedule.time(2 * torch.log(torch.tensor(noise, dtype=torch.float64, device=self.device)))
+        elif not 0 <= t <= 1:
+            raise InputError(f"The time must lie between 0 and 1, but it is {t:g}.")
+        else:
+            time = torch.tensor(t, dtype=torch.float64, device=self.device)
         time = schedule.clamp(time)
         alpha = float(schedule.alpha(time))
         with torch.no_grad():
@@ -276,6 +302,8 @@ class Model:
             yield float(t), self.denoiser.schedule.perturb(z, t, eps)
 
     def _checked(self, x: ArrayLike) -> FloatArray:
+        if hasattr(x, "columns"):  # a data frame knows its columns by name
+            x = load_like(x, self.columns).values
         rows: NDArray[Any] = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
         if rows.ndim == 1:
             rows = rows.reshape(-1, self.dimensions) if self.dimensions == 1 or rows.size == self.dimensions else rows
@@ -290,11 +318,17 @@ class Model:
         return rows
 
 
-def load_model(path: str | Path, parts: Parts | None = None, device: str = "cpu") -> Model:
+def load_model(
+    path: str | Path,
+    *,
+    network: nn.Module | None = None,
+    schedule: Schedule | None = None,
+    device: str = "cpu",
+) -> Model:
     """The model of a run folder.
 
     Args:
-        parts: the network, schedule or objective that were passed to fit in person, if any.
+        network, schedule: those that were passed to fit in person, if any.
 
     Raises:
         InputError: there is no finished run, or a part is missing.
@@ -302,7 +336,7 @@ def load_model(path: str | Path, parts: Parts | None = None, device: str = "cpu"
     """
     folder = runs.find(path)
     recipe = load_recipe(folder / runs.RECIPE)
-    parts = parts or Parts()
+    parts = Parts(network, schedule)
     try:
         with safe_open(folder / runs.MODEL, framework="pt") as file:
             about = json.loads(file.metadata()["model"])

@@ -21,7 +21,7 @@ from driftfield.errors import InputError, Interrupted, TrainingError
 from driftfield.recipe import Recipe, load_recipe, parse_settings, recipe_names
 
 if TYPE_CHECKING:
-    from driftfield.fitting import Watch
+    from driftfield.fitting import Task, Watch
     from driftfield.model import Model
 
 
@@ -65,15 +65,20 @@ def fit(request: Request) -> None:
 def _train(request: Request) -> Path:
     """Train with a bar; Ctrl-C and SIGTERM save. Returns the run's folder."""
     from driftfield import fitting
+    from driftfield.building import Parts
 
     asked = _asked_recipe(request)
     out = request.out or Path("runs") / _name_of(request.data or asked.data.name or "")
+    task = None if request.resume else _prepare(request, asked, out)
     with Bar("training", request.quiet) as bar, _saving_signals() as interrupted:
         watch = fitting.Watch(bar.training, lambda: interrupted.happened, lambda text: say(f"Warning: {text}"))
         try:
-            model = _resume(request, out, watch) if request.resume else _begin(request, asked, out, watch)
+            if task is not None:
+                model = fitting.carry_out(task, out, request.device, watch, Parts())
+            else:
+                model = _resume(request, out, watch)
         except Interrupted as error:
-            raise Interrupted(f"{error} It is saved; go on with: {fitting.resume_command(out)}") from None
+            raise Interrupted(f"{error} Go on with: {fitting.resume_command(out)}") from None
         except TrainingError as error:
             state = out / runs.CHECKPOINT / runs.STATE
             kept = f" The last good checkpoint stays in {state}." if state.exists() else ""
@@ -86,17 +91,19 @@ def _train(request: Request) -> Path:
     return out
 
 
-def _begin(request: Request, asked: Recipe, out: Path, watch: "Watch") -> "Model":
+def _prepare(request: Request, asked: Recipe, out: Path) -> "Task":
     from driftfield import fitting
-    from driftfield.building import Parts
 
     runs.check_free(out, request.force)
     fitting.choose_device(request.device)
     seconds = None if request.time is None else _seconds(request.time)
     task = fitting.prepare(request.data, asked, request.seed, seconds, _command_line())
-    length = f"{seconds:g} s" if seconds is not None else f"{task.recipe.train.steps} steps"
+    steps = asked.train.steps or task.recipe.train.steps
+    length = f"{steps} steps" if seconds is None else f"{seconds:g} s"
+    if seconds is not None and asked.train.steps is not None:
+        length += f", at most {steps} steps"
     say(f"Fitting {task.source}: {len(task.rows):,} rows, {len(task.columns)} columns, {length}.")
-    return fitting.carry_out(task, out, request.device, watch, Parts())
+    return task
 
 
 def _resume(request: Request, out: Path, watch: "Watch") -> "Model":
@@ -150,8 +157,12 @@ def score(run: Path, data: str, out: Path | None, steps: int | None, device: str
             summary["log_density"] = value.tolist()
             summary["error"] = error.tolist()
         print(json.dumps(summary))
-    if out is not None or not json_:
+    if out is not None:
+        write_rows(out, np.stack([value, error], 1), ("log_density", "error"))
+    elif not json_:
         _put(np.stack([value, error], 1), ("log_density", "error"), out)
+    if out is not None and not json_:
+        print(out)
 
 
 def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:

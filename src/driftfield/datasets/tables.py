@@ -14,7 +14,7 @@ import numpy as np
 
 from driftfield.datasets.bundled import PREFIX, SETS, bundled_sheet
 from driftfield.datasets.files import parse_picks, read_file
-from driftfield.datasets.frames import array_sheet, count_from_zero, frame_sheet
+from driftfield.datasets.frames import array_sheet, count_from_zero, frame_sheet, numbered_names
 from driftfield.datasets.law import FloatArray, Law, stream
 from driftfield.datasets.laws import LAWS
 from driftfield.datasets.sheet import Sheet, check_varying, numbers, suggestion
@@ -59,14 +59,16 @@ def load(data: Any, rows: int | None = None, seed: int = 0) -> Table:
 def load_like(data: Any, columns: Sequence[str]) -> Table:
     """The rows of DATA to be judged by a model of these columns: of this order, and one row is enough.
 
-    Columns are found by name where the names are there; without (an array, or other names), by their place.
+    Columns are found by name; by their place only where the rows or the model have no names (x1, x2, …).
     Raises InputError as `load` does, but not for columns that do not vary.
     """
     if isinstance(data, str) and data in LAWS:
         table = load(data)
     else:
         sheet, picks, source = _sheet(data)
-        if set(columns) <= {name.strip() for name in picks or sheet.columns}:
+        given = [name.strip() for name in picks or sheet.columns]
+        nameless = numbered_names(len(columns)) == tuple(columns) or numbered_names(len(given)) == tuple(given)
+        if set(columns) <= set(given) or (picks is None and not nameless):
             picks = list(columns)
         table = Table(*numbers(sheet, picks, fewest=1), source)
     if len(table.columns) != len(columns):

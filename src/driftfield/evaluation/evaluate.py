@@ -14,7 +14,7 @@ from driftfield.evaluation.metrics import Metric, nll, two_sample
 from driftfield.evaluation.verdict import verdict
 from driftfield.scaling import FloatArray
 
-REAL_SEED, OTHER_SEED = 1001, 1002  # of the fresh rows of a law; a model draws with seeds of its own
+REAL, OTHER = 1001, 1002  # streams of fresh rows of a law: beside any seed, never the seed itself
 DENSITY_WORK = 40_000  # rows times columns whose densities are computed: the divergence costs one pass a column
 FEWEST_DENSITIES = 200
 
@@ -81,7 +81,7 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     """
     law = model.law
     if law is not None:
-        real, other = law.sample(rows, REAL_SEED + 2 * seed), law.sample(rows, OTHER_SEED + 2 * seed)
+        real, other = (law.sample(rows, _fresh(seed, stream)) for stream in (REAL, OTHER))
     else:
         rng = np.random.default_rng(seed)
         real, other = (side[rng.permutation(len(side))[:rows]] for side in (model.held_out, model.train))
@@ -97,8 +97,13 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
         rivals = baselines(model.train, judges, seed)
     elif law.log_prob is not None:
         densities.append(_divergence(law.log_prob(judges) - log_density))
-    sentence = verdict(metrics, copies, rivals, densities[0])
+    sentence = verdict(metrics, copies, rivals, densities[0], log_density)
     return Evaluation(sentence, [*metrics, *densities, *copies.metrics()], copies, rivals, log_density, samples, real)
+
+
+def _fresh(seed: int, stream: int) -> int:
+    """A seed that no training has: one of 2^64, drawn from the two numbers."""
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0])
 
 
 def _divergence(difference: FloatArray) -> Metric:

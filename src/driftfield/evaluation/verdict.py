@@ -3,9 +3,12 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from driftfield.evaluation.baselines import Baseline, best
 from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Metric
+from driftfield.scaling import FloatArray
 
 NOISE = 2.0  # standard errors within which an excess over the floor is called noise,
 NOISE_OF_FEW = 3.0  # and the same where two errors exceed a slight difference: there a false alarm would sound grave
@@ -21,6 +24,7 @@ def verdict(
     memorisation: Memorisation | None = None,
     baselines: Sequence[Baseline] | None = None,
     model_nll: Metric | None = None,
+    log_density: FloatArray | None = None,
 ) -> str:
     """One sentence: how well samples pass for real, how good the density is, and whether rows were memorised.
 
@@ -29,8 +33,9 @@ def verdict(
         memorisation: mentioned where it is present.
         baselines: mentioned beside ``model_nll``, on the same held-out rows.
         model_nll: of :func:`nll`.
+        log_density: of the same rows under the model, which pairs it with the baselines row by row.
     """
-    clauses = [*_samples(metrics), *_density(model_nll, baselines or ()), *_copies(memorisation)]
+    clauses = [*_samples(metrics), *_density(model_nll, baselines or (), log_density), *_copies(memorisation)]
     if not clauses:
         return "Nothing was measured that a verdict could rest on."
     sentence = "; ".join(clauses)
@@ -39,13 +44,17 @@ def verdict(
 
 def _samples(metrics: Sequence[Metric]) -> list[str]:
     """What the sharpest classifier sees, against its floor."""
-    judged = [metric for metric in metrics if metric.unit == "accuracy" and metric.floor is not None]
+    judged = [
+        (metric.value - max(metric.floor, metric.best), metric)  # a floor below chance is luck, and no one's merit
+        for metric in metrics
+        if metric.unit == "accuracy" and metric.floor is not None
+    ]
     if not judged:
         return []
-    metric = max(judged, key=lambda judge: judge.excess or 0.0)
+    excess, metric = max(judged, key=lambda pair: pair[0])
     error = math.hypot(metric.error or 0.0, metric.floor_error or 0.0)
     seen = f"a classifier tells samples from fresh data {_percent(metric.value)} of the time"
-    return [f"{seen} (floor {_percent(metric.floor)}): {level(metric.excess or 0.0, error, metric.rows)}"]
+    return [f"{seen} (floor {_percent(metric.floor)}): {level(excess, error, metric.rows)}"]
 
 
 def level(excess: float, error: float, rows: int) -> str:
@@ -65,7 +74,7 @@ def level(excess: float, error: float, rows: int) -> str:
     return "clearly distinguishable" if excess <= CLEARLY else "a poor match"
 
 
-def _density(model: Metric | None, baselines: Sequence[Baseline]) -> list[str]:
+def _density(model: Metric | None, baselines: Sequence[Baseline], log_density: FloatArray | None) -> list[str]:
     """The mean NLL beside the entropy, and beside the best baseline."""
     if model is None:
         return []
@@ -76,7 +85,13 @@ def _density(model: Metric | None, baselines: Sequence[Baseline]) -> list[str]:
     else:
         clause = f"the mean NLL of {model.value:.3f} nats is {_beside_entropy(model.value - model.floor, model.error)}"
     finite = [baseline for baseline in baselines if math.isfinite(baseline.log_density)]
-    return [clause, _beside_baseline(-model.value, best(finite))] if finite else [clause]
+    if not finite:
+        return [clause]
+    rival = best(finite)
+    noise = 0.0
+    if log_density is not None and len(log_density) > 1:
+        noise = NOISE * float(np.std(log_density - rival.log_prob, ddof=1) / math.sqrt(len(log_density)))
+    return [clause, _beside_baseline(-model.value, rival, noise)]
 
 
 def _beside_entropy(excess: float, error: float | None) -> str:
@@ -87,9 +102,11 @@ def _beside_entropy(excess: float, error: float | None) -> str:
     return f"{gap}, the best possible"
 
 
-def _beside_baseline(log_density: float, rival: Baseline) -> str:
+def _beside_baseline(log_density: float, rival: Baseline, noise: float) -> str:
     lead = log_density - rival.log_density
     name = f"{rival.label}, {-rival.log_density:.3f} nats"
+    if abs(lead) <= noise:
+        return f"a simpler density does as well within noise ({name}, {-rival.log_density:.3f} nats)"
     if abs(lead) <= SAME_DENSITY:
         return f"a simpler density does as well ({name})"
     if lead > 0:

@@ -21,6 +21,7 @@ from driftfield.model import Model
 
 FILM_ROWS, FILM_FRAMES = 1_200, 45
 GRID_CELLS = 120
+SHOWN_ROWS = 1_000
 ARROWS = 18
 NOISE_LEVELS = (0.5, 0.15, 0.05)  # of a standard deviation: the whole, the shape, the detail
 
@@ -37,7 +38,7 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         columns=model.columns,
         train=model.train,
         held_out=judged.real,
-        samples=judged.samples,
+        samples=judged.samples if len(judged.samples) >= SHOWN_ROWS else model.sample(SHOWN_ROWS),
         process=gather_process(model),
         density=_density(model) if planar else None,
         scores=_scores(model) if planar else (),
@@ -88,12 +89,9 @@ def _scores(model: Model) -> list[ScoreField]:
 
 
 def _schedule(model: Model) -> ScheduleCurves:
+    mismatch = model.prior_mismatch
     schedule = model.denoiser.schedule.to("cpu")
     t = torch.linspace(schedule.t_low, 1, 201, dtype=torch.float64)
-    one = torch.ones((), dtype=torch.float64)
-    matched = model.recipe.train.prior == "matched"
-    variance = float(schedule.alpha(one)) ** 2 + float(schedule.sigma(one)) ** 2 if matched else None
-    mismatch = schedule.prior_kl(1.0, variance)
     curves = ScheduleCurves(
         model.recipe.schedule.kind,
         t.numpy(),

@@ -107,8 +107,8 @@ class Trainer:
         )
         self.progress = Progress()
         self.validation = validation
-        self.validate_every = max(10, self.steps // 50)
-        self.record_every = max(1, self.steps // RECORDS)
+        self.validate_every = max(10, min(self.steps // 50, 250))
+        self.record_every = max(1, min(self.steps // RECORDS, 50))
         self.losses: list[float] = []
 
     def run(self, surroundings: Surroundings | None = None) -> Progress:
@@ -145,7 +145,8 @@ class Trainer:
                 self.save(around.checkpoint)
                 saved = now
             if stop:
-                raise Interrupted(f"Training was interrupted at step {self.progress.step} of {self.steps}.")
+                end = ", and saved" if around.checkpoint is not None else ""
+                raise Interrupted(f"Training was interrupted at step {self.progress.step}{end}.")
 
     def save(self, path: Path) -> None:
         """Write a checkpoint."""
@@ -235,7 +236,7 @@ class Trainer:
         return torch.Generator(self.rows.device).manual_seed(0)
 
     def _out_of_patience(self) -> bool:
-        if self.validation is None or self.settings.patience == 0:
+        if self.validation is None or self.settings.patience == 0 or self.progress.best_step == 0:
             return False
         return self.progress.step - self.progress.best_step > max(self.settings.patience * self.steps, 1)
 
@@ -264,7 +265,8 @@ class Trainer:
         recent = done.history[-1] if done.history else {}
         validation = next((r["validation"] for r in reversed(done.history) if "validation" in r), None)
         loss = self.losses[-1] if self.losses else recent.get("loss", math.nan)
-        return Report(done.step, self.steps, loss, validation, self.batch / max(per_step, 1e-9), left)
+        steps = min(self.steps, done.step + round(left / max(per_step, 1e-9)))
+        return Report(done.step, steps, loss, validation, self.batch / max(per_step, 1e-9), left)
 
     def _not_finite(self, what: str, value: float) -> str:
         i = self.progress.step + 1
