@@ -220,3 +220,33 @@ def test_the_default_recipe_learns_a_law_and_does_not_memorise() -> None:
     judged = model.evaluate(1_000)
     assert not judged.memorisation.present
     assert "samples" in judged.verdict
+
+
+def test_fresh_rows_for_judging_are_never_the_training_rows_whatever_the_seed() -> None:
+    for seed in (1001, 1002):
+        model = driftfield.fit("moons", seed=seed, rows=300, **TINY)
+        judged = model.evaluate(300)
+        assert not {tuple(row) for row in judged.real} & {tuple(row) for row in model.train}
+
+
+def test_a_short_training_takes_all_its_steps(rows: np.ndarray) -> None:
+    assert driftfield.fit(rows, **{**TINY, "steps": 20}).facts["steps"] == 20
+
+
+def test_frames_are_scored_by_the_names_of_their_columns(rows: np.ndarray) -> None:
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    model = driftfield.fit(frame, **TINY)
+    assert_array_equal(model.log_prob(frame[["b", "a"]].head(5))[0], model.log_prob(rows[:5])[0])
+    with pytest.raises(driftfield.InputError, match='"b"'):
+        model.log_prob(frame.rename(columns={"b": "c"}).head(5))
+
+
+def test_the_score_refuses_levels_that_do_not_exist(gaussian: Model, rows: np.ndarray) -> None:
+    for arguments in ({"noise": -1.0}, {"t": 2.0}, {"t": 0.5, "noise": 0.1}):
+        with pytest.raises(driftfield.InputError):
+            gaussian.score(rows[:3], **arguments)
+
+
+def test_a_table_too_small_to_be_judged_is_refused() -> None:
+    with pytest.raises(driftfield.InputError, match="at least 20"):
+        driftfield.fit(np.random.default_rng(0).normal(size=(12, 2)))

@@ -64,6 +64,19 @@ def test_the_floor_counts_not_one_half():
     assert "slightly distinguishable" in verdict([judge(0.5, floor=0.46)])
 
 
+def test_of_few_rows_a_floor_below_chance_is_luck():
+    text = verdict([judge(0.5, floor=0.325, error=0.06, rows=80)])
+    assert "poor" not in text
+    assert "no difference shows" in text
+
+
+def test_a_lead_within_its_paired_error_is_no_lead():
+    rng = np.random.default_rng(0)
+    rows = -11.5 + rng.normal(0, 3, 9)
+    text = verdict([], None, [mixture(-11.5)], density(-rows.mean()), rows)
+    assert "a simpler density does as well within noise" in text
+
+
 def test_a_better_baseline_is_named_plainly():
     text = verdict([], None, [mixture(-11.5)], density(11.9))
     assert text == (

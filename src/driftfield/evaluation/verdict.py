@@ -16,6 +16,7 @@ PRACTICALLY = 0.02  # excess accuracy up to which two samples are called practic
 SLIGHTLY = 0.05  # slightly distinguishable,
 CLEARLY = 0.15  # and clearly distinguishable; beyond it the fit is called poor
 IMPOSSIBLE = 4.0  # standard errors below the entropy from which a mean NLL is called impossible
+MANY_ROWS = 1_000  # from which a floor below chance says something, as it does of rows on a grid
 SAME_DENSITY = 0.01  # nats within which two mean log-densities are called equal
 
 
@@ -45,7 +46,7 @@ def verdict(
 def _samples(metrics: Sequence[Metric]) -> list[str]:
     """What the sharpest classifier sees, against its floor."""
     judged = [
-        (metric.value - max(metric.floor, metric.best), metric)  # a floor below chance is luck, and no one's merit
+        (metric.value - _base(metric.floor, metric.best, metric.rows), metric)
         for metric in metrics
         if metric.unit == "accuracy" and metric.floor is not None
     ]
@@ -55,6 +56,11 @@ def _samples(metrics: Sequence[Metric]) -> list[str]:
     error = math.hypot(metric.error or 0.0, metric.floor_error or 0.0)
     seen = f"a classifier tells samples from fresh data {_percent(metric.value)} of the time"
     return [f"{seen} (floor {_percent(metric.floor)}): {level(excess, error, metric.rows)}"]
+
+
+def _base(floor: float, chance: float, rows: int) -> float:
+    """What an accuracy is held against: its floor, but of few rows no floor below chance, which is luck."""
+    return floor if rows >= MANY_ROWS else max(floor, chance)
 
 
 def level(excess: float, error: float, rows: int) -> str:

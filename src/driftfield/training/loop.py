@@ -145,7 +145,8 @@ class Trainer:
                 self.save(around.checkpoint)
                 saved = now
             if stop:
-                end = ", and saved" if around.checkpoint is not None else ""
+                end = "" if around.seconds is not None else f" of {self.steps}"
+                end += ", and saved" if around.checkpoint is not None else ""
                 raise Interrupted(f"Training was interrupted at step {self.progress.step}{end}.")
 
     def save(self, path: Path) -> None:
@@ -238,7 +239,7 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         if self.validation is None or self.settings.patience == 0 or self.progress.best_step == 0:
             return False
-        return self.progress.step - self.progress.best_step > max(self.settings.patience * self.steps, 1)
+        return self.progress.step - self.progress.best_step > max(self.settings.patience * self.steps, 2 * self.validate_every)
 
     def _finish(self) -> None:
         if self.progress.step % self.validate_every:
