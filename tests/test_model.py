@@ -250,3 +250,11 @@ def test_the_score_refuses_levels_that_do_not_exist(gaussian: Model, rows: np.nd
 def test_a_table_too_small_to_be_judged_is_refused() -> None:
     with pytest.raises(driftfield.InputError, match="at least 20"):
         driftfield.fit(np.random.default_rng(0).normal(size=(12, 2)))
+
+
+def test_tensors_come_out_on_request(gaussian: Model, rows: np.ndarray) -> None:
+    tensors = gaussian.as_torch()
+    assert_array_equal(tensors.sample(4, seed=1).numpy(), gaussian.sample(4, seed=1))
+    x = torch.tensor(rows[:4])
+    assert_array_equal(tensors.log_prob(x)[0].numpy(), gaussian.log_prob(rows[:4])[0])
+    assert_array_equal(tensors.score(x).numpy(), gaussian.score(rows[:4]))

@@ -164,7 +164,7 @@ class Model:
         return rounded(result, self.places) if self.recipe.sample.round else result
 
     def log_prob(
-        self, x: ArrayLike, *, steps: int | None = None, observe: Callable[[int], None] | None = None
+        self, x: ArrayLike | Tensor, *, steps: int | None = None, observe: Callable[[int], None] | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """Log-density of each row of x (n, D) in nats, in the user's units, and the estimate of its integration error.
 
@@ -188,7 +188,7 @@ class Model:
                 observe(part.stop)
         return values, errors
 
-    def score(self, x: ArrayLike, t: float | None = None, *, noise: float | None = None) -> FloatArray:
+    def score(self, x: ArrayLike | Tensor, t: float | None = None, *, noise: float | None = None) -> FloatArray:
         """The score grad log p_t at x (n, D), in one over the user's units, of the law of x_t / alpha_t.
 
         Args:
@@ -241,6 +241,10 @@ class Model:
         size = torch.hypot(alpha, sigma)
         shown = np.stack([self.scaler.back((x / s).cpu().numpy()) for (_, x), s in zip(states, size, strict=True)])
         return Trajectory(times.numpy(), shown, (sigma / alpha).numpy(), (1 / size).numpy())
+
+    def as_torch(self) -> Tensors:
+        """The same methods, with torch tensors for results."""
+        return Tensors(self)
 
     def evaluate(self, rows: int | None = None, seed: int = 0) -> Evaluation:
         """Every metric beside its floor, on rows that training never saw; see :mod:`driftfield.evaluation`."""
@@ -301,7 +305,7 @@ class Model:
         for t in times:
             yield float(t), self.denoiser.schedule.perturb(z, t, eps)
 
-    def _checked(self, x: ArrayLike) -> FloatArray:
+    def _checked(self, x: ArrayLike | Tensor) -> FloatArray:
         if hasattr(x, "columns"):  # a data frame knows its columns by name
             x = load_like(x, self.columns).values
         rows: NDArray[Any] = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
@@ -316,6 +320,26 @@ class Model:
             row, column = np.argwhere(~np.isfinite(rows))[0]
             raise InputError(f"Row {row + 1}, column {self.columns[column]} is not a finite number: mend or drop it.")
         return rows
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The numbers of a model as float64 tensors on its device; take it from :meth:`Model.as_torch`."""
+
+    model: Model
+
+    def sample(self, n: int, seed: int = 0, **options: Any) -> Tensor:
+        """As :meth:`Model.sample`; (n, D)."""
+        return torch.from_numpy(self.model.sample(n, seed, **options)).to(self.model.device)
+
+    def log_prob(self, x: ArrayLike | Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+        """As :meth:`Model.log_prob`; two of (n,)."""
+        value, error = (torch.from_numpy(found) for found in self.model.log_prob(x, **options))
+        return value.to(self.model.device), error.to(self.model.device)
+
+    def score(self, x: ArrayLike | Tensor, t: float | None = None, **options: Any) -> Tensor:
+        """As :meth:`Model.score`; (n, D)."""
+        return torch.from_numpy(self.model.score(x, t, **options)).to(self.model.device)
 
 
 def load_model(

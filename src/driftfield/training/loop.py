@@ -239,7 +239,9 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         if self.validation is None or self.settings.patience == 0 or self.progress.best_step == 0:
             return False
-        return self.progress.step - self.progress.best_step > max(self.settings.patience * self.steps, 2 * self.validate_every)
+        return self.progress.step - self.progress.best_step > max(
+            self.settings.patience * self.steps, 2 * self.validate_every
+        )
 
     def _finish(self) -> None:
         if self.progress.step % self.validate_every:
