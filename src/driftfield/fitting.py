@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from driftfield import run as runs
 from driftfield.building import Objective, Parts, build_denoiser, build_judge, build_loss, check_names
-from driftfield.datasets import decimals, load, split
+from driftfield.datasets import LAWS, Table, decimals, load, split
 from driftfield.diffusion import Schedule
 from driftfield.errors import InputError, unknown_name
 from driftfield.model import Model
 from driftfield.recipe import Recipe, load_recipe
 from driftfield.scaling import FloatArray, Scaler
+from driftfield.training.batches import Batch, Batches, fresh, shuffled, steps_of_a_pass
 from driftfield.training.checkpoint import Progress
 from driftfield.training.defaults import choose_scaling, resolve
 from driftfield.training.loop import Report, Surroundings, Trainer
@@ -33,7 +35,10 @@ MOST_STEPS = 10_000_000  # where time, not steps, ends a training
 FEWEST_ROWS = 20  # to train on, to stop by and to judge by
 MOST_SEED = 2**32 - 1
 MOST_VALIDATION_ROWS = 10_000
-VALIDATION_SEED, HELD_OUT_SEED = 1, 2  # beside the seed of the training rows
+VALIDATION_SEED, HELD_OUT_SEED, FRESH_SEED = 1, 2, 3  # beside the seed of the training rows
+
+
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,9 @@ class Task:
     seed: int
     seconds: float | None = None
     command: str = ""
+    labels: Labels | None = None
+    validation_labels: Labels | None = None
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,15 @@ def fit(
     return carry_out(task, Path(out) if out is not None else None, device, watch or Watch(), parts)
 
 
-SHORT = {"steps": "train", "lr": "train", "batch": "train", "head": "denoiser", "rows": "data", "scaling": "data"}
+SHORT = {
+    "steps": "train",
+    "epochs": "train",
+    "lr": "train",
+    "batch": "train",
+    "head": "denoiser",
+    "rows": "data",
+    "scaling": "data",
+}
 
 
 def _sections(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -138,7 +154,8 @@ def prepare(
     """Read the rows, hold some out, and fill in the recipe; nothing is written.
 
     Of a file, 20 % are held out for judging (at most 10,000), and of the rest 10 % decide when to stop (at most
-    10,000). A law is drawn from instead: its training rows are all used, and the others are drawn beside them.
+    10,000). A law is drawn from instead: its training rows are all used, and the others are drawn beside them. With
+    ``train.validation = 0`` no rows decide when to stop.
     """
     parts = parts or Parts()
     check_names(recipe)
@@ -149,38 +166,58 @@ def prepare(
     data = recipe.data.name if data is None else data
     if data is None:
         raise InputError("No data are named: give DATA, such as moons or file.csv, or data.name in the recipe.")
-    n = recipe.data.rows
-    table = load(data, rows=n, seed=seed)
-    validation: FloatArray | None
-    if table.law is not None:
-        law, count = table.law, len(table.values)
-        train = table
-        validation = law.sample(max(100, min(count, MOST_VALIDATION_ROWS)), _beside(seed, VALIDATION_SEED))
-        held_out = law.sample(max(100, min(count, MOST_VALIDATION_ROWS)), _beside(seed, HELD_OUT_SEED))
-    else:
-        if len(table.values) < FEWEST_ROWS:
-            raise InputError(
-                f"{table.source} has {len(table.values)} rows: at least {FEWEST_ROWS} are needed, to learn "
-                "from some and to judge by others."
-            )
-        train, rest = split(table, recipe.data.held_out, seed=seed)
-        held_out = rest.values
-        validation = None
-        share = 0.1 if recipe.train.validation is None else recipe.train.validation
-        if share > 0 and len(train.values) >= 20:
-            train, stopping = split(train, share, MOST_VALIDATION_ROWS, seed=_beside(seed, VALIDATION_SEED))
-            validation = stopping.values
-    count = len(train.values)
-    if seconds is not None and recipe.train.steps is None:
+    train, validation, held_out = _rows(data, recipe, seed)
+    count, D = train.values.shape
+    if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
-    scaling = recipe.data.scaling or choose_scaling(*train.values.shape)
+    scaling = recipe.data.scaling or choose_scaling(count, D)
     sample = train.values[:: max(1, count // MOST_KEPT_ROWS)]
     filled = resolve(recipe, Scaler.fit(train.values, scaling).forward(sample), count)
-    filled = filled.updated({"data": {"rows": len(table.values), "scaling": scaling}})
-    build_loss(
-        filled, build_denoiser(filled, table.values.shape[1], parts, seed), parts
-    )  # refuses what cannot be built
-    return Task(train.values, validation, held_out, table.columns, table.source, filled, seed, seconds, command)
+    rows = count + (
+        0 if train.law is not None else len(held_out) + (0 if validation is None else len(validation.values))
+    )
+    filled = filled.updated({"data": {"rows": rows, "scaling": scaling}})
+    denoiser = build_denoiser(filled, D, parts, seed, classes=len(train.classes))
+    build_loss(filled, denoiser, parts)  # refuses what cannot be built
+    return Task(
+        train.values,
+        None if validation is None else validation.values,
+        held_out,
+        train.columns,
+        train.source,
+        filled,
+        seed,
+        seconds,
+        command,
+        train.labels,
+        None if validation is None else validation.labels,
+        train.classes,
+    )
+
+
+def _rows(data: Any, recipe: Recipe, seed: int) -> tuple[Table, Table | None, FloatArray]:
+    """The rows to train on, those to stop by, if any, and those to judge by."""
+    section, share = recipe.data, recipe.train.validation
+    table = load(data, rows=section.rows, seed=seed, label=section.label)
+    if table.law is not None:
+        beside = max(100, min(len(table.values), MOST_VALIDATION_ROWS))
+        held_out = table.law.sample(beside, _beside(seed, HELD_OUT_SEED))
+        if share == 0:
+            return table, None, held_out
+        return table, load(data, beside, _beside(seed, VALIDATION_SEED), section.label), held_out
+    if section.fresh:
+        raise InputError(f"Fresh rows can be drawn from a law alone, not from {table.source}: leave out data.fresh.")
+    if len(table.values) < FEWEST_ROWS:
+        raise InputError(
+            f"{table.source} has {len(table.values)} rows: at least {FEWEST_ROWS} are needed, to learn "
+            "from some and to judge by others."
+        )
+    train, rest = split(table, section.held_out, seed=seed)
+    share = 0.1 if share is None else share
+    if share == 0 or len(train.values) < 20:
+        return train, None, rest.values
+    train, stopping = split(train, share, MOST_VALIDATION_ROWS, seed=_beside(seed, VALIDATION_SEED))
+    return train, stopping, rest.values
 
 
 def _beside(seed: int, stream: int) -> int:
@@ -212,12 +249,9 @@ def _train(
 ) -> tuple[Model, Progress]:
     scaler = Scaler.fit(task.rows, task.recipe.data.scaling or "standard")
     directions = torch.from_numpy(scaler.inverse) if task.recipe.network.frequencies else None
-    denoiser = build_denoiser(task.recipe, len(task.columns), parts, task.seed, directions).to(device)
-    loss = build_loss(task.recipe, denoiser, parts)
-    rows = torch.from_numpy(scaler.forward(task.rows)).to(device)
-    validation = None
-    if task.validation is not None:
-        validation = torch.from_numpy(scaler.forward(task.validation)).to(device)
+    denoiser = build_denoiser(
+        task.recipe, len(task.columns), parts, task.seed, directions, classes=len(task.classes)
+    ).to(device)
     keep = np.random.default_rng(task.seed).permutation(len(task.rows))[:MOST_KEPT_ROWS]
     model = Model(
         task.recipe,
@@ -228,16 +262,53 @@ def _train(
         task.rows[np.sort(keep)],
         task.held_out,
         decimals(task.rows),
+        task.classes,
         parts=parts,
     )
     if model.prior_mismatch.warning:
         watch.message(model.prior_mismatch.warning)
-    trainer = Trainer(denoiser, loss, rows, validation, task.recipe.train, task.seed, build_judge(denoiser, parts))
+    settings = task.recipe.train
+    rows = _batch(scaler, task.rows, task.labels, device)
+    trainer = Trainer(
+        denoiser,
+        build_loss(task.recipe, denoiser, parts),
+        rows,
+        None if task.validation is None else _batch(scaler, task.validation, task.validation_labels, device),
+        settings,
+        task.seed,
+        build_judge(denoiser, parts),
+        _batches(task, scaler, rows, device),
+        _steps_of_an_epoch(task) if settings.order == "shuffled" else None,
+        _rows_of_a_step(task),
+    )
     progress = trainer.run(Surroundings(checkpoint, watch.observe, watch.interrupted, task.seconds))
-    model.history = progress.history
+    denoiser.requires_grad_(False)
+    model.history, model.snapshots = progress.history, trainer.snapshots
     if task.seconds is not None:
         model.recipe = task.recipe.updated({"train": {"steps": max(progress.step, 1)}})
     return model, progress
+
+
+def _batch(scaler: Scaler, rows: FloatArray, labels: Labels | None, device: torch.device) -> Batch:
+    """Scaled rows, and their labels if they have any, on a device."""
+    columns: list[Tensor] = [torch.from_numpy(scaler.forward(rows))]
+    columns += [] if labels is None else [torch.from_numpy(labels)]
+    return tuple(column.to(device) for column in columns)
+
+
+def _batches(task: Task, scaler: Scaler, rows: Batch, device: torch.device) -> Batches | None:
+    """Which rows each step sees, where the recipe asks for more than rows drawn with replacement."""
+    size = task.recipe.train.batch or 1
+    if task.recipe.data.fresh:
+        law, label = LAWS[task.source], task.recipe.data.label
+
+        def draw(n: int, step: int) -> Batch:
+            seed = _beside(_beside(task.seed, FRESH_SEED), step)
+            values, labels = (law.sample(n, seed), None) if label is None else law.sample_labelled(n, seed)
+            return _batch(scaler, values, labels, device)
+
+        return fresh(draw, size)
+    return shuffled(rows, size, task.seed) if task.recipe.train.order == "shuffled" else None
 
 
 def choose_device(name: str) -> torch.device:
@@ -274,15 +345,23 @@ def resume(
 
 
 def _write_task(task: Task, folder: Path, device: str) -> None:
-    for name, rows in (("rows", task.rows), ("validation", task.validation), ("held_out", task.held_out)):
-        if rows is not None:
-            np.save(folder / f"{name}.npy", rows, allow_pickle=False)
+    arrays = {
+        "rows": task.rows,
+        "validation": task.validation,
+        "held_out": task.held_out,
+        "labels": task.labels,
+        "validation_labels": task.validation_labels,
+    }
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
     setup = {
         "columns": list(task.columns),
         "source": task.source,
         "seed": task.seed,
         "seconds": task.seconds,
         "command": task.command,
+        "classes": list(task.classes),
         "device": device,
         "recipe": task.recipe.model_dump(mode="json"),
     }
@@ -291,10 +370,14 @@ def _write_task(task: Task, folder: Path, device: str) -> None:
 
 def _read_task(folder: Path) -> tuple[Task, str]:
     setup = runs.read_json(folder / runs.SETUP)
-    stopping = folder / "validation.npy"
+
+    def array(name: str) -> NDArray[Any] | None:
+        path = folder / f"{name}.npy"
+        return np.load(path, allow_pickle=False) if path.exists() else None
+
     task = Task(
         np.load(folder / "rows.npy", allow_pickle=False),
-        np.load(stopping, allow_pickle=False) if stopping.exists() else None,
+        array("validation"),
         np.load(folder / "held_out.npy", allow_pickle=False),
         tuple(setup["columns"]),
         setup["source"],
@@ -302,6 +385,9 @@ def _read_task(folder: Path) -> tuple[Task, str]:
         setup["seed"],
         setup["seconds"],
         setup["command"],
+        array("labels"),
+        array("validation_labels"),
+        tuple(setup["classes"]),
     )
     return task, setup["device"]
 
@@ -313,6 +399,7 @@ def _facts(task: Task, model: Model, progress: Progress, device: torch.device) -
         "seed": task.seed,
         "training rows": len(task.rows),
         "held-out rows": len(task.held_out),
+        **({"steps per epoch": _steps_of_an_epoch(task)} if task.recipe.train.order == "shuffled" else {}),
         "parameters": sum(p.numel() for p in model.denoiser.parameters()),
         "steps": progress.step,
         "best step": progress.best_step,
@@ -327,6 +414,17 @@ def _facts(task: Task, model: Model, progress: Progress, device: torch.device) -
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "finished": time.strftime("%Y-%m-%d %H:%M:%S %z"),
     }
+
+
+def _rows_of_a_step(task: Task) -> int:
+    """How many rows a network sees in one step: those of a batch, at every step of the chain where the loss has all."""
+    batch = task.recipe.train.batch or 1
+    all_terms = task.recipe.objective.kind == "elbo" and task.recipe.objective.terms in (None, "all")
+    return batch * (task.recipe.schedule.T or 1) if all_terms else batch
+
+
+def _steps_of_an_epoch(task: Task) -> int:
+    return steps_of_a_pass(len(task.rows), task.recipe.train.batch or 1)
 
 
 def resume_command(out: Path) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,13 @@ from driftfield.building import Parts, build_denoiser, build_step
 from driftfield.datasets import LAWS, Law, load_like, rounded, write_rows
 from driftfield.diffusion import (
     GRIDS,
-    Denoiser,
+    BaseDenoiser,
     Gaussian,
+    GuidedDenoiser,
+    LearnedKernel,
     Schedule,
     State,
+    importance_bound,
     log_prob,
     matched_prior,
     sample,
@@ -36,6 +40,7 @@ from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.files import write_atomically
 from driftfield.recipe import Recipe, load_recipe
 from driftfield.scaling import FloatArray, Scaler
+from driftfield.training.defaults import SAMPLING_STEPS, WALKERS
 
 if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
@@ -70,6 +75,8 @@ class Model:
         source: DATA as the user named it.
         train, held_out: rows kept for judging (n, D), in the user's units.
         places: decimals of each column of the training rows, None where they are real numbers.
+        classes: names of the class labels that it can be told; none for a model without.
+        snapshots: weights at steps on the way, by step; see :meth:`at`.
         history: the course of training.
         facts: versions, device, times, the command.
     """
@@ -77,11 +84,13 @@ class Model:
     recipe: Recipe
     columns: tuple[str, ...]
     scaler: Scaler
-    denoiser: Denoiser
+    denoiser: BaseDenoiser
     source: str
     train: FloatArray
     held_out: FloatArray
     places: tuple[int | None, ...] = ()
+    classes: tuple[str, ...] = ()
+    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     parts: Parts = field(default_factory=Parts)
@@ -113,6 +122,24 @@ class Model:
         return standard_prior(self.denoiser.schedule, zeros)
 
     @property
+    def density_name(self) -> str:
+        """What :meth:`log_prob` gives: "log-density", or "bound on the log-density" for a learned kernel."""
+        return "bound on the log-density" if isinstance(self.denoiser, LearnedKernel) else "log-density"
+
+    def at(self, step: int) -> Model:
+        """The model as it was after a training step whose weights were kept (``train.snapshots``).
+
+        Raises:
+            InputError: there are no weights of that step.
+        """
+        if step not in self.snapshots:
+            known = ", ".join(str(kept) for kept in sorted(self.snapshots)) or "none"
+            raise InputError(f"No weights of step {step} were kept: there are {known} (train.snapshots).")
+        denoiser = deepcopy(self.denoiser)
+        denoiser.load_state_dict(self.snapshots[step], strict=False)  # buffers are not learned, so not kept
+        return replace(self, denoiser=denoiser, snapshots={})
+
+    @property
     def prior_mismatch(self) -> PriorMismatch:
         """How far x_1 is from the prior, for the moments of the training rows; see :class:`PriorMismatch`."""
         schedule = self.denoiser.schedule
@@ -132,6 +159,9 @@ class Model:
         steps: int | None = None,
         grid: str | None = None,
         eta: float | None = None,
+        label: str | Sequence[str] | None = None,
+        guidance: float | None = None,
+        last_noise: bool | None = None,
         start: int = 0,
         observe: Callable[[int], None] | None = None,
     ) -> FloatArray:
@@ -140,7 +170,9 @@ class Model:
         Row i depends on the seed and on start + i alone, so parts of a sample can be drawn apart and put together.
 
         Args:
-            sampler, steps, grid, eta: beat the recipe's [sample]; the sampler may be a step function.
+            sampler, steps, grid, eta, last_noise: beat the recipe's [sample]; the sampler may be a step function.
+            label: the class to draw from, or one for each row; without, rows of all classes.
+            guidance: how much the class counts: 0 not at all, 1 as learned, more exaggerates (classifier-free).
             start: number of the first row.
             observe: called with the number of rows done.
 
@@ -151,10 +183,14 @@ class Model:
         if n < 0:
             raise InputError(f"The number of rows must not be negative, but it is {n}.")
         rows = [np.empty((0, self.dimensions))]
+        cond = self._cond(label, n)
         chunk = 4 * BLOCK
         for first in range(start, start + n, chunk):
             count = min(chunk, start + n - first)
-            *_, last = self._reverse(count, seed, first, sampler, steps, grid, eta)
+            own = None if cond is None else cond[first - start : first - start + count]
+            *_, last = self._reverse(
+                count, seed, first, sampler, steps, grid, eta, cond=own, guidance=guidance, last_noise=last_noise
+            )
             rows.append(self.scaler.back(last.x.cpu().numpy()))
             if observe is not None:
                 observe(first + count - start)
@@ -164,37 +200,65 @@ class Model:
         return rounded(result, self.places) if self.recipe.sample.round else result
 
     def log_prob(
-        self, x: ArrayLike | Tensor, *, steps: int | None = None, observe: Callable[[int], None] | None = None
+        self,
+        x: ArrayLike | Tensor,
+        *,
+        steps: int | None = None,
+        label: str | Sequence[str] | None = None,
+        observe: Callable[[int], None] | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Log-density of each row of x (n, D) in nats, in the user's units, and the estimate of its integration error.
 
         log p(x) = log p(z) + log |det A| by the probability-flow ODE (see :mod:`driftfield.diffusion.likelihood`); it
-        is the density of the data at the schedule's smallest noise level.
+        is the density of the data at the schedule's smallest noise level. A learned kernel has no such equation: its
+        value is the importance-weighted bound (:mod:`driftfield.diffusion.elbo`), with its standard error.
+
+        Args:
+            steps: Runge-Kutta steps.
+            label: the class given, or one for each row: log p(x | class).
 
         Raises:
             InputError: x has another number of columns, or values that are not finite.
         """
         rows = self._checked(x)
+        cond = self._cond(label, len(rows))
         values, errors = np.empty(len(rows)), np.empty(len(rows))
         chunk = max(1, MOST_TANGENTS // self.dimensions)
         for i in range(0, len(rows), chunk):
             part = slice(i, min(i + chunk, len(rows)))
             z = torch.from_numpy(self.scaler.forward(rows[part])).to(self.device)
             with torch.no_grad():
-                density = log_prob(self.denoiser, z, self.prior, steps or self.recipe.likelihood.steps)
-            values[part] = density.value.cpu().numpy() + self.scaler.log_det
-            errors[part] = density.error.cpu().numpy()
+                value, error = self._log_prob(z, steps, None if cond is None else cond[part], i)
+            values[part] = value.cpu().numpy() + self.scaler.log_det
+            errors[part] = error.cpu().numpy()
             if observe is not None:
                 observe(part.stop)
         return values, errors
 
-    def score(self, x: ArrayLike | Tensor, t: float | None = None, *, noise: float | None = None) -> FloatArray:
+    def _log_prob(self, z: Tensor, steps: int | None, cond: Tensor | None, first: int) -> tuple[Tensor, Tensor]:
+        """The log-density of rows in the network's units, the first of which has that number, and its error."""
+        if isinstance(self.denoiser, LearnedKernel):
+            generator = torch.Generator(self.device).manual_seed(first)
+            bound = importance_bound(self.denoiser, z, self.prior, generator, self.recipe.likelihood.paths)
+            return bound.value, bound.error
+        density = log_prob(self.denoiser, z, self.prior, steps or self.recipe.likelihood.steps, cond)
+        return density.value, density.error
+
+    def score(
+        self,
+        x: ArrayLike | Tensor,
+        t: float | None = None,
+        *,
+        noise: float | None = None,
+        label: str | Sequence[str] | None = None,
+    ) -> FloatArray:
         """The score grad log p_t at x (n, D), in one over the user's units, of the law of x_t / alpha_t.
 
         Args:
             t: the time; or
             noise: the noise level sigma / alpha, in standard deviations of the data; 0.05 by default. Smaller ones are
                 nearer to the score of the data themselves, and noisier: the network's error is divided by sigma.
+            label: the class given, or one for each row.
 
         Raises:
             InputError: both are given, or one that is out of range.
@@ -216,22 +280,33 @@ class Model:
         alpha = float(schedule.alpha(time))
         with torch.no_grad():
             z = torch.from_numpy(self.scaler.forward(rows)).to(self.device)
-            score = self.denoiser(alpha * z, time).score * alpha
+            score = self.denoiser(alpha * z, time, self._cond(label, len(rows))).score * alpha
         return self.scaler.score_back(score.cpu().numpy())
 
     def trajectory(
-        self, n: int, seed: int = 0, *, direction: str = "reverse", frames: int = 40, sampler: str | Step | None = None
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        direction: str = "reverse",
+        frames: int = 40,
+        sampler: str | Step | None = None,
+        grid: str | None = None,
     ) -> Trajectory:
         """n rows on their way from noise to data ("reverse"), or held-out rows on their way to noise ("forward").
+
+        A sampler that walks the steps of a chain gives a frame for each of them, whatever ``frames`` says.
 
         Raises:
             InputError: another direction.
         """
         if direction == "reverse":
-            steps = max(self.recipe.sample.steps, frames - 1)
-            states = [(float(t), x) for t, x in self._reverse(n, seed, 0, sampler, steps, None, None)]
+            section = self.recipe.sample
+            walks = str(sampler or section.sampler).startswith(WALKERS) and self.denoiser.schedule.T is not None
+            steps = section.steps if walks else max(section.steps or 1, frames - 1)
+            states = [(float(t), x) for t, x in self._reverse(n, seed, 0, sampler, steps, grid, None)]
         elif direction == "forward":
-            states = list(self._forward(n, seed, frames))
+            states = list(self._forward(n, seed, frames, grid))
         else:
             raise unknown_name("direction", direction, ["forward", "reverse"])
         times = torch.tensor([t for t, _ in states], dtype=torch.float64)
@@ -270,12 +345,23 @@ class Model:
         tensors = {f"denoiser.{name}": t.detach().cpu().contiguous() for name, t in self.denoiser.state_dict().items()}
         for name in ("mean", "scale", "rotation", "inverse"):
             tensors[f"scaler.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(self.scaler, name)))
-        about = {"columns": list(self.columns), "source": self.source, "parts": self.parts.names, "places": self.places}
+        about = {
+            "columns": list(self.columns),
+            "source": self.source,
+            "parts": self.parts.names,
+            "places": self.places,
+            "classes": self.classes,
+        }
         write_atomically(folder / runs.RECIPE, self.recipe.toml().encode())
         write_rows(folder / runs.TRAIN, self.train, self.columns)
         write_rows(folder / runs.HELD_OUT, self.held_out, self.columns)
         write_atomically(folder / runs.HISTORY, "".join(json.dumps(r) + "\n" for r in self.history).encode())
         runs.write_json(folder / runs.ENVIRONMENT, self.facts)
+        if self.snapshots:
+            kept = {
+                f"{step}/{name}": t.cpu().contiguous() for step, ts in self.snapshots.items() for name, t in ts.items()
+            }
+            write_atomically(folder / runs.SNAPSHOTS, to_safetensors(kept))
         write_atomically(folder / runs.MODEL, to_safetensors(tensors, metadata={"model": json.dumps(about)}))
 
     def _reverse(
@@ -287,21 +373,54 @@ class Model:
         steps: int | None,
         grid: str | None,
         eta: float | None,
+        cond: Tensor | None = None,
+        guidance: float | None = None,
+        last_noise: bool | None = None,
     ) -> Iterator[State]:
         section = self.recipe.sample
-        step = build_step(sampler or section.sampler, eta if eta is not None or sampler else section.eta)
+        noisy_end = section.last_noise if last_noise is None else last_noise
+        step = build_step(sampler or section.sampler, eta if eta is not None or sampler else section.eta, noisy_end)
+        denoiser = self.denoiser
+        if guidance is not None and cond is None:
+            raise InputError("Guidance follows a class: name one with label (--class on the command line).")
+        if cond is not None:
+            guidance = guidance if guidance is not None else section.guidance
+            denoiser = GuidedDenoiser(denoiser, 1.0 if guidance is None else guidance)
         name = grid or section.grid
         if name not in GRIDS:
             raise unknown_name("grid", name, GRIDS)
-        times = GRIDS[name](self.denoiser.schedule, section.steps if steps is None else steps).to(self.device)
+        count = (section.steps or SAMPLING_STEPS) if steps is None else steps
+        with torch.no_grad():
+            times = GRIDS[name](denoiser.schedule, count).to(self.device)
         noise = BlockNoise(seed, start, n, (self.dimensions,), self.device)
-        return sample(self.denoiser, self.prior.sample(noise()), times, step, noise)
+        return sample(denoiser, self.prior.sample(noise()), times, step, noise, cond)
 
-    def _forward(self, n: int, seed: int, frames: int) -> Iterator[tuple[float, Tensor]]:
+    def _cond(self, label: str | Sequence[str] | None, n: int) -> Tensor | None:
+        """Class numbers (n,) of one label for all rows, or one for each.
+
+        Raises:
+            InputError: an unknown class, another number of labels, or a model without classes.
+        """
+        if label is None:
+            return None
+        if not self.classes:
+            raise InputError("This model knows no classes: fit one with data.label, the name of a column of labels.")
+        names = [label] * n if isinstance(label, str) else [str(name) for name in label]
+        if len(names) != n:
+            raise InputError(f"There are {len(names)} labels for {n} rows: give one label, or one for each row.")
+        numbers = {name: i for i, name in enumerate(self.classes)}
+        for name in names:
+            if name not in numbers:
+                raise unknown_name("class", name, self.classes)
+        return torch.tensor([numbers[name] for name in names], device=self.device)
+
+    def _forward(self, n: int, seed: int, frames: int, grid: str | None = None) -> Iterator[tuple[float, Tensor]]:
         rows = self.held_out[np.random.default_rng(seed).permutation(len(self.held_out))[:n]]
         z = torch.from_numpy(self.scaler.forward(rows)).to(self.device)
         eps = BlockNoise(seed, 0, len(z), (self.dimensions,), self.device)()
-        times = GRIDS[self.recipe.sample.grid](self.denoiser.schedule, frames - 1).flip(0).to(self.device)
+        with torch.no_grad():
+            name = grid or self.recipe.sample.grid
+            times = GRIDS[name](self.denoiser.schedule, frames - 1).flip(0).to(self.device)
         for t in times:
             yield float(t), self.denoiser.schedule.perturb(z, t, eps)
 
@@ -371,19 +490,37 @@ def load_model(
     if missing:
         raise InputError(f"The model was made with a {missing[0]} of your own: pass it as load(path, {missing[0]}=..).")
     columns = tuple(about["columns"])
-    denoiser = build_denoiser(recipe, len(columns), parts, seed=0)
+    classes = tuple(about.get("classes", ()))
+    denoiser = build_denoiser(recipe, len(columns), parts, seed=0, classes=len(classes))
     denoiser.load_state_dict({k.removeprefix("denoiser."): t for k, t in tensors.items() if k.startswith("denoiser.")})
     scaler = Scaler(*(tensors[f"scaler.{name}"].numpy() for name in ("mean", "scale", "rotation", "inverse")))
     return Model(
         recipe,
         columns,
         scaler,
-        denoiser.to(device).eval(),
+        denoiser.to(device).eval().requires_grad_(False),
         about["source"],
         runs.read_rows(folder / runs.TRAIN),
         runs.read_rows(folder / runs.HELD_OUT),
         tuple(about["places"]),
+        classes,
+        _read_snapshots(folder),
         runs.read_history(folder),
         runs.read_json(folder / runs.ENVIRONMENT),
         parts,
     )
+
+
+def _read_snapshots(folder: Path) -> dict[int, dict[str, Tensor]]:
+    """The weights that were kept on the way, by step; none where there is no such file."""
+    path = folder / runs.SNAPSHOTS
+    kept: dict[int, dict[str, Tensor]] = {}
+    if path.exists():
+        try:
+            with safe_open(path, framework="pt") as file:
+                for key in file.keys():  # noqa: SIM118 - not a mapping
+                    step, name = key.split("/", 1)
+                    kept.setdefault(int(step), {})[name] = file.get_tensor(key)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise DriftfieldError(f"The weights in {path} cannot be read: {error}.") from None
+    return kept

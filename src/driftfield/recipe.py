@@ -37,6 +37,8 @@ class Data(Section):
     scaling: Literal["whiten", "standard", "none"] | None = Field(
         None, description="by the full covariance, per column, or not at all"
     )
+    fresh: bool = Field(False, description="draw new rows of the law for every step of training")
+    label: str | None = Field(None, description="column of class labels to condition on; of a law, class")
 
 
 class ScheduleSection(Section):
@@ -52,6 +54,8 @@ class ScheduleSection(Section):
     s: PositiveFloat | None = None
     sigma_min: PositiveFloat | None = None
     sigma_max: PositiveFloat | None = None
+    gamma_min: float | None = None
+    gamma_max: float | None = None
 
 
 class NetworkSection(Section):
@@ -60,9 +64,11 @@ class NetworkSection(Section):
     kind: str = "mlp"
     width: Positive | None = None
     depth: Positive | None = None
-    activation: str = "silu"
-    embedding: Literal["sine", "concat"] = "sine"
+    widths: tuple[Positive, ...] | None = Field(None, description="of each hidden layer, in place of width and depth")
+    activation: str | None = None
+    embedding: Literal["sine", "sine-time", "concat"] | None = Field(None, description="of the time")
     frequencies: tuple[PositiveFloat, ...] | None = Field(None, description="of positional features; [] for none")
+    init: Literal["zero", "torch", "xavier"] | None = Field(None, description="of the weights")
 
 
 class DenoiserSection(Section):
@@ -70,42 +76,60 @@ class DenoiserSection(Section):
 
     head: str = "edm"
     scale_input: bool = True
+    variance: Literal["fixed", "learned"] = Field("fixed", description="of the reverse transitions")
+
+
+class KernelSection(Section):
+    """The reverse transitions: those that follow from the denoiser, or a mean and a spread learned on their own."""
+
+    kind: Literal["denoiser", "learned"] = "denoiser"
 
 
 class ObjectiveSection(Section):
     """What is minimised."""
 
-    kind: Literal["denoising"] = "denoising"
+    kind: str = "denoising"
     weight: str = "simple"
     metric: str = "squared"
     times: str = "log-normal"
     mean: float | None = Field(None, description="of log(sigma / alpha), for log-normal times")
     std: PositiveFloat | None = Field(None, description="of log(sigma / alpha), for log-normal times")
+    terms: Literal["all", "random", "stepwise"] | None = Field(None, description="of the chain, for elbo")
+    last_transition: bool | None = Field(None, description="count the transition out of t = T, for elbo")
+    bound_share: PositiveFloat | None = Field(None, description="factor of the bound, for hybrid")
+    label_dropout: Share | None = Field(None, description="share of rows whose label is hidden")
 
 
 class TrainSection(Section):
     """The optimisation."""
 
     steps: Positive | None = None
+    epochs: Positive | None = Field(None, description="passes through the rows, in place of steps")
     batch: Positive | None = None
+    order: Literal["random", "shuffled"] = Field("random", description="rows with replacement, or in shuffled passes")
     lr: PositiveFloat | None = None
+    beta2: Annotated[float, Field(gt=0, lt=1)] = Field(0.99, description="of Adam")
     warmup: Annotated[int, Field(ge=0)] = 100
     decay: Literal["cosine", "none"] = "cosine"
     ema: Share = 0.999
-    clip: PositiveFloat | None = Field(1.0, description="largest gradient norm")
+    clip: Annotated[float, Field(ge=0)] | None = Field(1.0, description="largest gradient norm; 0 for any")
+    square_loss: bool = Field(False, description="minimise half the square of the mean loss")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     validation: Share | None = Field(None, description="share of the training rows kept for early stopping")
     patience: Share = Field(0.3, description="stop after this share of the steps without improvement; 0 never stops")
     prior: Literal["standard", "matched"] = "matched"
+    snapshots: tuple[Positive, ...] = Field((), description="epochs, or steps without epochs, whose weights are kept")
 
 
 class SampleSection(Section):
     """How rows are drawn."""
 
     sampler: str = "dpmpp-2m"
-    steps: Positive = 28
+    steps: Positive | None = Field(None, description="28, or all T of a chain for samplers that walk it")
     grid: str = "karras"
     eta: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="of the sampler ddim")
+    guidance: float | None = Field(None, description="of class labels: 0 ignores them, 1 obeys, more exaggerates")
+    last_noise: bool = Field(False, description="add noise in the last step too")
     round: bool = Field(True, description="write columns with as many decimals as the data have, at most 6")
 
 
@@ -113,6 +137,7 @@ class LikelihoodSection(Section):
     """How log-densities are computed."""
 
     steps: Annotated[int, Field(ge=2, multiple_of=2)] = Field(24, description="Runge-Kutta steps, even")
+    paths: Annotated[int, Field(ge=2)] = Field(4, description="simulated chains a row, for a learned kernel")
 
 
 class EvaluateSection(Section):
@@ -128,6 +153,7 @@ class Recipe(Section):
     schedule: ScheduleSection = ScheduleSection()
     network: NetworkSection = NetworkSection()
     denoiser: DenoiserSection = DenoiserSection()
+    kernel: KernelSection = KernelSection()
     objective: ObjectiveSection = ObjectiveSection()
     train: TrainSection = TrainSection()
     sample: SampleSection = SampleSection()

@@ -7,6 +7,7 @@
     train.parquet      training rows (at most 20,000), which memorisation is judged by
     held_out.parquet   rows that training never saw, which everything else is judged by
     samples.parquet    the rows that were judged;  report.html;  figures/
+    snapshots.safetensors  weights at steps on the way, where the recipe asks for them
     checkpoint/        only while training: the state to resume from
 
 A folder without model.safetensors is not yet a run; a run is replaced only with ``force``, and only once its successor
@@ -34,6 +35,7 @@ TRAIN, HELD_OUT, SAMPLES, REPORT, FIGURES = (
     "figures",
 )
 CHECKPOINT = "checkpoint"
+SNAPSHOTS = "snapshots.safetensors"
 STATE, SETUP, ALL_ROWS = "state.safetensors", "setup.json", "rows.npy"
 
 
@@ -80,7 +82,7 @@ def start(path: Path) -> Path:
 
 def finish(path: Path, new: Path) -> None:
     """Move the files of a complete model from the folder ``new`` into the run, and drop what belonged to an old one."""
-    for name in (REPORT, SAMPLES):
+    for name in (REPORT, SAMPLES, SNAPSHOTS):
         (path / name).unlink(missing_ok=True)
     shutil.rmtree(path / FIGURES, ignore_errors=True)
     names = sorted(item.name for item in new.iterdir())

@@ -33,10 +33,13 @@ from driftfield.diffusion import (
     Chain,
     Denoiser,
     Gaussian,
+    Schedule,
     bridge,
     denoising_loss,
     diffusion_bound,
 )
+from driftfield.diffusion.objectives.denoising import Weight
+from driftfield.errors import InputError
 
 LEAST_P = 1e-3  # of a goodness-of-fit test; seeds are fixed, so it either always passes or never
 
@@ -54,6 +57,11 @@ def expected_weight(name: str, denoiser: Denoiser, t: torch.Tensor) -> torch.Ten
     if name == "min-snr":
         return torch.minimum(snr, f64(5.0))
     return (alpha**2 + sigma**2) / sigma**2
+
+
+def weights_of(schedule: Schedule) -> dict[str, Weight]:
+    """Those that are defined on the schedule: "half-snr" needs the steps of a chain."""
+    return {name: weight for name, weight in WEIGHTS.items() if schedule.T is not None or name != "half-snr"}
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -149,6 +157,37 @@ def test_the_vlb_leaves_the_first_step_to_the_decoder_and_the_last_step_in(name:
     assert (denoising_loss(denoiser, x, f64(1.0), eps, WEIGHTS["vlb"]) > 0).all()
 
 
+@pytest.mark.parametrize("name", CHAINS)
+def test_half_snr_is_the_vlb_without_its_number_of_steps_and_trains_the_first_step_too(name: str) -> None:
+    schedule = SCHEDULES[name](T=7)
+    t = f64(np.arange(1, 8) / 7)
+    weight, vlb = (WEIGHTS[key](schedule, t, t) for key in ("half-snr", "vlb"))
+    torch.testing.assert_close(weight[1:], vlb[1:] / 7, rtol=1e-8, atol=0)
+    assert weight[0] == weight[1]
+    a_bar = schedule.alpha(t) ** 2
+    snr = a_bar / (1 - a_bar)
+    torch.testing.assert_close(weight[1:], 0.5 * (snr[:-1] - snr[1:]), rtol=1e-6, atol=1e-12)
+
+
+def test_half_snr_of_one_step_is_a_half_and_without_steps_is_refused() -> None:
+    one = Chain(f64([0.9]))
+    assert float(WEIGHTS["half-snr"](one, f64(1.0), f64(1.0))) == 0.5
+    for name in CONTINUOUS:
+        with pytest.raises(InputError, match="needs the steps of a chain"):
+            WEIGHTS["half-snr"](EVERY[name], f64(0.5), f64(1.0))
+
+
+def test_huber_sees_the_residual_times_the_root_of_half_snr() -> None:
+    """The loss of the tutorial: Huber's, of both data and estimate times sqrt(1/2 (SNR_s - SNR_t))."""
+    schedule, t = SCHEDULES["linear"](T=10), f64(0.4)
+    a_bar = [float(schedule.alpha(f64(u))) ** 2 for u in (0.3, 0.4)]
+    root = math.sqrt(0.5 * (a_bar[0] / (1 - a_bar[0]) - a_bar[1] / (1 - a_bar[1])))
+    x, eps, out = normal(4, 3), normal(4, 3, seed=1), normal(4, 3, seed=2)
+    loss = denoising_loss(Denoiser(Says(out), schedule, "x0"), x, t, eps, WEIGHTS["half-snr"], METRICS["huber"])
+    expected = huber_loss(root * x, root * out, reduction="none").sum(1)
+    torch.testing.assert_close(loss, expected, rtol=1e-7, atol=1e-9)
+
+
 def test_the_vlb_in_continuous_time_is_the_limit_of_many_steps() -> None:
     vp = SCHEDULES["vp"]()
     t = f64([0.1, 0.3, 0.6, 0.9])
@@ -233,7 +272,7 @@ def test_every_loss_is_finite_at_both_ends_of_time(name: str) -> None:
     x, eps, t = normal(3, 2), normal(3, 2, seed=1), f64([0.0, 1.0, 0.5])
     for head in HEADS:
         denoiser = Denoiser(Says(torch.ones(()).double()), EVERY[name], head)
-        for weight in WEIGHTS.values():
+        for weight in weights_of(EVERY[name]).values():
             for metric in METRICS.values():
                 loss = denoising_loss(denoiser, x, t, eps, weight, metric)
                 assert torch.isfinite(loss).all()
@@ -258,7 +297,7 @@ def test_the_metric_is_applied_to_each_weighted_residual() -> None:
 
 @pytest.mark.parametrize("weight", WEIGHTS)
 def test_the_loss_of_a_row_does_not_depend_on_the_other_rows(weight: str) -> None:
-    schedule = EVERY["cosine"]
+    schedule = EVERY["cosine" if weight in weights_of(EVERY["cosine"]) else "linear"]
     denoiser = knowing(ring_law(schedule), "edm")
     x, eps, t = normal(5, 2), normal(5, 2, seed=1), f64([0.1, 0.3, 0.5, 0.7, 0.9])
     together = denoising_loss(denoiser, x, t, eps, WEIGHTS[weight])

@@ -169,6 +169,41 @@ def test_time_undoes_gamma(name: str, share: float) -> None:
     torch.testing.assert_close(back, t, rtol=1e-9, atol=1e-12)
 
 
+@given(name=schedule_names, gamma=st.floats(-60, 60))
+@by_property
+def test_the_closed_form_of_time_is_the_bisection_of_the_base_class(name: str, gamma: float) -> None:
+    schedule = EVERY[name]
+    # Where gamma is flat a rounding of it is a larger step in t, and bisection meets the rounding of sigma^2 near 0.
+    torch.testing.assert_close(schedule.time(f64(gamma)), Schedule.time(schedule, f64(gamma)), rtol=1e-8, atol=1e-12)
+
+
+@given(betas=st.lists(st.floats(1e-4, 0.999), min_size=1, max_size=30), share=shares)
+@by_property
+def test_time_of_a_chain_of_any_betas_is_that_of_bisection(betas: list[float], share: float) -> None:
+    schedule = Chain(f64(betas))
+    gamma = schedule.gamma(inside(schedule, share))
+    torch.testing.assert_close(schedule.time(gamma), Schedule.time(schedule, gamma), rtol=1e-9, atol=1e-9)
+    schedule.t_low = 1e-3 / len(betas)  # and within the first cell
+    gamma = schedule.gamma(inside(schedule, share / len(betas)))
+    torch.testing.assert_close(schedule.time(gamma), Schedule.time(schedule, gamma), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["vp", "sub-vp"])
+def test_time_of_a_constant_beta_needs_no_square_root(name: str) -> None:
+    schedule = SCHEDULES[name](beta_min=5.0, beta_max=5.0)
+    t = some_times(schedule)
+    torch.testing.assert_close(schedule.time(schedule.gamma(t)), t, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_time_is_defined_for_infinite_gamma_and_any_shape(name: str) -> None:
+    schedule = EVERY[name]
+    times = schedule.time(f64([[-math.inf, 0.0], [0.0, math.inf]]))
+    assert times.dtype == torch.float64
+    assert (float(times[0, 0]), float(times[1, 1])) == pytest.approx((schedule.t_low, schedule.t_high), rel=1e-12)
+    assert times[0, 1] == times[1, 0]
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_time_is_cut_at_the_ends_of_the_schedule(name: str) -> None:
     schedule = EVERY[name]

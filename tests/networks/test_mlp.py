@@ -51,7 +51,7 @@ def test_one_label_for_all_rows_is_the_same_as_that_label_for_each(
 )
 def test_the_number_of_parameters_is_that_of_its_layers(D: int, width: int, depth: int, K: int, embedding: str) -> None:
     network = MLP(D, width, depth, embedding=embedding, frequencies=tuple(range(1, K + 1)))
-    inputs = D + 2 * D * K + {"sine": 16, "concat": 1}[embedding]
+    inputs = D + 2 * D * K + {"sine": 16, "sine-time": 16, "concat": 1}[embedding]
     expected = (inputs + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * D
     assert sum(p.numel() for p in network.parameters()) == expected
     assert network(torch.zeros(4, D), torch.zeros(()), None).shape == (4, D)

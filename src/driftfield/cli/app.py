@@ -55,6 +55,7 @@ def fit(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="folder of the run; runs/NAME by default")] = None,
     recipe: Annotated[str | None, typer.Option("-r", "--recipe", help="a recipe's name or TOML file")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="training steps")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="passes through the rows, in place of steps")] = None,
     time: Annotated[str | None, typer.Option("--time", help="time for training, such as 30s or 5m")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -68,8 +69,32 @@ def fit(
     """Fit a model to DATA and write it as a run."""
     from driftfield.cli import commands
 
-    request = commands.Request(data, out, recipe, steps, time, seed, device, settings or [], resume, force, quiet)
+    request = commands.Request(
+        data, out, recipe, steps, epochs, time, seed, device, settings or [], resume, force, quiet
+    )
     commands.fit(request)
+
+
+@app.command()
+def tutorial(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="a tutorial; without, they are listed")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="folder of the run; runs/NAME by default")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="length of the training, in place of time")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", help="time for the training, such as 60s; 20s by default")
+    ] = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Train a tutorial, show all its figures, say what is wrong with it, and mend it."""
+    from driftfield.cli import lessons
+
+    lessons.tutorial(name, out, epochs, time, seed, settings or [], force, quiet, json_)
 
 
 @app.command()
@@ -83,6 +108,8 @@ def sample(
     steps: Annotated[int | None, typer.Option("--steps", help="sampling steps")] = None,
     grid: Annotated[str | None, typer.Option("--grid", help="uniform, trailing, quadratic, log-snr, karras")] = None,
     eta: Annotated[float | None, typer.Option("--eta", min=0, max=1, help="noise of ddim")] = None,
+    label: Annotated[str | None, typer.Option("--class", metavar="C", help="draw from this class alone")] = None,
+    guidance: Annotated[float | None, typer.Option("--guidance", metavar="W", help="weight of the class")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -90,7 +117,8 @@ def sample(
     """Draw new rows, under the names of the training columns."""
     from driftfield.cli import commands
 
-    commands.sample(run, n, out, sampler, steps, grid, eta, seed, device, quiet)
+    options = {"sampler": sampler, "steps": steps, "grid": grid, "eta": eta, "label": label, "guidance": guidance}
+    commands.sample(run, n, out, options, seed, device, quiet)
 
 
 @app.command()
@@ -101,6 +129,7 @@ def score(
         Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Runge-Kutta steps, even")] = None,
+    label: Annotated[str | None, typer.Option("--class", metavar="C", help="density of this class")] = None,
     device: Device = "auto",
     json_: Json = False,
     quiet: Quiet = False,
@@ -108,7 +137,7 @@ def score(
     """Log-density of each row of DATA, in nats, with its error."""
     from driftfield.cli import commands
 
-    commands.score(run, data, out, steps, device, json_, quiet)
+    commands.score(run, data, out, steps, label, device, json_, quiet)
 
 
 @app.command()
@@ -132,21 +161,24 @@ def report(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="file to write; RUN/report.html by default")] = None,
     rows: Annotated[int | None, typer.Option("--rows", min=5, help="rows to judge by, at most")] = None,
+    theme: Annotated[
+        str | None, typer.Option("--theme", help="light, dark or blackboard; the page follows its reader without")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Write one page on what was learned and how good it is."""
     from driftfield.cli import commands
 
-    commands.report(run, out, rows, seed)
+    commands.report(run, out, rows, theme, seed)
 
 
 @app.command()
 def animate(
     run: RunArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help=".gif, .html or .mp4")],
-    view: Annotated[str, typer.Option("--view", help="forward, reverse or both")] = "both",
+    view: Annotated[str, typer.Option("--view", help="forward, reverse, both or loop")] = "both",
     theme: Annotated[
-        str | None, typer.Option("--theme", help="light or dark; a page follows its reader without")
+        str | None, typer.Option("--theme", help="light, dark or blackboard; a page follows its reader without")
     ] = None,
     seed: Seed = 0,
 ) -> None:

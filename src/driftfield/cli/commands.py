@@ -5,7 +5,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ class Request:
     out: Path | None = None
     recipe: str | None = None
     steps: int | None = None
+    epochs: int | None = None
     time: str | None = None
     seed: int = 0
     device: str = "auto"
@@ -46,23 +47,23 @@ def demo(out: Path, seed: int, force: bool, settings: list[str]) -> None:
     """Fit two moons, sample, evaluate, report."""
     if not runs.is_complete(out) or force:
         resume = runs.is_started(out) and not force
-        _train(Request("moons", out, seed=seed, settings=settings, resume=resume, force=force))
+        train(Request("moons", out, seed=seed, settings=settings, resume=resume, force=force))
     else:
         say(f"The run {out} exists and is used; --force makes it anew.")
     if (out / runs.REPORT).exists():
         print(out / runs.REPORT)
     else:
-        report(out, None, None, seed)
+        report(out, None, None, None, seed)
 
 
 def fit(request: Request) -> None:
     """Fit, and say what next."""
-    out = _train(request)
+    out = train(request)
     say(f"Next: driftfield report {shlex.quote(str(out))}")
     print(out)
 
 
-def _train(request: Request) -> Path:
+def train(request: Request) -> Path:
     """Train with a bar; Ctrl-C and SIGTERM save. Returns the run's folder."""
     from driftfield import fitting
     from driftfield.building import Parts
@@ -99,8 +100,9 @@ def _prepare(request: Request, asked: Recipe, out: Path) -> "Task":
     seconds = None if request.time is None else _seconds(request.time)
     task = fitting.prepare(request.data, asked, request.seed, seconds, _command_line())
     steps = asked.train.steps or task.recipe.train.steps
+    chosen = asked.train.steps is not None or request.epochs is not None
     length = f"{steps} steps" if seconds is None else f"{seconds:g} s"
-    if seconds is not None and asked.train.steps is not None:
+    if seconds is not None and chosen:
         length += f", at most {steps} steps"
     say(f"Fitting {task.source}: {len(task.rows):,} rows, {len(task.columns)} columns, {length}.")
     return task
@@ -109,8 +111,10 @@ def _prepare(request: Request, asked: Recipe, out: Path) -> "Task":
 def _resume(request: Request, out: Path, watch: "Watch") -> "Model":
     from driftfield import fitting
 
-    if request.recipe or request.steps or request.time or request.settings:
-        raise InputError("A resumed training keeps its recipe: leave out --recipe, --steps, --time and --set.")
+    if request.recipe or request.steps or request.epochs or request.time or request.settings:
+        raise InputError(
+            "A resumed training keeps its recipe: leave out --recipe, --steps, --epochs, --time and --set."
+        )
     if request.data is not None and runs.is_started(out):
         source = runs.read_json(out / runs.CHECKPOINT / runs.SETUP)["source"]
         if source != request.data:
@@ -122,29 +126,33 @@ def sample(
     run: Path,
     n: int,
     out: Path | None,
-    sampler: str | None,
-    steps: int | None,
-    grid: str | None,
-    eta: float | None,
+    options: Mapping[str, Any],
     seed: int,
     device: str,
     quiet: bool,
 ) -> None:
-    """New rows to a file or stdout."""
+    """New rows to a file or stdout; ``options`` are those of :meth:`Model.sample`."""
     model = _load(run, device, out)
     with Bar("sampling", quiet) as bar:
-        rows = model.sample(
-            n, seed, sampler=sampler, steps=steps, grid=grid, eta=eta, observe=lambda done: bar.rows(done, n)
-        )
+        rows = model.sample(n, seed, observe=lambda done: bar.rows(done, n), **options)
     _put(rows, model.columns, out, model.places if model.recipe.sample.round else ())
 
 
-def score(run: Path, data: str, out: Path | None, steps: int | None, device: str, json_: bool, quiet: bool) -> None:
+def score(
+    run: Path,
+    data: str,
+    out: Path | None,
+    steps: int | None,
+    label: str | None,
+    device: str,
+    json_: bool,
+    quiet: bool,
+) -> None:
     """Log-densities to a file or stdout."""
     model = _load(run, device, out)
     rows = load_like(data, model.columns).values
     with Bar("scoring", quiet) as bar:
-        value, error = model.log_prob(rows, steps=steps, observe=lambda done: bar.rows(done, len(rows)))
+        value, error = model.log_prob(rows, steps=steps, label=label, observe=lambda done: bar.rows(done, len(rows)))
     if json_:
         summary = {
             "rows": len(rows),
@@ -176,21 +184,24 @@ def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:
         tables.print_evaluation(judged)
 
 
-def report(run: Path, out: Path | None, rows: int | None, seed: int) -> None:
+def report(run: Path, out: Path | None, rows: int | None, theme: str | None, seed: int) -> None:
     """The page."""
     from driftfield.figures import write_pictures, write_report
     from driftfield.figures.gather import gather
+    from driftfield.figures.style import find_theme
 
+    if theme is not None:
+        find_theme(theme)
     model = _load(run)
     say("Evaluating ..")
     judged = model.evaluate(rows, seed)
     write_rows(run / runs.SAMPLES, judged.samples, model.columns)
     path = out or run / runs.REPORT
     contents = gather(model, judged, str(run))
-    write_report(contents, path)
+    write_report(contents, path, theme)
     if out is None:
         (run / runs.FIGURES).mkdir(exist_ok=True)
-        write_pictures(contents, run / runs.FIGURES)
+        write_pictures(contents, run / runs.FIGURES, theme or "light")
     say(judged.verdict)
     print(path)
 
@@ -240,7 +251,11 @@ def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bo
 
 def _asked_recipe(request: Request) -> Recipe:
     asked = load_recipe(request.recipe).updated(parse_settings(list(request.settings)), "--set")
-    return asked if request.steps is None else asked.updated({"train": {"steps": request.steps}}, "--steps")
+    if request.steps is not None:
+        return asked.updated({"train": {"steps": request.steps, "epochs": request.epochs, "snapshots": ()}}, "--steps")
+    if request.epochs is not None:
+        return asked.updated({"train": {"epochs": request.epochs, "steps": None}}, "--epochs")
+    return asked
 
 
 def _seconds(text: str) -> float:

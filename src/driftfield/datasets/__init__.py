@@ -2,10 +2,11 @@
 
 from driftfield.datasets.decimals import decimals, rounded
 from driftfield.datasets.laws import LAWS, FloatArray, Law
-from driftfield.datasets.tables import Table, catalogue, load, load_like, split
+from driftfield.datasets.tables import LABEL_OF_A_LAW, Table, catalogue, load, load_like, split
 from driftfield.datasets.writing import check_writable, csv_text, write_rows
 
 __all__ = [
+    "LABEL_OF_A_LAW",
     "LAWS",
     "FloatArray",
     "Law",

@@ -114,7 +114,7 @@ def _parsed(column: "pl.Series") -> FloatArray | Misfit:
     failed = values.is_null() & cells.is_not_null()
     if failed.any():
         row = int(failed.arg_max() or 0)
-        return Misfit("text", cells[row], row)
+        return Misfit("text", cells[row], row, tuple(cells))
     return values.to_numpy()
 
 

@@ -12,6 +12,7 @@ of the toy data of FFJORD (Grathwohl et al., 2019, arXiv:1810.01367).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -37,17 +38,22 @@ class Shape(NamedTuple):
 
 def moons(noise: float = 0.1) -> Law:
     """Two interleaved half circles of radius 1; t is uniform on [0, π] on each. `noise` is the standard deviation."""
-    return planar_law("moons", "two interleaved half circles, noise 0.1", *_noisy_curve(_MOONS, noise))
+    halves = tuple(
+        planar_law(name, f"the {name} of two half circles", *_noisy_curve([piece], noise))
+        for name, piece in zip(("upper", "lower"), _MOONS, strict=True)
+    )
+    whole = planar_law("moons", "two interleaved half circles, noise 0.1", *_noisy_curve(_MOONS, noise))
+    return replace(whole, classes=halves)
 
 
-def swiss_roll(noise: float = 0.2, scale: float = 0.1) -> Law:
+def swiss_roll(noise: float = 0.2, scale: float = 0.1, name: str = "swiss-roll") -> Law:
     """The spiral (t cos t, t sin t) with t uniform on [3π/2, 9π/2] and noise added, all multiplied by `scale`."""
 
     def spiral(t: FloatArray) -> FloatArray:
         return scale * np.stack([t * np.cos(t), t * np.sin(t)], axis=-1)
 
     shape = _noisy_curve([(spiral, 1.5 * np.pi, 4.5 * np.pi)], noise * scale)
-    return planar_law("swiss-roll", "a spiral of one and a half turns, noise 0.02", *shape)
+    return planar_law(name, f"a spiral of one and a half turns, noise {noise * scale:g}", *shape)
 
 
 def s_curve(noise: float = 0.1, scale: float = 0.1) -> Law:
@@ -63,8 +69,15 @@ def s_curve(noise: float = 0.1, scale: float = 0.1) -> Law:
 
 def circles(noise: float = 0.06, factor: float = 0.4, scale: float = 1.0) -> Law:
     """Circles of radius 1 and `factor` about the origin, equally likely, with noise, all multiplied by `scale`."""
-    shape = _noisy_circles(scale * np.array([1.0, factor]), scale * noise)
-    return planar_law("circles", "a circle inside another, radii 0.4 and 1, noise 0.06", *shape)
+    radii = scale * np.array([1.0, factor])
+    whole = planar_law(
+        "circles", "a circle inside another, radii 0.4 and 1, noise 0.06", *_noisy_circles(radii, scale * noise)
+    )
+    each = tuple(
+        planar_law(name, f"the {name} of two circles", *_noisy_circles(radii[i : i + 1], scale * noise))
+        for i, name in enumerate(("outer", "inner"))
+    )
+    return replace(whole, classes=each)
 
 
 def rings(noise: float = 0.08) -> Law:
@@ -89,8 +102,18 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
     def entropy() -> float:
         return float(np.log(2) + (circle.entropy() + moon.entropy()) / 2)
 
+    parts = (
+        planar_law("circles", "the circles beside the moons", circle.draw, circle.log_density, circle.entropy),
+        planar_law(
+            "moons",
+            "the moons beside the circles",
+            lambda n, rng: moon.draw(n, rng) + shift,
+            lambda x: moon.log_density(x - shift),
+            moon.entropy,
+        ),
+    )
     summary = "tight moons beside tight circles, far apart, noise 0.01"
-    return planar_law("moons-circles", summary, draw, log_density, entropy)
+    return replace(planar_law("moons-circles", summary, draw, log_density, entropy), classes=parts)
 
 
 def two_spirals(noise: float = 0.1) -> Law:

@@ -58,7 +58,8 @@ def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterato
             yield np.full(len(column), np.nan)
         else:
             row = int((~column.is_null()).arg_true()[0])
-            yield Misfit(_kind(column.dtype), str(column[row : row + 1].to_list()[0]), row)
+            cells = tuple(None if cell is None else str(cell) for cell in column.to_list())
+            yield Misfit(_kind(column.dtype), str(cells[row]), row, cells)
 
 
 def array_sheet(data: Any, name: str, locate: Callable[[int], str], pick: Pick) -> Sheet:

@@ -30,6 +30,7 @@ class Law:
     `sample(n, seed)` gives n independent rows, (n, D) in float64; the same seed gives the same rows.
     `log_prob(x)` gives the log-density of each row of x, (n, D) -> (n,), in nats; it is None where it is not known.
     `entropy` is in nats, exact or by quadrature to better than 1e-3, and computed once, when it is first asked for.
+    `classes` are laws that are equally likely parts of it, for those that have such parts: p(x) is the mean of theirs.
     """
 
     name: str
@@ -38,11 +39,27 @@ class Law:
     sample: Callable[[int, int], FloatArray]
     log_prob: LogDensity | None = None
     measure_entropy: Callable[[], float] | None = field(default=None, repr=False)
+    classes: tuple["Law", ...] = field(default=(), repr=False)
 
     @cached_property
     def entropy(self) -> float | None:
         """-E ln p(x) in nats, or None where the density is not known."""
         return None if self.measure_entropy is None else float(self.measure_entropy())
+
+    def sample_labelled(self, n: int, seed: int) -> tuple[FloatArray, NDArray[np.int64]]:
+        """n independent rows (n, D) and the class that each comes from (n,), numbered as in `classes`.
+
+        Raises InputError for a law without classes.
+        """
+        if not self.classes:
+            raise InputError(f'The law "{self.name}" has no classes: choose another law, or leave out data.label.')
+        labels = stream(seed, f"labels {self.name}").integers(len(self.classes), size=n)  # (n,)
+        rows = np.empty((n, len(self.columns)))
+        for number, law in enumerate(self.classes):
+            chosen = labels == number
+            if chosen.any():
+                rows[chosen] = law.sample(int(chosen.sum()), seed)
+        return rows, labels
 
 
 def planar_law(name: str, summary: str, draw: Draw, log_density: LogDensity, entropy: Callable[[], float]) -> Law:

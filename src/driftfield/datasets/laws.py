@@ -12,6 +12,7 @@ LAWS: dict[str, Law] = {
     for law in (
         moons(),
         swiss_roll(),
+        swiss_roll(noise=0.1, name="swiss-roll-fine"),
         s_curve(),
         circles(),
         ring(),

@@ -1,5 +1,7 @@
 """Laws that are mixtures of Gaussians:  p(x) = Σ_k w_k N(x; m_k, C_k)."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from driftfield.datasets.law import FloatArray, Law, planar_law
@@ -14,7 +16,12 @@ def eight_gaussians() -> Law:
     angle = np.arange(8) * np.pi / 4
     means = 4 / 1.414 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     covariances = np.tile((0.5 / 1.414) ** 2 * np.eye(2), (8, 1, 1))
-    return mixture("8-gaussians", "eight round Gaussians on a circle", np.full(8, 1 / 8), means, covariances)
+    whole = mixture("8-gaussians", "eight round Gaussians on a circle", np.full(8, 1 / 8), means, covariances)
+    each = tuple(
+        mixture(str(i + 1), "one of eight Gaussians", np.ones(1), means[i : i + 1], covariances[i : i + 1])
+        for i in range(8)
+    )
+    return replace(whole, classes=each)
 
 
 def gaussian_mixture() -> Law:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftfield.datasets.law import FloatArray
 from driftfield.errors import InputError, unknown_name
 
 MOST_COLUMNS = 2_000
+MOST_CLASSES = 1_000
 _NAMES_SHOWN = 8  # in advice on columns to pick
 _EXAMPLE_SHOWN = 40  # characters of a cell
 _REASON_SHOWN = 100  # characters of another library's message
@@ -23,11 +25,12 @@ _REASON_SHOWN = 100  # characters of another library's message
 
 @dataclass(frozen=True)
 class Misfit:
-    """What a column holds in place of numbers, with an example and the index of its row."""
+    """What a column holds in place of numbers, with an example and the index of its row, and its cells as text."""
 
     what: str  # "text"
     example: str
     row: int
+    cells: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,27 @@ def numbers(sheet: Sheet, picks: Sequence[str] | None, fewest: int = 2) -> tuple
         values[:, j] = column
     _check_finite(sheet, values, columns)
     return values, columns
+
+
+def labels(sheet: Sheet, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """A column of text or numbers as classes: the number of each row's class (n,), and their names in order.
+
+    Raises InputError for an unknown column, empty cells, fewer than 2 classes and more than 1,000.
+    """
+    (column,) = sheet.read([_index(sheet, name)])
+    empty = np.array([cell is None for cell in column.cells]) if isinstance(column, Misfit) else np.isnan(column)
+    if empty.any():
+        where = sheet.locate(int(np.argmax(empty)))
+        raise InputError(f'The label column "{name}" of {sheet.name} has an empty cell in {where}: fill it.')
+    cells = np.array(column.cells, dtype=str) if isinstance(column, Misfit) else column
+    found, numbers_ = np.unique(cells, return_inverse=True)
+    if not 2 <= len(found) <= MOST_CLASSES:
+        raise InputError(
+            f'The label column "{name}" of {sheet.name} has {len(found):,} different values: between 2 and '
+            f"{MOST_CLASSES:,} make classes."
+        )
+    names = tuple(str(cell) if isinstance(column, Misfit) else f"{cell:g}" for cell in found)
+    return numbers_.astype(np.int64), names
 
 
 def check_varying(

@@ -11,16 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftfield.datasets.bundled import PREFIX, SETS, bundled_sheet
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_sheet, count_from_zero, frame_sheet, numbered_names
 from driftfield.datasets.law import FloatArray, Law, stream
 from driftfield.datasets.laws import LAWS
-from driftfield.datasets.sheet import Sheet, check_varying, numbers, suggestion
-from driftfield.errors import InputError
+from driftfield.datasets.sheet import Sheet, check_varying, labels, numbers, suggestion
+from driftfield.errors import InputError, unknown_name
 
 _ROWS_OF_A_LAW = 10_000
+LABEL_OF_A_LAW = "class"
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,17 @@ class Table:
     columns: tuple[str, ...]
     source: str  # DATA as the user named it: "moons", "wine.csv:ash,hue", "sklearn:wine", "array"
     law: Law | None = None  # where the rows were drawn from one
+    labels: "NDArray[np.int64] | None" = None  # (n,) the class of each row
+    classes: tuple[str, ...] = ()  # names of the classes
 
 
-def load(data: Any, rows: int | None = None, seed: int = 0) -> Table:
+def load(data: Any, rows: int | None = None, seed: int = 0, label: str | None = None) -> Table:
     """The table that DATA means.
 
     `data` is a name or path as at the top of this module, a NumPy array (n, D) or (n,), a torch tensor, a pandas or
     polars frame, or a Table. Of a law, `rows` rows are drawn with `seed`, 10,000 for None. Of anything else all rows
-    are taken for None, and otherwise a random subset, where there are more than `rows`.
+    are taken for None, and otherwise a random subset, where there are more than `rows`. `label` names a column of
+    classes, text or numbers, that is no part of the rows; the classes of a law that has some are called "class".
 
     Raises InputError, in one sentence, for whatever cannot be found, read or learned from.
     """
@@ -47,13 +52,24 @@ def load(data: Any, rows: int | None = None, seed: int = 0) -> Table:
     if isinstance(data, Table):
         return _subset(data, rows, seed)
     if isinstance(data, str) and data in LAWS:
-        law = LAWS[data]
-        return Table(law.sample(_ROWS_OF_A_LAW if rows is None else rows, seed), law.columns, data, law)
+        return _drawn(LAWS[data], _ROWS_OF_A_LAW if rows is None else rows, seed, label)
     sheet, picks, source = _sheet(data)
+    numbered, classes = (None, ()) if label is None else labels(sheet, label)
+    if label is not None:
+        picks = [name for name in picks or sheet.columns if name != label]
     values, columns = numbers(sheet, picks)
     omit = "leave it out"
     check_varying(values, columns, sheet.name, "every row", lambda good: suggestion(sheet, good, omit) or omit)
-    return _subset(Table(values, columns, source), rows, seed)
+    return _subset(Table(values, columns, source, None, numbered, classes), rows, seed)
+
+
+def _drawn(law: Law, rows: int, seed: int, label: str | None) -> Table:
+    if label is None:
+        return Table(law.sample(rows, seed), law.columns, law.name, law)
+    if label != LABEL_OF_A_LAW:
+        raise unknown_name(f'label of the law "{law.name}"', label, [LABEL_OF_A_LAW])
+    values, numbered = law.sample_labelled(rows, seed)
+    return Table(values, law.columns, law.name, law, numbered, tuple(part.name for part in law.classes))
 
 
 def load_like(data: Any, columns: Sequence[str]) -> Table:
@@ -139,4 +155,5 @@ def _subset(table: Table, rows: int | None, seed: int) -> Table:
 
 
 def _rows_of(table: Table, indices: "np.ndarray[Any, np.dtype[np.int64]]") -> Table:
-    return Table(table.values[indices], table.columns, table.source, table.law)
+    labels = None if table.labels is None else table.labels[indices]
+    return replace(table, values=table.values[indices], labels=labels)

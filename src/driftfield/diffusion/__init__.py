@@ -2,12 +2,26 @@
 
 from driftfield.diffusion.bridge import bridge, transition
 from driftfield.diffusion.denoisers import BaseDenoiser, Denoiser, Estimate
+from driftfield.diffusion.elbo import BoundTerms, bound_terms, importance_bound
 from driftfield.diffusion.exact import EmpiricalDenoiser, MixtureDenoiser
+from driftfield.diffusion.forward import chain_times, walk
 from driftfield.diffusion.gaussian import Gaussian, matched_prior, standard_prior
+from driftfield.diffusion.guidance import GuidedDenoiser
 from driftfield.diffusion.heads import HEADS
-from driftfield.diffusion.kernels import VARIANCES, DenoiserKernel
+from driftfield.diffusion.kernels import VARIANCES, DenoiserKernel, Kernel, LearnedKernel
 from driftfield.diffusion.likelihood import LogDensity, log_prob
-from driftfield.diffusion.objectives import METRICS, TIMES, WEIGHTS, denoising_loss, diffusion_bound
+from driftfield.diffusion.objectives import (
+    METRICS,
+    TIMES,
+    WEIGHTS,
+    bound_variance,
+    chain_loss,
+    continuous_bound,
+    denoising_loss,
+    diffusion_bound,
+    hybrid_loss,
+    sliced_score_loss,
+)
 from driftfield.diffusion.samplers import GRIDS, SAMPLERS, State, sample
 from driftfield.diffusion.schedules import SCHEDULES, Chain, Schedule
 
@@ -21,22 +35,35 @@ __all__ = [
     "VARIANCES",
     "WEIGHTS",
     "BaseDenoiser",
+    "BoundTerms",
     "Chain",
     "Denoiser",
     "DenoiserKernel",
     "EmpiricalDenoiser",
     "Estimate",
     "Gaussian",
+    "GuidedDenoiser",
+    "Kernel",
+    "LearnedKernel",
     "LogDensity",
     "MixtureDenoiser",
     "Schedule",
     "State",
+    "bound_terms",
+    "bound_variance",
     "bridge",
+    "chain_loss",
+    "chain_times",
+    "continuous_bound",
     "denoising_loss",
     "diffusion_bound",
+    "hybrid_loss",
+    "importance_bound",
     "log_prob",
     "matched_prior",
     "sample",
+    "sliced_score_loss",
     "standard_prior",
     "transition",
+    "walk",
 ]

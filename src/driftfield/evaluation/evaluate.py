@@ -81,7 +81,7 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     """
     law = model.law
     if law is not None:
-        real, other = (law.sample(rows, _fresh(seed, stream)) for stream in (REAL, OTHER))
+        real, other = (law.sample(rows, fresh_seed(seed, stream)) for stream in (REAL, OTHER))
     else:
         rng = np.random.default_rng(seed)
         real, other = (side[rng.permutation(len(side))[:rows]] for side in (model.held_out, model.train))
@@ -101,7 +101,7 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     return Evaluation(sentence, [*metrics, *densities, *copies.metrics()], copies, rivals, log_density, samples, real)
 
 
-def _fresh(seed: int, stream: int) -> int:
+def fresh_seed(seed: int, stream: int) -> int:
     """A seed that no training has: one of 2^64, drawn from the two numbers."""
     return int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0])
 

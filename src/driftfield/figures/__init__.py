@@ -1,10 +1,11 @@
 """Plots, animations and the HTML report, all from plain arrays in the user's units.
 
 `Contents` says what there is to show; `write_report` shows it on one page, `write_pictures` in a folder, and `animate`
-plays the forward and the reverse process.
+plays the forward and the reverse process. Chapters of a report are sections whose panels come from `clouds`, `curves`
+and `histograms`.
 """
 
-from driftfield.figures.animation import animate, check_animation
+from driftfield.figures.animation import animate, check_animation, gif_bytes
 from driftfield.figures.contents import (
     Baseline,
     Command,
@@ -17,21 +18,33 @@ from driftfield.figures.contents import (
     ScheduleCurves,
     ScoreField,
 )
+from driftfield.figures.curves import Curve, Level
+from driftfield.figures.panels import Panel
 from driftfield.figures.report import render, write_pictures, write_report
+from driftfield.figures.section import Cell, Details, Link, Section, Table
 
 __all__ = [
     "Baseline",
+    "Cell",
     "Command",
     "Contents",
+    "Curve",
+    "Details",
     "Film",
     "Grid",
+    "Level",
+    "Link",
     "Metric",
     "Neighbours",
+    "Panel",
     "Process",
     "ScheduleCurves",
     "ScoreField",
+    "Section",
+    "Table",
     "animate",
     "check_animation",
+    "gif_bytes",
     "render",
     "write_pictures",
     "write_report",

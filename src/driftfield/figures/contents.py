@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from driftfield.figures.section import Section
+
 FloatArray = NDArray[np.floating]
 
 
@@ -148,3 +150,4 @@ class Contents:
     recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     next_steps: Sequence[Command] = ()
+    chapters: Sequence[Section] = ()  # before all other sections; their anchors are none of those of `sections`

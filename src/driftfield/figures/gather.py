@@ -56,12 +56,12 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
     )
 
 
-def gather_process(model: Model, seed: int = 0) -> Process:
+def gather_process(model: Model, seed: int = 0, frames: int = FILM_FRAMES) -> Process:
     """The forward and the reverse process as films of the same number of points."""
     n = min(FILM_ROWS, len(model.held_out))
     films = {}
     for direction in ("forward", "reverse"):
-        path = model.trajectory(n, seed, direction=direction, frames=FILM_FRAMES)
+        path = model.trajectory(n, seed, direction=direction, frames=frames)
         films[direction] = Film(path.times, path.states, path.noise, path.scale)
     return Process(model.columns, films["forward"], films["reverse"])
 

@@ -31,16 +31,23 @@ def page(template: str, theme: Theme | None = None, **values: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(
-        policy=policy, style=Markup(style), script=Markup(script), version=__version__, **values
+        policy=policy, style=Markup(style), script=Markup(script), scheme=_scheme(theme), version=__version__, **values
     )
 
 
 def _style(theme: Theme | None) -> str:
     """The style sheet, with the theme's colours, or with both themes' and the reader's choice between them."""
     if theme is not None:
-        return f":root {{ {_variables(theme)} color-scheme: {theme.name}; }}\n" + _read("report.css")
+        return f":root {{ {_variables(theme)} color-scheme: {_scheme(theme)}; }}\n" + _read("report.css")
     dark = f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}\n"
-    return f":root {{ {_variables(LIGHT)} color-scheme: light dark; }}\n" + dark + _read("report.css")
+    return f":root {{ {_variables(LIGHT)} color-scheme: {_scheme(None)}; }}\n" + dark + _read("report.css")
+
+
+def _scheme(theme: Theme | None) -> str:
+    """What a browser is told of the colours of the page: its scroll bars and buttons follow."""
+    if theme is None:
+        return "light dark"
+    return "dark" if theme.dark else "light"
 
 
 def _variables(theme: Theme) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -34,6 +35,7 @@ class Panel:
     draw: Callable[[Axes, Theme], None]
     size: tuple[float, float] = (4.4, 4.0)
     colours: int = 48  # enough for dots and lines on a plain ground
+    wide: bool = False  # as wide as the page, and scrolled sideways on a narrow screen
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,40 @@ class Picture:
 def figure(panels: Sequence[Panel], theme: Theme, columns: int | None = None, titled: bool = True) -> Figure:
     """Some panels side by side (in so many columns) as one Matplotlib figure, ready to be saved."""
     columns = columns or min(len(panels), 3)
-    rows = math.ceil(len(panels) / columns)
-    width, height = (max(panel.size[i] for panel in panels) for i in (0, 1))
+    rows = _rows(panels, columns)
+    width = max(panel.size[0] * (1 if panel.wide else columns) for panel in panels)
+    heights = [max(panel.size[1] for panel in row) + 0.25 * titled for row in rows]
     with themed(theme), quiet_fonts():
-        drawn = Figure(figsize=(width * columns, (height + 0.25 * titled) * rows), dpi=_DPI, layout="constrained")
+        drawn = Figure(figsize=(width, sum(heights)), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(drawn)
-        for place, panel in enumerate(panels, start=1):
-            axes = drawn.add_subplot(rows, columns, place)
-            panel.draw(axes, theme)
-            if titled:
-                axes.set_title(panel.title, pad=None if axes.get_legend() is None else 24)
+        grid = GridSpec(len(rows), columns, figure=drawn, height_ratios=heights)
+        for row, beside in enumerate(rows):
+            for column, panel in enumerate(beside):
+                axes = drawn.add_subplot(grid[row, :] if panel.wide else grid[row, column])
+                panel.draw(axes, theme)
+                if titled:
+                    axes.set_title(panel.title, pad=_title_pad(axes))
         drawn.draw_without_rendering()  # ticks take their style when they are made, so make them here
     return drawn
+
+
+def _rows(panels: Sequence[Panel], columns: int) -> list[list[Panel]]:
+    """The panels in reading order: a wide one in a row of its own, the others so many in a row."""
+    rows: list[list[Panel]] = []
+    for panel in panels:
+        if panel.wide or not rows or rows[-1][0].wide or len(rows[-1]) == columns:
+            rows.append([])
+        rows[-1].append(panel)
+    return rows
+
+
+def _title_pad(axes: Axes) -> float | None:
+    """Where the title goes: above the legend, if there is one."""
+    legend = axes.get_legend()
+    if legend is None:
+        return None
+    lines = math.ceil(len(legend.get_texts()) / int(legend._ncols))  # type: ignore[attr-defined]
+    return 24.0 + 14.0 * (lines - 1)
 
 
 def picture(panel: Panel, theme: Theme) -> Picture:
@@ -73,8 +97,12 @@ def picture(panel: Panel, theme: Theme) -> Picture:
     flat = pixels.quantize(panel.colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     flat.save(buffer, "PNG", optimize=True)
-    uri = "data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii")
-    return Picture(uri, pixels.width // _SHARPNESS, pixels.height // _SHARPNESS)
+    return Picture(data_uri("image/png", buffer.getvalue()), pixels.width // _SHARPNESS, pixels.height // _SHARPNESS)
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """A file as an address that holds it."""
+    return f"data:{kind};base64," + b64encode(content).decode("ascii")
 
 
 def opaque(canvas: FigureCanvasAgg) -> NDArray[np.uint8]:

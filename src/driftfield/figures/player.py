@@ -48,13 +48,14 @@ def stage(process: Process, points: int = 1200, frames: int = 45) -> Stage:
 
 
 def payload(
-    shown: Stage, names: Sequence[str] = ("forward", "reverse"), frames_a_second: float = 12.0
+    shown: Stage, names: Sequence[str] = ("forward", "reverse"), frames_a_second: float = 12.0, one_screen: bool = False
 ) -> dict[str, Any]:
-    """What `player.js` reads: the films named, in one window."""
+    """What `player.js` reads: the films named, in one window; side by side, or one after the other on one screen."""
     films = {"forward": shown.forward, "reverse": shown.reverse}
     return {
         "columns": list(shown.columns),
         "frames_a_second": frames_a_second,
+        "one_screen": one_screen,
         "window": {"low": list(shown.view.low), "high": list(shown.view.high)},
         "ticks": [[[place, text] for place, text in axis] for axis in shown.ticks],
         "films": [_packed(name, films[name]) for name in names],
@@ -66,6 +67,22 @@ def quantise(states: FloatArray) -> tuple[NDArray[np.uint16], FloatArray, FloatA
     low, high = (np.array(ends) for ends in zip(*(interval(states[..., i]) for i in (0, 1)), strict=True))
     levels = np.rint((states - low) / (high - low) * LEVELS)
     return levels.astype(np.uint16), low, high
+
+
+def resampled(film: Film, frames: int) -> Film:
+    """The film in exactly so many frames, evenly spaced over the old ones and linear between them."""
+    places = np.linspace(0, len(film.times) - 1, frames)
+    before = np.minimum(places.astype(int), max(len(film.times) - 2, 0))
+    after = np.minimum(before + 1, len(film.times) - 1)
+    share = places - before
+
+    def between(values: FloatArray) -> FloatArray:
+        weight = share.reshape(-1, *[1] * (values.ndim - 1))
+        mixed: FloatArray = (1 - weight) * values[before] + weight * values[after]
+        return mixed
+
+    scale = None if film.scale is None else between(film.scale)
+    return Film(between(film.times), between(film.states), film.noise[places.round().astype(int)], scale)
 
 
 def at_time(film: Film, t: float) -> tuple[FloatArray, float, float]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from driftfield.figures.contents import Contents, FloatArray, Grid, Neighbours, ScoreField
@@ -25,14 +26,14 @@ def data_beside_samples(contents: Contents) -> list[Panel]:
 
     def panel(name: str, title: str, points: FloatArray, real: bool) -> Panel:
         def draw(axes: Axes, theme: Theme) -> None:
-            _name_axes(axes, contents.columns)
+            name_axes(axes, contents.columns)
             view.frame(axes)
-            _dots(axes, points, theme.data if real else theme.generated)
-            _count_outside(axes, view, points, theme)
+            dots(axes, points, theme.data if real else theme.generated, theme)
+            count_outside(axes, view, points, theme)
 
         x, y = (shorten(name) for name in contents.columns)
         alt = f"{title}: {count:,} points, {x} across and {y} up."
-        return Panel(name, title, alt, draw, _plane_size(view))
+        return Panel(name, title, alt, draw, plane_size(view))
 
     return [
         panel("data", "The data", data[:count], real=True),
@@ -90,7 +91,7 @@ def pairs(contents: Contents) -> Panel:
 
     title = "Every pair of columns" if shown == len(contents.columns) else f"Every pair of the first {shown} columns"
     alt = f"{title}: {', '.join(names)}. Data below the diagonal, samples above it."
-    return Panel("pairs", title, alt, draw, (9.2, 9.2))
+    return Panel("pairs", title, alt, draw, (9.2, 9.2), wide=True)
 
 
 def _cell_frame(axes: Axes, row: int, column: int, theme: Theme) -> None:
@@ -116,9 +117,9 @@ def _score_field(contents: Contents, field: ScoreField, place: int) -> Panel:
     spacing = float(np.sqrt(shares[0] * shares[1] * view.aspect / len(field.positions)))  # in widths of the box
 
     def draw(axes: Axes, theme: Theme) -> None:
-        _name_axes(axes, contents.columns)
+        name_axes(axes, contents.columns)
         view.frame(axes)
-        _dots(axes, thinned(contents.train, 1500), theme.data, alpha=0.28)
+        dots(axes, thinned(contents.train, 1500), theme.data, theme, alpha=0.28)
         x, y = field.positions.T
         axes.quiver(
             *(x, y, *arrows.T),
@@ -135,7 +136,7 @@ def _score_field(contents: Contents, field: ScoreField, place: int) -> Panel:
 
     title = f"Score at noise level {noise_level(field.noise)}"
     alt = f"{title}: arrows that point where the density of the noised data grows."
-    return Panel(f"score-{place}", title, alt, draw, _plane_size(view))
+    return Panel(f"score-{place}", title, alt, draw, plane_size(view))
 
 
 def _arrows(field: ScoreField, view: View) -> FloatArray:
@@ -157,7 +158,7 @@ def density(contents: Contents, grid: Grid) -> Panel:
     shown = np.nan_to_num(grid.log_density, nan=peak - 2 * _SHOWN_NATS, neginf=peak - 2 * _SHOWN_NATS)
 
     def draw(axes: Axes, theme: Theme) -> None:
-        _name_axes(axes, contents.columns)
+        name_axes(axes, contents.columns)
         image = axes.imshow(
             shown,
             extent=(*interval(grid.x), *interval(grid.y)),
@@ -175,14 +176,14 @@ def density(contents: Contents, grid: Grid) -> Panel:
         figure.colorbar(image, cax=bar, extend="min").set_label("log-density (nats)", color=theme.muted)
 
     alt = f"Heat map of the model's log-density; its peak is {number(peak)} nats."
-    return Panel("density", "Log-density of the model", alt, draw, _plane_size(view), colours=128)
+    return Panel("density", "Log-density of the model", alt, draw, plane_size(view), colours=128)
 
 
 def _aspect(contents: Contents) -> float:
     return shared_view(contents.train, contents.samples).aspect
 
 
-def _plane_size(view: View) -> tuple[float, float]:
+def plane_size(view: View) -> tuple[float, float]:
     """The size of a panel whose box, within its labels, has the view's shape."""
     return 4.4, 3.75 * view.aspect + 0.6
 
@@ -223,12 +224,12 @@ def two_histograms(
     legend_above(axes, theme)
 
 
-def legend_above(axes: Axes, theme: Theme) -> None:
-    """The legend in one line above the axes, where nothing is drawn."""
+def legend_above(axes: Axes, theme: Theme, columns: int = 4) -> None:
+    """The legend in lines of so many entries above the axes, where nothing is drawn."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.0),
-        ncols=4,
+        ncols=columns,
         frameon=False,
         fontsize=8.5,
         labelcolor=theme.muted,
@@ -244,23 +245,41 @@ def thinned(rows: FloatArray, limit: int = _SHOWN_POINTS) -> FloatArray:
     return rows if len(rows) <= limit else rows[np.linspace(0, len(rows) - 1, limit).astype(int)]
 
 
-def _dots(axes: Axes, points: FloatArray, colour: str, alpha: float = 0.6) -> None:
-    size = _dot_size(len(points))
-    axes.plot(points[:, 0], points[:, 1], "o", markersize=size, markeredgewidth=0, color=colour, alpha=alpha)
+def dots(
+    axes: Axes, points: FloatArray, colour: str, theme: Theme, alpha: float = 0.6, size: float | None = None
+) -> Line2D:
+    """Points of (n, 2) as dots, smaller where there are many; larger and with a rim where the theme has one."""
+    size = _dot_size(len(points)) if size is None else size
+    width = 0.0
+    if theme.edge:
+        size, width, alpha = 1.35 * size, 0.12 * size, max(alpha, 0.9) if alpha > 0.5 else alpha
+    (line,) = axes.plot(
+        points[:, 0],
+        points[:, 1],
+        "o",
+        markersize=size,
+        markeredgewidth=width,
+        markeredgecolor=theme.edge or "none",
+        color=colour,
+        alpha=alpha,
+    )
+    return line
 
 
 def _dot_size(count: int) -> float:
     return float(np.clip(60 / np.sqrt(max(count, 1)), 1.7, 5.0))
 
 
-def _name_axes(axes: Axes, columns: Sequence[str]) -> None:
+def name_axes(axes: Axes, columns: Sequence[str]) -> None:
+    """The columns' names along the axes, with a few round ticks."""
     axes.set_xlabel(shorten(columns[0]))
     axes.set_ylabel(shorten(columns[1]))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(6))
 
 
-def _count_outside(axes: Axes, view: View, points: FloatArray, theme: Theme) -> None:
+def count_outside(axes: Axes, view: View, points: FloatArray, theme: Theme) -> None:
+    """Say in the corner how many points the view leaves out, if any."""
     if outside := view.outside(points):
         text = f"{outside:,} of {len(points):,} outside"
         axes.text(0.99, 0.985, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, color=theme.muted)

@@ -5,31 +5,40 @@ from pathlib import Path
 from driftfield.figures.contents import Contents
 from driftfield.figures.labels import plus_minus
 from driftfield.figures.page import page
-from driftfield.figures.panels import Panel, Picture, figure, picture
+from driftfield.figures.panels import Panel, Picture, data_uri, figure, picture
 from driftfield.figures.player import payload, stage
+from driftfield.figures.section import Link
 from driftfield.figures.sections import key_numbers, sections
-from driftfield.figures.style import DARK, LIGHT, find_theme
+from driftfield.figures.style import DARK, LIGHT, Theme, find_theme
 from driftfield.files import replacing
 
 
-def render(contents: Contents) -> str:
-    """The report as one HTML page that asks nothing of the network."""
+def render(contents: Contents, theme: str | None = None) -> str:
+    """The report as one HTML page that asks nothing of the network.
+
+    Without a theme, the page and its pictures follow the reader's own setting.
+    """
+    chosen = find_theme(theme) if theme is not None else None
     shown = stage(contents.process) if contents.process is not None else None
     return page(
         "report.html.j2",
+        chosen,
         contents=contents,
         key_numbers=key_numbers(contents),
         sections=list(sections(contents)),
         films=payload(shown) if shown is not None else None,
         note=shown.note if shown is not None else "",
-        painted=_painted,
+        painted=lambda panel: _painted(panel, chosen),
+        data_uri=data_uri,
+        gif_size=gif_size,
+        is_link=lambda cell: isinstance(cell, Link),
         plus_minus=plus_minus,
     )
 
 
-def write_report(contents: Contents, path: Path | str) -> None:
+def write_report(contents: Contents, path: Path | str, theme: str | None = None) -> None:
     """Write the report to a file, whole or not at all."""
-    text = render(contents)
+    text = render(contents, theme)
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, "utf-8")
 
@@ -46,6 +55,11 @@ def write_pictures(contents: Contents, folder: Path | str, theme: str = "light")
     return written
 
 
-def _painted(panel: Panel) -> tuple[Picture, Picture]:
-    """A panel for either theme."""
-    return picture(panel, LIGHT), picture(panel, DARK)
+def gif_size(gif: bytes) -> tuple[int, int]:
+    """The width and the height of a GIF in pixels, from its header."""
+    return int.from_bytes(gif[6:8], "little"), int.from_bytes(gif[8:10], "little")
+
+
+def _painted(panel: Panel, theme: Theme | None) -> tuple[Picture, Picture | None]:
+    """A panel in its theme; without one, in the light theme and in the dark one."""
+    return (picture(panel, LIGHT), picture(panel, DARK)) if theme is None else (picture(panel, theme), None)

@@ -9,20 +9,7 @@ import numpy as np
 from driftfield.figures import charts, plots
 from driftfield.figures.contents import Baseline, Contents, FloatArray, Metric, Neighbours, Process
 from driftfield.figures.labels import number
-from driftfield.figures.panels import Panel
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, some sentences, and pictures: below the sentences, so many across, or beside them."""
-
-    anchor: str
-    title: str
-    prose: tuple[str, ...]
-    panels: tuple[Panel, ...] = ()
-    across: int = 1
-    beside: bool = False
-    warning: str | None = None
+from driftfield.figures.section import Section
 
 
 @dataclass(frozen=True)
@@ -35,7 +22,8 @@ class KeyNumber:
 
 
 def sections(contents: Contents) -> Iterator[Section]:
-    """The sections that these contents allow, in reading order."""
+    """The chapters, then the sections that these contents allow, in reading order."""
+    yield from contents.chapters
     yield from _samples(contents)
     if contents.process is not None:
         yield _process(contents.process)

@@ -1,13 +1,13 @@
-"""The look of every picture: two themes, one colour for real data and one for generated data.
+"""The look of every picture: three themes, one colour for real data and one for generated data.
 
-Blue and orange keep apart for every common kind of colour blindness, and differ in lightness too. The report's style
-sheet takes its colours from here, so that a picture and its page are one surface.
+Blue and orange keep apart for every common kind of colour blindness, and differ in lightness too; so do the six colours
+of a cycle. The report's style sheet takes its colours from here, so that a picture and its page are one surface.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib import font_manager
@@ -18,9 +18,13 @@ from driftfield.errors import unknown_name
 _WIDER_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei")
 
 
+Role = Literal["data", "generated", "muted", "ink"] | int
+"""What something in a picture is, or its place in the cycle of colours."""
+
+
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one theme, as #rrggbb."""
+    """The colours of one theme, as #rrggbb, and how heavy its strokes are."""
 
     name: str
     paper: str  # the page and every picture on it
@@ -32,10 +36,25 @@ class Theme:
     generated: str
     peak: str  # the far end of the density's colour scale
     warning: str
+    cycle: tuple[str, ...]  # things beside one another that are neither data nor generated
+    dark: bool = False
+    spine: str | None = None  # axes and their ticks, where these are more than hairlines
+    edge: str | None = None  # the rim of a dot
+    line_width: float = 1.6
 
     def variables(self) -> dict[str, str]:
         """The colours by name, for a style sheet."""
-        return {name: value for name, value in asdict(self).items() if name != "name"}
+        return {name: value for name, value in asdict(self).items() if name != "name" and isinstance(value, str)}
+
+    def colour(self, role: Role | None, place: int = 0) -> str:
+        """The colour of what plays a role; of what plays none, by its place among others like it."""
+        match role:
+            case None:
+                return self.cycle[place % len(self.cycle)]
+            case int():
+                return self.cycle[role % len(self.cycle)]
+            case _:
+                return str(getattr(self, role))
 
 
 LIGHT = Theme(
@@ -49,6 +68,7 @@ LIGHT = Theme(
     generated="#c9541b",
     peak="#6b2408",
     warning="#9a6700",
+    cycle=("#2b65a5", "#c9541b", "#39a0a8", "#14213d", "#9c8b7a", "#7a1f1f"),
 )
 DARK = Theme(
     name="dark",
@@ -61,8 +81,27 @@ DARK = Theme(
     generated="#f38d4f",
     peak="#ffe9d6",
     warning="#e3b341",
+    cycle=("#76b0ee", "#f38d4f", "#9a62d8", "#ffffff", "#9a6b3f", "#d7b5d8"),
+    dark=True,
 )
-THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+BLACKBOARD = Theme(
+    name="blackboard",
+    paper="#000000",
+    raised="#161616",
+    ink="#ffffff",
+    muted="#c4c4c4",
+    rule="#4a4a4a",
+    data="#ffffff",
+    generated="#ee6666",
+    peak="#ffeedd",
+    warning="#eecc55",
+    cycle=("#3388bb", "#ee6666", "#9988dd", "#eecc55", "#88bb44", "#ffbbbb"),
+    dark=True,
+    spine="#ffffff",
+    edge="#808080",
+    line_width=2.4,
+)
+THEMES = {theme.name: theme for theme in (LIGHT, DARK, BLACKBOARD)}
 
 
 def find_theme(name: str) -> Theme:
@@ -94,7 +133,6 @@ _SHAPES: dict[Any, Any] = {
     "ytick.major.size": 3,
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
-    "lines.linewidth": 1.6,
     "text.parse_math": False,
     "text.usetex": False,
     "grid.linewidth": 0.6,
@@ -111,12 +149,13 @@ def themed(theme: Theme) -> Iterator[None]:
         "text.color": theme.ink,
         "axes.titlecolor": theme.ink,
         "axes.labelcolor": theme.muted,
-        "axes.edgecolor": theme.rule,
-        "xtick.color": theme.rule,
-        "ytick.color": theme.rule,
+        "axes.edgecolor": theme.spine or theme.rule,
+        "xtick.color": theme.spine or theme.rule,
+        "ytick.color": theme.spine or theme.rule,
         "xtick.labelcolor": theme.muted,
         "ytick.labelcolor": theme.muted,
         "grid.color": theme.rule,
+        "lines.linewidth": theme.line_width,
     }
     with matplotlib.rc_context({**_SHAPES, **colours, "font.family": _fonts()}):
         yield

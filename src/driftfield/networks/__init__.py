@@ -1,7 +1,12 @@
 """Networks: plain modules (x, label, cond) -> tensor of x's shape."""
 
+from collections.abc import Callable
+
+from torch import nn
+
+from driftfield.networks.conditional import ConditionalMLP
 from driftfield.networks.mlp import ACTIVATIONS, EMBEDDINGS, MLP
 
-NETWORKS = {"mlp": MLP}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "conditional-mlp": ConditionalMLP}
 
-__all__ = ["ACTIVATIONS", "EMBEDDINGS", "MLP", "NETWORKS"]
+__all__ = ["ACTIVATIONS", "EMBEDDINGS", "MLP", "NETWORKS", "ConditionalMLP"]

@@ -1,8 +1,9 @@
 r"""Embeddings: a number as features.
 
-sine      (sin w_j u, cos w_j u) with w_j spaced geometrically (Vaswani et al. 2017, sec. 3.5), here for u = log sigma
-concat    u itself
-position  (sin k_j x_d, cos k_j x_d) for each coordinate (Tancik et al. 2020), damped where noise hides them: a
+sine       (sin w_j u, cos w_j u) with w_j spaced geometrically (Vaswani et al. 2017, sec. 3.5), for u = log sigma
+sine-time  the same for u = t, with frequencies up to 100
+concat     u = t itself
+position   (sin k_j x_d, cos k_j x_d) for each coordinate (Tancik et al. 2020), damped where noise hides them: a
 network can follow edges and thin curves that a smooth one blurs
 """
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 class Sine(nn.Module):
     """(sin w_j u, cos w_j u), j = 1 .. size / 2, w_j from ``lowest`` to ``highest``; () or (B,) -> (.., size)."""
 
+    label = "log-sigma"
     frequencies: Tensor
 
     def __init__(self, size: int = 16, lowest: float = 0.25, highest: float = 4.0) -> None:
@@ -28,10 +30,20 @@ class Sine(nn.Module):
         return torch.cat([phase.sin(), phase.cos()], -1)
 
 
+class SineTime(Sine):
+    """Features of the time t in [0, 1], as of the steps of a chain; () or (B,) -> (.., size)."""
+
+    label = "t"
+
+    def __init__(self, size: int = 16) -> None:
+        super().__init__(size, lowest=1.0, highest=100.0)
+
+
 class Concat(nn.Module):
     """u itself, as one feature; () or (B,) -> (.., 1)."""
 
     size = 1
+    label = "t"
 
     def forward(self, u: Tensor) -> Tensor:
         """(..., 1)."""

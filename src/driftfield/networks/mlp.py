@@ -1,12 +1,13 @@
 """The multilayer perceptron: enough for points and tables."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from driftfield.errors import InputError, unknown_name
-from driftfield.networks.embeddings import Concat, Position, Sine
+from driftfield.networks.embeddings import Concat, Position, Sine, SineTime
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -15,61 +16,116 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
 }
-EMBEDDINGS: dict[str, Callable[[], Sine | Concat]] = {"sine": Sine, "concat": Concat}
+EMBEDDINGS: dict[str, Callable[[], Sine | Concat]] = {"sine": Sine, "sine-time": SineTime, "concat": Concat}
+CLASS_FEATURES = 16
+
+
+def zero_init(hidden: nn.Module, out: nn.Linear) -> None:
+    """The output layer starts at zero, so that an untrained denoiser with the EDM head is the best linear one."""
+    nn.init.zeros_(out.weight)
+    nn.init.zeros_(out.bias)
+
+
+def torch_init(hidden: nn.Module, out: nn.Linear) -> None:
+    """All layers as PyTorch makes them: uniform within 1 / sqrt(inputs)."""
+
+
+def xavier_init(hidden: nn.Module, out: nn.Linear) -> None:
+    """Uniform weights after Glorot and Bengio (2010), biases of 0.01."""
+    for layer in (*hidden.modules(), out):
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.constant_(layer.bias, 0.01)
+
+
+INITS: dict[str, Callable[[nn.Module, nn.Linear], None]] = {
+    "zero": zero_init,
+    "torch": torch_init,
+    "xavier": xavier_init,
+}
 
 
 class MLP(nn.Module):
-    """h = act(W_1 [x, embedding(label), position(x)]), then ``depth - 1`` hidden layers and a linear output.
-
-    The output layer starts at zero, so that an untrained denoiser with the EDM head is the best linear one.
+    """h = act(W_1 [x, embedding(label), position(x), class]), then more hidden layers and a linear output.
 
     Args:
         dimensions: D, the number of columns.
-        width, depth: units of a hidden layer, and number of hidden layers.
+        width, depth: units of a hidden layer, and number of hidden layers; 64 and 3 by default.
+        widths: units of each hidden layer in turn, in place of width and depth: an hourglass, for example.
         activation: "silu", "gelu", "relu", "softplus" or "tanh".
-        embedding: "sine" or "concat", of the label that the denoiser passes.
+        embedding: "sine", "sine-time" or "concat", of the label that the denoiser passes.
         frequencies: the k_j of the positional features of x; none by default. They take x and the label as a denoiser
             with scaled input and the label log(sigma / alpha) gives them.
         directions: (D, M) unit columns, along which the positional features are taken; the axes by default.
+        init: "zero" (of the output layer), "torch" or "xavier".
+        outputs: numbers that come out; D by default.
+        classes: number of class labels that it can be told; each, and none, has features that are learned.
+
+    Attributes:
+        label: what it is to be told of the time, "log-sigma" or "t".
 
     Raises:
-        InputError: a size below 1, or an unknown name.
+        InputError: a size below 1, an unknown name, or widths beside a width or depth.
     """
 
     def __init__(
         self,
         dimensions: int,
-        width: int = 64,
-        depth: int = 3,
+        width: int | None = None,
+        depth: int | None = None,
         activation: str = "silu",
         embedding: str = "sine",
         frequencies: tuple[float, ...] = (),
         directions: Tensor | None = None,
+        widths: tuple[int, ...] | None = None,
+        init: str = "zero",
+        outputs: int | None = None,
+        classes: int = 0,
     ) -> None:
         super().__init__()
-        if min(dimensions, width, depth) < 1:
-            raise InputError(f"A network needs sizes of at least 1, but they are {dimensions}, {width} and {depth}.")
-        if activation not in ACTIVATIONS:
-            raise unknown_name("activation", activation, ACTIVATIONS)
-        if embedding not in EMBEDDINGS:
-            raise unknown_name("embedding", embedding, EMBEDDINGS)
+        if widths is not None and (width is not None or depth is not None):
+            raise InputError("A network takes widths, or a width and a depth, but not both.")
+        width, depth = 64 if width is None else width, 3 if depth is None else depth
+        widths = (width,) * depth if widths is None else tuple(widths)
+        if not widths or min(dimensions, *widths) < 1:
+            raise InputError(f"A network needs sizes of at least 1, but they are {dimensions} and {widths}.")
+        for what, name, table in (
+            ("activation", activation, ACTIVATIONS),
+            ("embedding", embedding, EMBEDDINGS),
+            ("init", init, INITS),
+        ):
+            if name not in table:
+                raise unknown_name(what, name, table)
         self.embedding = EMBEDDINGS[embedding]()
+        self.label = self.embedding.label
         directions = torch.eye(dimensions) if directions is None else directions
         self.position = Position(tuple(frequencies), directions) if frequencies else None
-        inputs = dimensions + self.embedding.size + 2 * directions.shape[1] * len(frequencies)
+        self.classes = nn.Embedding(classes + 1, CLASS_FEATURES) if classes else None
+        features = dimensions + self.embedding.size + 2 * directions.shape[1] * len(frequencies)
+        sizes = [features + CLASS_FEATURES * (classes > 0), *widths]
         layers: list[nn.Module] = []
-        for i in range(depth):
-            layers += [nn.Linear(inputs if i == 0 else width, width), ACTIVATIONS[activation]()]
+        for size, following in itertools.pairwise(sizes):
+            layers += [nn.Linear(size, following), ACTIVATIONS[activation]()]
         self.hidden = nn.Sequential(*layers)
-        self.out = nn.Linear(width, dimensions)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.out = nn.Linear(widths[-1], outputs or dimensions)
+        INITS[init](self.hidden, self.out)
 
     def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:
-        """x (B, D), label () or (B,) -> (B, D)."""
+        """x (B, D), label () or (B,), cond (B,) class numbers or None -> (B, outputs); class -1 is none."""
         label = label.reshape(-1)  # (B,) or (1,)
         features = [x, self.embedding(label).expand(len(x), -1)]
         if self.position is not None:
             features.append(self.position(x, label))
+        if self.classes is not None:
+            features.append(class_features(self.classes, cond, len(x)))
         output: Tensor = self.out(self.hidden(torch.cat(features, 1)))
         return output
+
+
+def class_features(table: nn.Embedding, cond: Tensor | None, n: int) -> Tensor:
+    """Rows of the table for class numbers (B,); its last row for -1, and for all where there is no cond."""
+    none = table.num_embeddings - 1
+    if cond is None:
+        return table.weight[none].expand(n, -1)
+    features: Tensor = table(torch.where(cond < 0, none, cond))
+    return features

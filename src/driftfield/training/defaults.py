@@ -12,13 +12,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.recipe import Recipe
+from driftfield.errors import InputError
+from driftfield.recipe import Recipe, TrainSection
+from driftfield.training.batches import steps_of_a_pass
 
 FINEST = 1e-3  # of a standard deviation: no structure below this is looked for
 NEIGHBOURS = 30
 FEW_COLUMNS = 8
 MOST_FEATURES = 52  # columns times frequencies
 FEW_ROWS = 2_000
+SAMPLING_STEPS = 28
+WALKERS = ("ancestral", "kernel")  # samplers that walk a chain step by step
 
 
 def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
@@ -61,25 +65,53 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
         changes["schedule"]["sigma_min"] = recipe.schedule.sigma_min or float(f"{min(max(delta / 12, 2e-4), 1e-2):.1g}")
         changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or 20.0
     if network.kind == "mlp":
-        changes["network"]["width"] = network.width or _width(n, D)
-        changes["network"]["depth"] = network.depth or 3
-        if network.frequencies is None:
-            changes["network"]["frequencies"] = _frequencies(recipe, delta, D)
+        changes["network"] = _network(recipe, delta, n, D)
     if objective.times == "log-normal":
         middle = min(0.5 * math.log(delta) + 0.3, -0.5)
         spread = max(1.4, -math.log(delta) / 2.6)
         changes["objective"]["mean"] = objective.mean if objective.mean is not None else round(middle, 2)
         changes["objective"]["std"] = objective.std or round(spread, 2)
-    changes["train"]["batch"] = train.batch or _batch(n)
-    changes["train"]["steps"] = train.steps or _steps(n)
+    batch = train.batch or _batch(n)
+    changes["train"]["batch"] = batch
+    changes["train"] |= _length(train, 1 if recipe.data.fresh else steps_of_a_pass(n, batch), n)
     changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
     changes["train"]["validation"] = train.validation if train.validation is not None else 0.1
+    if recipe.sample.steps is None:
+        walks = recipe.sample.sampler.startswith(WALKERS)
+        changes["sample"] = {"steps": (walks and recipe.schedule.T) or SAMPLING_STEPS}
     return recipe.updated(changes)
+
+
+def _length(train: TrainSection, a_pass: int, n: int) -> dict[str, object]:
+    """Steps, and the steps of snapshots, where the recipe counts epochs of so many steps; fresh rows have one each."""
+    if train.epochs is None:
+        return {"steps": train.steps or _steps(n)}
+    if train.steps is not None:
+        raise InputError("The recipe gives both train.steps and train.epochs: leave one of them out.")
+    return {
+        "steps": train.epochs * a_pass,
+        "epochs": None,
+        "snapshots": [epoch * a_pass for epoch in train.snapshots],
+    }
+
+
+def _network(recipe: Recipe, delta: float, n: int, D: int) -> dict[str, object]:
+    network = recipe.network
+    chosen: dict[str, object] = {
+        "activation": network.activation or "silu",
+        "embedding": network.embedding or "sine",
+        "init": network.init or "zero",
+    }
+    if network.widths is None:
+        chosen |= {"width": network.width or _width(n, D), "depth": network.depth or 3}
+    if network.frequencies is None:
+        chosen["frequencies"] = _frequencies(recipe, delta, D)
+    return chosen
 
 
 def _frequencies(recipe: Recipe, delta: float, D: int) -> list[float]:
     """1, 2, 4, .. up to 1 / (4 delta), as a feature sin(k x) is straight over 1 / k, and not too many in all."""
-    plain = recipe.network.embedding != "sine" or not recipe.denoiser.scale_input
+    plain = recipe.network.embedding not in (None, "sine") or not recipe.denoiser.scale_input
     if plain:
         return []
     resolved = 1 + int(math.log2(max(1.0, 0.25 / delta)))

@@ -1,7 +1,8 @@
 r"""The training loop: Adam on the denoising loss, an average of the weights, early stopping, checkpoints.
 
-One step: draw rows, times and noise from the trainer's own generator, minimise the mean loss per dimension, and update
-the average of the weights (EMA), with decay d_i = min(ema, (1 + i) / (10 + i)) at step i = 0, 1, ..:
+One step: take a batch (see :mod:`driftfield.training.batches`), draw times and noise from the trainer's own generator,
+minimise the mean loss per dimension, and update the average of the weights (EMA), with decay
+d_i = min(ema, (1 + i) / (10 + i)) at step i = 0, 1, ..:
 
     average <- d_i average + (1 - d_i) weights.
 
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from driftfield.errors import Interrupted, TrainingError
 from driftfield.files import write_atomically
 from driftfield.recipe import TrainSection
+from driftfield.training.batches import Batch, Batches, drawn
 from driftfield.training.checkpoint import (
     Progress,
     optimizer_tensors,
@@ -33,12 +35,13 @@ from driftfield.training.checkpoint import (
     unpack,
 )
 
-Loss = Callable[[Tensor, torch.Generator], Tensor]
+Loss = Callable[..., Tensor]  # (rows (B, *D), generator, labels (B,) if there are any) -> (B,)
 CHECKPOINT_SECONDS = 10.0
 VALIDATION_DRAWS = 8_192  # pairs of time and noise, whatever the number of validation rows
 RECORDS = 200  # lines of history in a training
+SNAPSHOT = "snapshot-"
 TIE = 2e-3  # nats per dimension: a difference in the bound that is no difference
-SMALL = 1 << 19  # batch times width: below it, a second thread costs more in waiting than it brings in work
+SMALL = 1 << 19  # rows of a step times width: below it, a second thread costs more in waiting than it brings in work
 
 
 @dataclass(frozen=True)
@@ -75,40 +78,59 @@ class Trainer:
 
     Args:
         model: the module to train.
-        loss: (rows, generator) -> one loss per row, already per dimension.
-        rows: training rows, on the device of the model.
-        validation: rows for early stopping, or None.
+        loss: (rows, generator) -> one loss per row, already per dimension; (rows, generator, labels) where there are
+            labels.
+        rows: training rows, on the device of the model; (rows, labels), where there are labels.
+        validation: rows, or rows and labels, for early stopping, or None.
         settings: the [train] section of a recipe, with no open choice.
         seed: of the rows, times and noise.
-        judge: (rows, generator) -> what early stopping compares; the loss itself by default.
+        judge: as ``loss``, what early stopping compares; the loss itself by default.
+        batches: which rows each step sees; by default rows are drawn with replacement.
+        every: record the loss every so many steps; chosen from the number of steps by default.
+        work: rows that a network sees in one step; the batch by default. A lot of work is shared by threads.
+
+    Attributes:
+        snapshots: the average of the weights after each step of ``settings.snapshots`` that was reached.
     """
 
     def __init__(
         self,
         model: nn.Module,
         loss: Loss,
-        rows: Tensor,
-        validation: Tensor | None,
+        rows: Tensor | Batch,
+        validation: Tensor | Batch | None,
         settings: TrainSection,
         seed: int,
         judge: Loss | None = None,
+        batches: Batches | None = None,
+        every: int | None = None,
+        work: int | None = None,
     ) -> None:
         if settings.steps is None or settings.batch is None or settings.lr is None:
             raise ValueError("The steps, the batch and the learning rate have to be chosen before training.")
-        self.model, self.loss, self.rows, self.settings = model, loss, rows, settings
+        table = (rows,) if isinstance(rows, Tensor) else rows
+        self.model, self.loss, self.device, self.settings = model, loss, table[0].device, settings
+        self.rows = table[0]
         self.judge = judge or loss
+        self.batches = batches or drawn(table, settings.batch)
+        self.snapshots: dict[int, dict[str, Tensor]] = {}
         self.steps, self.batch, self.lr = settings.steps, settings.batch, settings.lr
+        self.work = work or settings.batch
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.best = {name: p.clone() for name, p in self.average.items()}
-        self.generator = torch.Generator(rows.device).manual_seed(seed)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=self.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
+            self.parameters.values(),
+            lr=self.lr,
+            betas=(0.9, settings.beta2),
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.progress = Progress()
-        self.validation = validation
+        self.validation = (validation,) if isinstance(validation, Tensor) else validation
         self.validate_every = max(10, min(self.steps // 50, 250))
-        self.record_every = max(1, min(self.steps // RECORDS, 50))
+        self.record_every = every or max(1, min(self.steps // RECORDS, 50))
         self.losses: list[float] = []
 
     def run(self, surroundings: Surroundings | None = None) -> Progress:
@@ -159,6 +181,7 @@ class Trainer:
             "generator": {"state": self.generator.get_state()},
             "losses": {"recent": torch.tensor(self.losses, dtype=torch.float64)},
         }
+        groups |= {f"{SNAPSHOT}{step}": weights for step, weights in self.snapshots.items()}
         write_atomically(path, pack(groups, self.progress))
 
     def load(self, path: Path) -> None:
@@ -172,14 +195,21 @@ class Trainer:
         restore_optimizer(self.optimizer, groups["optimizer"])
         self.generator.set_state(groups["generator"]["state"])
         self.losses = groups["losses"]["recent"].tolist()
+        self.snapshots = {
+            int(name.removeprefix(SNAPSHOT)): {key: tensor.to(self.device) for key, tensor in weights.items()}
+            for name, weights in groups.items()
+            if name.startswith(SNAPSHOT)
+        }
 
     def _step(self, around: Surroundings) -> None:
         i = self.progress.step
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * self._rate(i, around)
-        chosen = torch.randint(len(self.rows), (self.batch,), generator=self.generator, device=self.generator.device)
-        loss = self.loss(self.rows[chosen], self.generator).mean()
+        rows, *labels = self.batches(i, self.generator)
+        loss = self.loss(rows, self.generator, *labels).mean()
         value = loss.item()
+        if self.settings.square_loss:
+            loss = 0.5 * loss**2
         if not math.isfinite(value):
             raise TrainingError(self._not_finite("loss", value))
         self.optimizer.zero_grad(set_to_none=True)
@@ -193,6 +223,8 @@ class Trainer:
             torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
         self.losses.append(value)
         self.progress.step = i + 1
+        if i + 1 in self.settings.snapshots:
+            self.snapshots[i + 1] = {name: p.clone() for name, p in self.average.items()}
 
     def _rate(self, i: int, around: Surroundings) -> float:
         """Factor of the learning rate: linear warm-up, then half a cosine over the steps or the time."""
@@ -220,11 +252,11 @@ class Trainer:
     def _validate(self) -> float | None:
         if self.validation is None:
             return None
-        repeats = math.ceil(VALIDATION_DRAWS / len(self.validation))
-        rows = self.validation.repeat(repeats, *[1] * (self.validation.ndim - 1))
+        repeats = math.ceil(VALIDATION_DRAWS / len(self.validation[0]))
+        rows, *labels = (column.repeat(repeats, *[1] * (column.ndim - 1)) for column in self.validation)
         with self._averaged(), torch.no_grad():
-            loss = self.loss(rows, self._fixed()).mean().item()
-            bound = self.judge(rows, self._fixed()).double().mean().item()
+            loss = self.loss(rows, self._fixed(), *labels).mean().item()
+            bound = self.judge(rows, self._fixed(), *labels).double().mean().item()
         self.progress.lowest = min(self.progress.lowest, bound)
         if bound <= self.progress.lowest + TIE:
             self.progress.best_step = self.progress.step
@@ -234,7 +266,7 @@ class Trainer:
 
     def _fixed(self) -> torch.Generator:
         """The generator of the times and noise of validation: always the same draws."""
-        return torch.Generator(self.rows.device).manual_seed(0)
+        return torch.Generator(self.device).manual_seed(0)
 
     def _out_of_patience(self) -> bool:
         if self.validation is None or self.settings.patience == 0 or self.progress.best_step == 0:
@@ -254,7 +286,7 @@ class Trainer:
 
     def _is_small(self) -> bool:
         widest = max((size for p in self.parameters.values() for size in p.shape), default=1)
-        return self.rows.device.type == "cpu" and self.batch * widest < SMALL
+        return self.device.type == "cpu" and self.work * widest < SMALL
 
     def _averaged(self) -> "_Swapped":
         return _Swapped(self.model, self.parameters, self.average)

@@ -12,6 +12,8 @@ are lost at small sigma. Sums over dimensions; one loss per row.
     "vlb"       1/2 (SNR_s - SNR_t) T   the variational bound in nats (Kingma et al. 2021, eq. 14; in continuous time
                                         1/2 SNR dgamma/dt, eq. 17) for uniform times; on a chain the step t = 1 / T,
                                         where SNR_s is infinite, is the decoder's term and is left out (weight 0)
+    "half-snr"  1/2 (SNR_s - SNR_t)     the same without the factor T, on a chain alone; the first step is trained too,
+                                        with the weight of the second
     "edm"       (sigma^2 + alpha^2) / sigma^2   Karras et al. 2022, table 1, with unit data variance: 1 / c_out^2
 """
 
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from driftfield.diffusion.denoisers import Denoiser
 from driftfield.diffusion.schedules import Schedule, match
+from driftfield.errors import InputError
 
 Weight = Callable[[Schedule, Tensor, Tensor], Tensor]
 
@@ -44,11 +47,27 @@ def min_snr(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
 def vlb(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
     """1/2 (SNR_s - SNR_t) T with s = t - 1/T on a chain, 1/2 SNR dgamma/dt in continuous time."""
     if schedule.T is None:
-        return 0.5 * schedule.rates(t)[1] / schedule.sigma(t) ** 2 * torch.exp(-schedule.gamma(t))
+        return 0.5 * schedule.gamma_rate(t) * torch.exp(-schedule.gamma(t))
     s = t - 1 / schedule.T
     first = s < 0.5 / schedule.T
     s = torch.where(first, t, s)
     return 0.5 * schedule.T * (torch.exp(-schedule.gamma(s)) - torch.exp(-schedule.gamma(t)))
+
+
+def half_snr(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
+    """1/2 (SNR_s - SNR_t) with s = t - 1/T: the weight of one term of the bound of a chain.
+
+    At the first step, where SNR_s is infinite, it is the weight of the second step; on a chain of a single step, 1/2.
+
+    Raises:
+        InputError: the schedule is no chain.
+    """
+    if schedule.T is None:
+        raise InputError('The weight "half-snr" needs the steps of a chain: choose such a schedule, or "vlb".')
+    if schedule.T == 1:
+        return torch.full_like(t, 0.5)
+    t = t.clamp(min=2 / schedule.T)
+    return 0.5 * (torch.exp(-schedule.gamma(t - 1 / schedule.T)) - torch.exp(-schedule.gamma(t)))
 
 
 def edm(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
@@ -56,7 +75,14 @@ def edm(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
     return 1 + torch.exp(-schedule.gamma(t))
 
 
-WEIGHTS: dict[str, Weight] = {"simple": simple, "snr": snr, "min-snr": min_snr, "vlb": vlb, "edm": edm}
+WEIGHTS: dict[str, Weight] = {
+    "simple": simple,
+    "snr": snr,
+    "min-snr": min_snr,
+    "vlb": vlb,
+    "half-snr": half_snr,
+    "edm": edm,
+}
 
 
 def squared(residual: Tensor) -> Tensor:

@@ -9,15 +9,18 @@ which is at once DDIM (Song et al. 2021, eq. 12 with eta = 0) and Euler's method
 variable sigma / alpha (eq. 13 and 14 there; Karras et al. 2022, eq. 4).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
 
-from driftfield.diffusion.bridge import bridge_variance
+from driftfield.diffusion.bridge import bridge_variance, transition
 from driftfield.diffusion.denoisers import BaseDenoiser
+from driftfield.diffusion.gaussian import Gaussian
 from driftfield.diffusion.kernels import DenoiserKernel
 from driftfield.diffusion.samplers.loop import Memory, Step
 from driftfield.diffusion.schedules import match
+from driftfield.errors import InputError
 
 
 def euler(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
@@ -47,6 +50,34 @@ def ancestral(
 ) -> Tensor:
     """A draw from the kernel p(x_s | x_t) (Ho et al. 2020, algorithm 2); the mean itself at s = 0."""
     return DenoiserKernel(denoiser, variance)(x_t, t, s, memory.cond).sample(memory.noise())
+
+
+def learned_kernel(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
+    """A draw from the model's own p(x_s | x_t), of learned mean and variance.
+
+    Raises:
+        InputError: the denoiser is no kernel as well: it has no ``step(x_t, t, s, cond) -> Gaussian``.
+    """
+    step: Callable[[Tensor, Tensor, Tensor, Tensor | None], Gaussian] | None = getattr(denoiser, "step", None)
+    if step is None:
+        raise InputError(
+            'The sampler "kernel" needs a model that learned its reverse step: choose "ancestral" for others.'
+        )
+    return step(x_t, t, s, memory.cond).sample(memory.noise())
+
+
+def euler_maruyama(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
+    """Euler-Maruyama's method for the reverse SDE (Song et al. 2021, eq. 6), of weak order 1 in t - s.
+
+    x_s = x_t - (t - s) (f x_t - g^2 score) + g sqrt(t - s) z, with rates at the nearest time at which a network may be
+    asked. No noise is added at s = 0, the end, where it would stay in the sample; unlike the other steps this one does
+    not return the estimate x_hat there. Where rates change fast, as at the start of "cosine", it needs many steps.
+    """
+    schedule = denoiser.schedule
+    f, g2 = schedule.rates(schedule.clamp(t))
+    score = denoiser(x_t, t, memory.cond).score
+    x_s = x_t - match(t - s, x_t) * (match(f, x_t) * x_t - match(g2, x_t) * score)
+    return x_s + match((g2 * (t - s)).sqrt() * (s > 0), x_t) * memory.noise()
 
 
 def heun(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
@@ -84,11 +115,30 @@ def dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: 
     return match(ratio, x_t) * x_t + match(schedule.alpha(s) - ratio * schedule.alpha(t), x_t) * D
 
 
+def with_last_noise(step: Step) -> Step:
+    """The step, but with noise added at s = 0 too, of the variance var_ts of the last transition, beta_1 on a chain.
+
+    Some published loops forget that the last step returns the mean; their samples carry this noise.
+    """
+
+    def noisy(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
+        x_s = step(denoiser, x_t, t, s, memory)
+        if s > 0:
+            return x_s
+        return x_s + match((transition(denoiser.schedule, t, s)[1] / 2).exp(), x_s) * memory.noise()
+
+    return noisy
+
+
 SAMPLERS: dict[str, Step] = {
     "ancestral": ancestral,
     "ancestral-large": partial(ancestral, variance="large"),
+    "ancestral-learned": partial(ancestral, variance="learned"),
+    "ancestral-marginal": partial(ancestral, variance="marginal"),
+    "kernel": learned_kernel,
     "ddim": ddim,
     "euler": euler,
+    "euler-maruyama": euler_maruyama,
     "heun": heun,
     "dpmpp-2m": dpmpp_2m,
 }

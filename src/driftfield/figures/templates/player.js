@@ -32,16 +32,21 @@
   function palette(element) {
     const style = getComputedStyle(element);
     const read = (name) => style.getPropertyValue("--" + name).trim();
-    return { rule: read("rule"), muted: read("muted"), forward: read("data"), reverse: read("generated") };
+    return { rule: read("rule"), muted: read("muted"), forward: read("data"), reverse: read("generated"), edge: read("edge") };
   }
 
-  function dot(colour, radius, ratio) {
+  function dot(colour, radius, ratio, edge) {
     const size = Math.ceil(2 * (radius + 1) * ratio);
     const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size });
     const pen = canvas.getContext("2d");
     pen.fillStyle = colour;
     pen.arc(size / 2, size / 2, radius * ratio, 0, 2 * Math.PI);
     pen.fill();
+    if (edge) {
+      pen.strokeStyle = edge;
+      pen.lineWidth = 0.6 * ratio;
+      pen.stroke();
+    }
     return canvas;
   }
 
@@ -97,7 +102,7 @@
     drawAxes(pen, box, show, colours);
 
     const radius = film.points > 600 ? 1.6 : 2.4;
-    const stamp = dot(colours[film.name], radius, ratio);
+    const stamp = dot(colours[film.name], radius, ratio, colours.edge);
     const side = stamp.width / ratio;
     const { before, after, share } = around(film, t);
     const step = 2 * film.points;
@@ -133,8 +138,13 @@
     let drawnAt = 0;
     let request = 0;
 
+    // The film of each screen; one screen for both shows the one that runs in the present direction.
+    function showing() {
+      return show.one_screen ? [films[direction > 0 ? 0 : 1]] : films;
+    }
+
     function describe() {
-      const film = films[0];
+      const film = showing()[0];
       const { before, after, share } = around(film, t);
       const frame = share > 0.5 ? after : before;
       const words = ["t = " + t.toFixed(2), "noise level σ/α = " + film.noise[frame]];
@@ -143,7 +153,7 @@
     }
 
     function draw() {
-      films.forEach((film, i) => drawFilm(canvases[i], film, show, t));
+      showing().forEach((film, i) => drawFilm(canvases[i], film, show, t));
       slider.value = String(Math.round((1000 * (t - first)) / (last - first || 1)));
       caption.textContent = describe();
       slider.setAttribute("aria-valuetext", caption.textContent);
@@ -167,8 +177,8 @@
         if (direction > 0 && t >= last) reverse ? (direction = -1) : (t = first);
         else if (direction < 0 && t <= first) forward ? (direction = 1) : (t = last);
         t = Math.min(Math.max(t + (direction * step * show.frames_a_second * elapsed) / 1000, first), last);
-        if (t === (direction > 0 ? last : first)) turn(now);
         draw();
+        if (t === (direction > 0 ? last : first)) turn(now);
       }
       request = requestAnimationFrame(tick);
     }
@@ -222,6 +232,14 @@
   }
 
   document.querySelectorAll(".player").forEach(player);
+
+  // A link to folded text unfolds it.
+  function unfold() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target instanceof HTMLDetailsElement) target.open = true;
+  }
+  addEventListener("hashchange", unfold);
+  unfold();
 
   document.querySelectorAll("[data-copy]").forEach((button) => {
     const source = document.getElementById(button.dataset.copy);

@@ -1,0 +1,101 @@
+"""What the command ``tutorial`` does: a training like any other, and the report of its lesson."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from driftfield import run as runs
+from driftfield.cli.commands import Request, train
+from driftfield.cli.progress import say
+from driftfield.datasets import write_rows
+from driftfield.errors import InputError, unknown_name
+from driftfield.files import write_atomically
+
+DEFAULT_TIME = "20s"  # for the training, so that the whole command ends within two minutes on two cores
+
+
+def tutorial(
+    name: str | None,
+    out: Path | None,
+    epochs: int | None,
+    time: str | None,
+    seed: int,
+    settings: Sequence[str],
+    force: bool,
+    quiet: bool,
+    json_: bool,
+) -> None:
+    """List the tutorials, or train one and write its run and its report."""
+    from driftfield.tutorials import TUTORIALS
+
+    if name is None:
+        _list(json_)
+        return
+    if name not in TUTORIALS:
+        raise unknown_name("tutorial", name, TUTORIALS)
+    if epochs is not None and time is not None:
+        raise InputError("Give --epochs or --time, but not both: each says how long the training is.")
+    out = out or Path("runs") / name
+    resume = runs.is_started(out) and not force and epochs is None and time is None and not settings
+    if epochs is None and time is None and not resume:
+        time = DEFAULT_TIME
+        say(
+            f"Training for {time}; the whole command takes about two minutes on two cores. "
+            f"For the full length: driftfield tutorial {name} --epochs {_full_length(name)}"
+        )
+    if resume:
+        request = Request(None, out, seed=seed, resume=True, quiet=quiet)
+    else:
+        request = Request(None, out, name, None, epochs, time, seed, settings=settings, force=force, quiet=quiet)
+    train(request)
+    print(write_lesson(name, out, seed))
+
+
+def write_lesson(name: str, out: Path, seed: int) -> Path:
+    """Measure a trained run of a tutorial, write its report and figures, and return the report's path."""
+    from driftfield.figures import write_pictures, write_report
+    from driftfield.model import load_model
+    from driftfield.tutorials import TUTORIALS, study
+    from driftfield.tutorials.report import contents_of
+
+    lesson = study(TUTORIALS[name], load_model(out), seed, say)
+    say("Drawing ..")
+    write_rows(out / runs.SAMPLES, lesson.judged.samples, lesson.model.columns)
+    contents = contents_of(lesson, str(out))
+    figures = out / runs.FIGURES
+    figures.mkdir(exist_ok=True)
+    for section in contents.chapters:
+        if section.gif is not None:
+            write_atomically(figures / "film.gif", section.gif)
+    write_pictures(contents, figures)
+    write_report(contents, out / runs.REPORT)
+    say(lesson.judged.verdict)
+    return out / runs.REPORT
+
+
+def _full_length(name: str) -> int:
+    from driftfield.recipe import load_recipe
+
+    train = load_recipe(name).train
+    return train.epochs or train.steps or 0
+
+
+def _list(json_: bool) -> None:
+    from driftfield.tutorials import TUTORIALS
+
+    entries = [
+        {"name": each.name, "follows": each.source, "title": each.title, "summary": each.summary}
+        for each in TUTORIALS.values()
+    ]
+    if json_:
+        print(json.dumps(entries, indent=2))
+        return
+    width = max(len(entry["name"]) for entry in entries)
+    source = ""
+    for entry in entries:
+        if entry["follows"] != source:
+            source = entry["follows"]
+            print(f"{source}")
+        print(f"  {entry['name']:<{width}}  {entry['summary']}")
+    say(f"Next: driftfield tutorial {shlex.quote(entries[0]['name'])}")

@@ -1,0 +1,78 @@
+"""The conditional perceptron: the step of a chain gates every layer."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from driftfield.errors import InputError, unknown_name
+from driftfield.networks.mlp import ACTIVATIONS, INITS
+
+
+class ConditionalMLP(nn.Module):
+    r"""h_{l + 1} = act( e_l(t) * (W_l h_l + b_l) ), then a linear output.
+
+    Each layer's outputs are multiplied by an embedding e_l(t) (width,) that is learned for each step of a chain and
+    starts uniform on [0, 1]. Between two steps it is interpolated, so that the probability-flow ODE can be solved.
+
+    Args:
+        dimensions: D, the number of columns.
+        steps: T, the number of steps of the chain.
+        width, depth: units of a hidden layer, and number of hidden layers.
+        activation: "softplus", "silu", "gelu", "relu" or "tanh".
+        init: "torch", "zero" (of the output layer) or "xavier".
+        outputs: numbers that come out; D by default.
+
+    Raises:
+        InputError: no chain, a size below 1, or an unknown name.
+    """
+
+    label = "t"
+
+    def __init__(
+        self,
+        dimensions: int,
+        steps: int | None = None,
+        width: int = 128,
+        depth: int = 3,
+        activation: str = "softplus",
+        init: str = "torch",
+        outputs: int | None = None,
+    ) -> None:
+        super().__init__()
+        if steps is None:
+            raise InputError(
+                'The network "conditional-mlp" has an embedding for each step of a chain, but the schedule has no '
+                "steps: choose a chain, such as schedule.kind = linear, or the network mlp."
+            )
+        if min(dimensions, steps, width, depth) < 1:
+            raise InputError(f"A network needs sizes of at least 1, but they are {dimensions}, {width} and {depth}.")
+        for what, name, table in (("activation", activation, ACTIVATIONS), ("init", init, INITS)):
+            if name not in table:
+                raise unknown_name(what, name, table)
+        self.steps = steps
+        sizes = [dimensions, *[width] * depth]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
+        self.gates = nn.Parameter(torch.rand(steps, depth, width))
+        self.activation = ACTIVATIONS[activation]()
+        self.out = nn.Linear(width, outputs or dimensions)
+        INITS[init](self.layers, self.out)
+
+    def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:
+        """x (B, D), label t () or (B,) -> (B, outputs)."""
+        gates = self._gates(label.reshape(-1))  # (B or 1, depth, width)
+        for i, layer in enumerate(self.layers):
+            x = self.activation(gates[:, i] * layer(x))
+        output: Tensor = self.out(x)
+        return output
+
+    def _gates(self, t: Tensor) -> Tensor:
+        """Embeddings at t = i / T, the i-th row; between steps on the line between them, before the first the first."""
+        position = (t * self.steps - 1).clamp(0, self.steps - 1)
+        left = (position + 1e-4).floor().clamp(max=self.steps - 1)  # a step's own time, in float32, is that step
+        share = (position - left).clamp(min=0)[:, None, None]
+        index = left.long()
+        if bool((share < 1e-3).all()):
+            return nn.functional.embedding(index, self.gates.flatten(1)).view(-1, *self.gates.shape[1:])
+        below, above = self.gates[index], self.gates[(index + 1).clamp(max=self.steps - 1)]
+        return below + share * (above - below)

@@ -1,0 +1,62 @@
+"""Small measurements on a trained model: accuracies of a two-sample test under changes of its sampler or its prior."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from driftfield.building import build_step
+from driftfield.datasets import Law
+from driftfield.diffusion import GRIDS, sample
+from driftfield.diffusion.noise import BlockNoise
+from driftfield.evaluation import fresh_seed
+from driftfield.evaluation.classifiers import c2st
+from driftfield.model import Model
+from driftfield.scaling import FloatArray
+
+ROWS = 5_000  # of each side of a two-sample test
+STREAM = 2001  # of the fresh rows that these tests judge by
+
+
+def law_of(model: Model) -> Law:
+    """The law that a tutorial's data come from."""
+    law = model.law
+    assert law is not None, "tutorials are about laws"
+    return law
+
+
+def fresh_rows(law: Law, n: int, seed: int, stream: int = STREAM) -> FloatArray:
+    """Rows of a law that no training has seen; (n, D)."""
+    return law.sample(n, fresh_seed(seed, stream))
+
+
+def accuracy(samples: FloatArray, law: Law, seed: int = 0) -> float:
+    """Mean accuracy of k-NN and of boosting at telling samples (n, D) from as many fresh rows of the law."""
+    return float(np.mean([measured.value for measured in c2st(samples, fresh_rows(law, len(samples), seed), seed)]))
+
+
+def floor(law: Law, seed: int = 0, rows: int = ROWS) -> float:
+    """The same between two samples of the law."""
+    return accuracy(fresh_rows(law, rows, seed, STREAM + 1), law, seed)
+
+
+def sampled_accuracy(model: Model, seed: int = 0, **options: Any) -> float:
+    """The accuracy of telling rows of the model from fresh ones, with options of :meth:`Model.sample`."""
+    return accuracy(model.sample(ROWS, seed, **options), law_of(model), seed)
+
+
+def from_noised_data(model: Model, n: int, seed: int = 0) -> FloatArray:
+    """Rows of the reverse process that starts from real rows carried to t = 1, not from the prior; (n, D).
+
+    What is better about them than about samples is what the mismatch of the prior costs.
+    """
+    section, denoiser = model.recipe.sample, model.denoiser
+    rows = fresh_rows(law_of(model), n, seed, STREAM + 2)
+    z = torch.from_numpy(model.scaler.forward(rows)).to(model.device)
+    noise = BlockNoise(seed, 0, n, (model.dimensions,), model.device)
+    one = torch.ones((), dtype=torch.float64, device=model.device)
+    start = denoiser.schedule.perturb(z, one, noise())
+    times = GRIDS[section.grid](denoiser.schedule, section.steps or 1).to(model.device)
+    step = build_step(section.sampler, section.eta, section.last_noise)
+    *_, last = sample(denoiser, start, times, step, noise)
+    return model.scaler.back(last.x.cpu().numpy())
