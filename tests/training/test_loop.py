@@ -379,6 +379,8 @@ def test_the_number_of_threads_is_put_back_even_after_an_error() -> None:
 
 
 def test_fitting_and_sampling_leave_every_global_generator_alone() -> None:
+    import sklearn.neighbors  # noqa: F401 - the first import of rich, which it brings, draws a number for its links
+
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     model = driftfield.fit(rows(300).numpy(), steps=20, seed=3)
     model.sample(10, sampler="ancestral")

@@ -130,8 +130,8 @@ def _learned_variance(lesson: Lesson) -> Section:
     )
     prose = (
         "The network returns a second number for each column, v: the log variance of a step lies a share (v + 1) / 2 "
-        "of the way from that of the bridge (small) to β (large). It is trained by the hybrid loss: the loss above plus "
-        "a thousandth of the bound, whose gradient does not reach the mean.",
+        "of the way from that of the bridge (small) to β (large). It is trained by the hybrid loss: the loss above "
+        "plus a thousandth of the bound, whose gradient does not reach the mean.",
         f"One network, trained for {number(float(learned.facts['training seconds']))} s, sampled and bounded with each "
         "of the three variances.",
     )
@@ -159,8 +159,8 @@ def _learned_schedule(lesson: Lesson) -> Section:
     panel = lines("learned-schedule", "Log signal-to-noise ratio", t, curves, "t (0: data, 1: noise)", "log-SNR")
     prose = (
         "In continuous time the bound depends on the schedule through its two ends alone; in between, the schedule "
-        "only changes how noisy an estimate from one random t is. A monotone network for −log-SNR, with its ends fixed, "
-        "is trained to make the estimate less noisy, while the denoiser is trained on the estimate itself.",
+        "only changes how noisy an estimate from one random t is. A monotone network for −log-SNR, with its ends "
+        "fixed, is trained to make the estimate less noisy, while the denoiser is trained on the estimate itself.",
         "One draw of the diffusion term for each of 20,000 fresh rows, with the same denoiser:",
     )
     header = ("schedule", "diffusion term, nats", "variance of one draw", "its root")
