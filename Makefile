@@ -1,8 +1,8 @@
-# make demo | test | check | bench          PYTHON=python3.12 make demo   to choose an interpreter
+# make demo | test | check | tutorials | bench          PYTHON=python3.12 make demo   to choose an interpreter
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check tutorials bench clean
 
 demo: .venv/installed
 	$(BIN)/driftfield demo
@@ -14,6 +14,15 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+TIME ?= 60s
+RECIPES := swiss-roll-elbo ddpm-vlb moons-ddpm s-curve-ddpm swiss-roll-ddpm ring-score-sde ring-sliced-score \
+	parabola-x0 moons-circles-x0 moons-classes
+
+tutorials: .venv/installed-dev
+	for name in $(RECIPES); do \
+		$(BIN)/driftfield tutorial $$name -o runs/tutorials/$$name --time $(TIME) --force || exit 1; done
+	$(BIN)/python -m benchmarks lessons --runs runs/tutorials
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks $(if $(JUDGE),--judge $(JUDGE))

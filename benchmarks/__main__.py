@@ -1,6 +1,10 @@
 """Measure everything that the project promises, and print it beside its bound.
 
-    python -m benchmarks [laws tables speed] [--laws moons ring] [--seed 0] [--judge two_sample.py]
+    python -m benchmarks [laws tables speed elbo full lessons printed] [--laws moons ring] [--seed 0]
+                         [--judge two_sample.py] [--runs FOLDER]
+
+`full` trains two tutorials at full length; `lessons` and `printed` read runs: those of `make tutorials`, and one of
+swiss-roll-elbo.
 
 Two-sample accuracies are by the project's own evaluation, or by an independent script given with --judge, which is run
 as `python SCRIPT samples.npy --law NAME` and prints JSON with "c2st" and "floor".
@@ -13,11 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import driftfield
+from benchmarks import tutorials
 from driftfield.datasets import LAWS
 from driftfield.evaluation.classifiers import c2st
 
@@ -152,10 +158,11 @@ def show(title: str, rows: Iterator[list[str]]) -> None:
 def main() -> None:
     """Run the chosen benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["laws", "tables", "speed"], help="laws, tables, speed")
+    parser.add_argument("what", nargs="*", default=["laws", "tables", "speed", "elbo"], help="which tables")
     parser.add_argument("--laws", nargs="+", default=list(C2ST_BOUNDS), choices=list(C2ST_BOUNDS), metavar="LAW")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--judge", help="an independent two-sample script")
+    parser.add_argument("--runs", default="runs/tutorials", help="the folder of the runs to read")
     options = parser.parse_args()
     if "laws" in options.what:
         show("Laws: default recipe, 10,000 rows", laws(options.laws, options.seed, options.judge))
@@ -163,6 +170,15 @@ def main() -> None:
         show("Tables: mean log-density of held-out rows, nats", tables(options.seed))
     if "speed" in options.what:
         show("Speed and memory", speed(options.seed))
+    if "elbo" in options.what:
+        show("The loss of a chain of 50 steps: batch 512, forward, backward and Adam", tutorials.elbo())
+    if "full" in options.what:
+        judge = partial(judged, judge=options.judge)
+        show("Tutorials at full length", tutorials.full_length(judge, options.seed))
+    if "lessons" in options.what:
+        show("Tutorial against repair", tutorials.lessons(options.runs))
+    if "printed" in options.what:
+        show("swiss-roll-elbo: the loss", tutorials.printed(options.runs))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ TRAIN, HELD_OUT, SAMPLES, REPORT, FIGURES = (
     "figures",
 )
 CHECKPOINT = "checkpoint"
+LESSON = "lesson.json"  # what a tutorial's report measured
+PLAIN_REPORT = "model.html"  # of a run whose report.html is a tutorial's
 SNAPSHOTS = "snapshots.safetensors"
 STATE, SETUP, ALL_ROWS = "state.safetensors", "setup.json", "rows.npy"
 

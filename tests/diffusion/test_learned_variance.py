@@ -168,3 +168,12 @@ def test_the_hybrid_loss_needs_a_chain_and_a_learned_variance() -> None:
         hybrid_loss(halves("vp"), x, t, x)
     with pytest.raises(InputError, match="hybrid loss trains a learned variance"):
         hybrid_loss(Denoiser(TwoHalves(), EVERY["linear"]), x, t, x)
+
+
+@pytest.mark.parametrize(("share", "bound"), [(-2.0, "small"), (3.0, "large")])
+def test_a_step_holds_a_learned_variance_between_its_bounds(share: float, bound: str) -> None:
+    name = next(name for name, schedule in EVERY.items() if schedule.T is not None)
+    denoiser, x_t = halves(name, share), normal(4, 2)
+    t, s = torch.tensor(0.8, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    held = DenoiserKernel(denoiser, "learned").step(x_t, t, s).log_var
+    assert torch.equal(held, DenoiserKernel(denoiser, bound).step(x_t, t, s).log_var.expand_as(held))

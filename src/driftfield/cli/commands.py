@@ -196,7 +196,8 @@ def report(run: Path, out: Path | None, rows: int | None, theme: str | None, see
     say("Evaluating ..")
     judged = model.evaluate(rows, seed)
     write_rows(run / runs.SAMPLES, judged.samples, model.columns)
-    path = out or run / runs.REPORT
+    of_a_tutorial = str(model.facts.get("command")).startswith("driftfield tutorial")
+    path = out or run / (runs.PLAIN_REPORT if of_a_tutorial else runs.REPORT)
     contents = gather(model, judged, str(run))
     write_report(contents, path, theme)
     if out is None:

@@ -37,7 +37,12 @@ def tutorial(
     if epochs is not None and time is not None:
         raise InputError("Give --epochs or --time, but not both: each says how long the training is.")
     out = out or Path("runs") / name
-    resume = runs.is_started(out) and not force and epochs is None and time is None and not settings
+    plain = not force and epochs is None and time is None and not settings
+    if runs.is_complete(out) and plain:
+        say(f"The run {out} exists and is used; --force makes it anew.")
+        print(write_lesson(name, out, seed))
+        return
+    resume = runs.is_started(out) and plain
     if epochs is None and time is None and not resume:
         time = DEFAULT_TIME
         say(
@@ -69,6 +74,7 @@ def write_lesson(name: str, out: Path, seed: int) -> Path:
         if section.gif is not None:
             write_atomically(figures / "film.gif", section.gif)
     write_pictures(contents, figures)
+    runs.write_json(out / runs.LESSON, lesson.summary())
     write_report(contents, out / runs.REPORT)
     say(lesson.judged.verdict)
     return out / runs.REPORT

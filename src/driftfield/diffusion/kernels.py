@@ -17,6 +17,7 @@ et al. 2015, table 1), the last one too, p(x | x_1/T), which is its decoder. Its
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -88,8 +89,14 @@ class DenoiserKernel:
         return self.step(x_t, t, s, cond)
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, cond: Tensor | None = None) -> Gaussian:
-        """p(x_s | x_t)."""
-        return self.transition(self.denoiser(x_t, t, cond), x_t, t, s)
+        """p(x_s | x_t); a learned variance is held between its bounds, beyond which it would be an extrapolation.
+
+        Only training (:meth:`transition`) lets it pass them, so that it can find its way back.
+        """
+        estimate = self.denoiser(x_t, t, cond)
+        if estimate.share is not None:
+            estimate = replace(estimate, share=estimate.share.clamp(0, 1))
+        return self.transition(estimate, x_t, t, s)
 
     def transition(self, estimate: Estimate, x_t: Tensor, t: Tensor, s: Tensor) -> Gaussian:
         """The same from an estimate at x_t that is at hand already."""

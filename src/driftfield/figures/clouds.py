@@ -13,7 +13,7 @@ from driftfield.figures.plots import count_outside, dots, name_axes, plane_size,
 from driftfield.figures.style import Theme
 from driftfield.figures.view import View, fitted_view, interval
 
-_STRIP_POINTS, _FIELD_POINTS = 1000, 2000
+_STRIP_POINTS, _FIELD_POINTS = 800, 1500
 _STRIP_WIDTH = 13.0  # inches
 _CELL_WIDTH = 3.0  # inches, of one of the larger plots in a row
 _GAP = 0.07  # between two plots of a row, in widths of one
@@ -71,7 +71,7 @@ def strip(
 
     alt = f"{title}: {len(clouds)} scatter plots in a row, {', '.join(label for label, _ in clouds)}."
     cell_width = (width - 0.75) / len(clouds) / (1 + _GAP)
-    return Panel(name, title, alt, draw, (width, cell_width * window.aspect + 0.75), wide=True)
+    return Panel(name, title, alt, draw, (width, cell_width * window.aspect + 0.75), colours=24, wide=True)
 
 
 def field_of_clouds(name: str, title: str, clouds: Sequence[ClassedCloud], columns: Sequence[str]) -> Panel:
@@ -95,7 +95,7 @@ def field_of_clouds(name: str, title: str, clouds: Sequence[ClassedCloud], colum
         f"{len(classes)} classes in as many colours."
     )
     size = _CELL_WIDTH * (1 + _GAP) * len(clouds) + 0.75, _CELL_WIDTH * window.aspect + 0.8
-    return Panel(name, title, alt, draw, size, colours=96, wide=True)
+    return Panel(name, title, alt, draw, size, colours=64, wide=True)
 
 
 def robust_view(clouds: Sequence[FloatArray]) -> View:

@@ -62,7 +62,8 @@ def gather_process(model: Model, seed: int = 0, frames: int = FILM_FRAMES) -> Pr
     films = {}
     for direction in ("forward", "reverse"):
         path = model.trajectory(n, seed, direction=direction, frames=frames)
-        films[direction] = Film(path.times, path.states, path.noise, path.scale)
+        scale = None if np.allclose(path.scale, 1, atol=1e-3) else path.scale
+        films[direction] = Film(path.times, path.states, path.noise, scale)
     return Process(model.columns, films["forward"], films["reverse"])
 
 

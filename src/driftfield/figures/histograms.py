@@ -35,7 +35,7 @@ def histogram_2d(
 
     x, y = (shorten(column) for column in columns[:2])
     alt = f"{title}: histogram of {len(points):,} points, {x} across and {y} up."
-    return Panel(name, title, alt, draw, plane_size(window), colours=64)
+    return Panel(name, title, alt, draw, plane_size(window))
 
 
 def density_over_histogram(
@@ -63,7 +63,7 @@ def density_over_histogram(
         window.frame(axes)
 
     alt = f"{title}: histogram of {len(points):,} particles under the contours of the density."
-    return Panel(name, title, alt, draw, plane_size(window), colours=96)
+    return Panel(name, title, alt, draw, plane_size(window), colours=48)
 
 
 def histogram(

@@ -237,7 +237,8 @@ class Trainer:
     def _record(self) -> None:
         step = self.progress.step
         last = step == self.steps
-        if not last and step % self.record_every and step % self.validate_every:
+        judged = self.validation is not None and step % self.validate_every == 0
+        if not last and step % self.record_every and not judged:
             return
         record: dict[str, float | None] = {
             "step": step,

@@ -5,7 +5,7 @@ from importlib import import_module
 from inspect import cleandoc
 
 from driftfield.evaluation import Evaluation, Metric
-from driftfield.figures.clouds import cloud
+from driftfield.figures.clouds import cloud, robust_view
 from driftfield.figures.labels import number, plus_minus
 from driftfield.figures.section import Details, Link, Section, Table
 from driftfield.model import Model
@@ -96,9 +96,11 @@ def repair(lesson: Lesson) -> Section:
     table = Table(
         ("metric", "the tutorial", "the repair", "floor"), tuple(_comparison(lesson.judged, lesson.repair_judged))
     )
+    before, after = (each.sample(POINTS, lesson.seed) for each in (model, mended))
+    view = robust_view([before, after, model.train])
     panels = (
-        cloud("repair-before", "The tutorial", model.sample(POINTS, lesson.seed), model.columns, real=False),
-        cloud("repair-after", "The repair", mended.sample(POINTS, lesson.seed), model.columns, real=False),
+        cloud("repair-before", "The tutorial", before, model.columns, real=False, view=view),
+        cloud("repair-after", "The repair", after, model.columns, real=False, view=view),
     )
     return Section("repair", "The repair", tuple(prose), panels, across=2, table=table)
 

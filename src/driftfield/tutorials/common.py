@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from driftfield.figures.animation import gif_bytes
-from driftfield.figures.clouds import cloud, strip
+from driftfield.figures.clouds import cloud, robust_view, strip
 from driftfield.figures.curves import training_loss
 from driftfield.figures.gather import gather_process
 from driftfield.figures.labels import number
@@ -55,14 +55,16 @@ def process_sections(lesson: Lesson, panels: int) -> Iterator[Section]:
     yield Section(
         "tutorial-forward", "The forward process", (f"{panels} steps of the noise that is added.",), (forward,)
     )
+    end = reverse_clouds(model, panels)
+    view = robust_view([end[0][1], end[-1][1], model.train])
     strips, kept = [], sorted(model.snapshots)
     a_pass = int(model.facts.get("steps per epoch", 1))
     word = "epoch" if "steps per epoch" in model.facts else "step"
     for step in kept:
         title = f"After {word} {step // a_pass:,}"
         clouds = reverse_clouds(model.at(step), panels, points=POINTS // 2)
-        strips.append(strip(f"tutorial-reverse-{step}", title, clouds, model.columns, real=False))
-    strips.append(strip("tutorial-reverse", "At the end", reverse_clouds(model, panels), model.columns, real=False))
+        strips.append(strip(f"tutorial-reverse-{step}", title, clouds, model.columns, real=False, view=view))
+    strips.append(strip("tutorial-reverse", "At the end", end, model.columns, real=False, view=view))
     reached = f"; later ones are not reached in {lesson.epochs:,.0f} {word}s" if kept else ""
     yield Section(
         "tutorial-reverse",
@@ -92,19 +94,21 @@ def loss_section(lesson: Lesson, prose: Sequence[str], printed: Mapping[int, flo
         rows = []
         for epoch, value in printed.items():
             close = np.abs(epochs - epoch) < 0.5
-            ours = number(float(losses[close][-1])) if close.any() else "not reached"
-            rows.append((f"{epoch:,}", number(value), ours))
-        table = Table((word, "the tutorial prints", f"ours, mean of the {word}"), tuple(rows))
+            if close.any():
+                rows.append((f"{epoch:,}", number(value), number(float(losses[close][-1]))))
+        note = "" if len(rows) == len(printed) else f"The others come after {lesson.epochs:,.0f} {word}s."
+        table = Table((word, "the tutorial prints", f"ours, mean of the {word}"), tuple(rows), note) if rows else None
     return Section("tutorial-loss", "The loss", tuple(prose), (panel,), beside=True, table=table)
 
 
 def beside_section(lesson: Lesson) -> Section:
     """Original beside generated."""
     model = lesson.model
-    made = model.sample(POINTS, lesson.seed)
+    made, real = model.sample(POINTS, lesson.seed), fresh_rows(law_of(model), POINTS, lesson.seed)
+    view = robust_view([real, made])
     panels = (
-        cloud("tutorial-original", "Original", fresh_rows(law_of(model), POINTS, lesson.seed), model.columns),
-        cloud("tutorial-generated", "Generated", made, model.columns, real=False),
+        cloud("tutorial-original", "Original", real, model.columns, view=view),
+        cloud("tutorial-generated", "Generated", made, model.columns, real=False, view=view),
     )
     return Section(
         "tutorial-result", "Original beside generated", ("As many points on either side.",), panels, across=2
@@ -113,7 +117,9 @@ def beside_section(lesson: Lesson) -> Section:
 
 def film_section(lesson: Lesson) -> Section:
     """One hundred frames of noise added, one hundred of noise taken away, for ever."""
-    film = gif_bytes(gather_process(lesson.model, lesson.seed, frames=101), view="loop", frames=100, fps=20)
+    film = gif_bytes(
+        gather_process(lesson.model, lesson.seed, frames=101), view="loop", theme="blackboard", frames=100, fps=20
+    )
     return Section(
         "tutorial-film",
         "The film",

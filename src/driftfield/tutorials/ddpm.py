@@ -65,12 +65,13 @@ def _schedules(lesson: Lesson) -> Section:
     i = np.arange(1, T + 1, dtype=float)
     t = torch.as_tensor(i / T)
     betas, signals, rows = [], [], []
+    m2 = float(np.square(lesson.model.scaler.forward(lesson.model.train)).mean())
     for kind, role in KINDS.items():
         schedule = SCHEDULES[kind](T=T, beta_start=start, beta_end=end)
         alpha_bar = schedule.alpha(t).numpy() ** 2
         betas.append(Curve(kind, 1 - alpha_bar / np.concatenate([[1.0], alpha_bar[:-1]]), role=role))
         signals.append(Curve(kind, alpha_bar, role=role))
-        mismatch = schedule.prior_kl()
+        mismatch = schedule.prior_kl(m2)
         rows.append((kind, number(mismatch.signal), number(mismatch.bound), number(mismatch.marginal)))
     panels = (
         lines("tutorial-betas", "Noise added in each step", i, betas, "step", "β"),
@@ -78,8 +79,8 @@ def _schedules(lesson: Lesson) -> Section:
     )
     header = ("schedule", "signal variance at the end", "L_T, nats per dimension", "of the marginal")
     prose = (
-        f"{T} steps from β = {start:g} to {end:g}. None of the three ends in noise: for data of unit variance the last "
-        "columns say how far the end is from N(0, I).",
+        f"{T} steps from β = {start:g} to {end:g}. None of the three ends in noise: the last columns say how "
+        f"far the end is from N(0, I), for rows of mean square {number(m2)} as these.",
     )
     return Section("tutorial-schedules", "Three schedules", prose, panels, across=2, table=Table(header, tuple(rows)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from driftfield.evaluation import Evaluation
 from driftfield.fitting import fit
@@ -57,6 +58,26 @@ class Lesson:
     def seconds(self) -> float:
         """Of the tutorial's training."""
         return float(self.model.facts["training seconds"])
+
+    def summary(self) -> dict[str, Any]:
+        """What a table of all tutorials says of this one; plain data."""
+        return {
+            "tutorial": self.tutorial.name,
+            "steps": self.model.facts["steps"],
+            "seconds": self.seconds,
+            "signal": self.model.prior_mismatch.signal,
+            "prior_bound": self.model.prior_mismatch.bound,
+            "accuracy": self.costs.own,
+            "floor": self.costs.floor,
+            "accuracy_from_noised_data": self.costs.from_noised_data,
+            "metrics": {metric.name: metric.value for metric in self.judged.metrics},
+            "floors": {metric.name: metric.floor for metric in self.judged.metrics},
+            "repair": {
+                "seconds": float(self.repair.facts["training seconds"]),
+                "metrics": {metric.name: metric.value for metric in self.repair_judged.metrics},
+            },
+            "equal_quality_seconds": None if self.equal is None else self.equal.seconds,
+        }
 
     @property
     def epochs(self) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor
 from driftfield.datasets import Law
 from driftfield.diffusion import walk
 from driftfield.diffusion.fokker_planck import convolved, evolve
+from driftfield.figures.clouds import robust_view
 from driftfield.figures.curves import Curve, lines
 from driftfield.figures.histograms import density_over_histogram, histogram, histogram_2d
 from driftfield.figures.labels import number
@@ -59,9 +60,10 @@ def _histograms(lesson: Lesson) -> Section:
     turn = np.linspace(-np.pi, np.pi, 61)
     fine = np.linspace(-np.pi, np.pi, 721)
     corner = 1 / (8 * np.maximum(np.cos(fine) ** 2, np.sin(fine) ** 2))  # the direction of a uniform point of a square
+    view = robust_view([real, made])
     panels = (
-        histogram_2d("ring-data", "Data", real, model.columns),
-        histogram_2d("ring-samples", "Samples", made, model.columns),
+        histogram_2d("ring-data", "Data", real, model.columns, view),
+        histogram_2d("ring-samples", "Samples", made, model.columns, view),
         histogram("ring-radius", "Radius", r, r_made, np.linspace(0.6, 1.4, 61), "distance from the origin"),
         histogram("ring-angle", "Angle", angle, angle_made, turn, "angle (radians)", exact=(fine, corner)),
     )
@@ -258,7 +260,7 @@ RING_SCORE_SDE = Tutorial(
     chapters=chapters,
     ideas=IDEAS,
     faults=FAULTS,
-    companions=(Companion("ring-sliced-score", "sliced score matching", "ring-sliced-score"),),
+    companions=(Companion("ring-sliced-score", "sliced score matching", "ring-sliced-score", share=1.0),),
 )
 RING_SLICED_SCORE = Tutorial(
     name="ring-sliced-score",
@@ -268,5 +270,5 @@ RING_SLICED_SCORE = Tutorial(
     chapters=chapters,
     ideas=IDEAS,
     faults=FAULTS,
-    companions=(Companion("ring-score-sde", "denoising score matching", "ring-score-sde"),),
+    companions=(Companion("ring-score-sde", "denoising score matching", "ring-score-sde", share=1.0),),
 )

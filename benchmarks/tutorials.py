@@ -1,0 +1,130 @@
+"""Measurements of the tutorials: their runs as one table, the speed of the chain's loss, and full-length quality."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import driftfield
+from driftfield.building import Parts, build_denoiser, build_loss
+from driftfield.datasets import LAWS
+from driftfield.recipe import load_recipe
+from driftfield.tutorials import TUTORIALS
+
+ROWS = 10_000
+FULL = {"moons-ddpm": 0.59, "ring-score-sde": 0.52}  # C2ST at full length, mean of the two judges
+ELBO_PRINTED = {1: 0.805, 10: 0.0239, 100: 0.0160, 500: 0.00772, 1000: 0.00372}
+
+Judge = Callable[[str, np.ndarray], tuple[list[float], list[float]]]
+
+
+def lessons(folder: str) -> Iterator[list[str]]:
+    """Tutorial against repair, from the runs that ``make tutorials`` wrote."""
+    yield [
+        "tutorial",
+        "training s",
+        "signal left",
+        "C2ST",
+        "W2",
+        "NLL",
+        "repair s",
+        "C2ST",
+        "W2",
+        "NLL",
+        "floor C2ST",
+        "W2",
+        "entropy",
+        "to equal C2ST",
+    ]
+    for name in TUTORIALS:
+        path = Path(folder) / name / "lesson.json"
+        if not path.exists():
+            continue
+        lesson = json.loads(path.read_text())
+        repair, equal = lesson["repair"], lesson["equal_quality_seconds"]
+        yield [
+            name,
+            f"{lesson['seconds']:.0f}",
+            f"{lesson['signal']:.2g}",
+            *_three(lesson["metrics"]),
+            f"{repair['seconds']:.0f}",
+            *_three(repair["metrics"]),
+            *_three(lesson["floors"]),
+            "not reached" if equal is None else f"{equal:g} s, {lesson['seconds'] / equal:.0f} times faster",
+        ]
+
+
+def _three(metrics: dict[str, float]) -> list[str]:
+    accuracy = (metrics["c2st_knn"] + metrics["c2st_boosting"]) / 2
+    return [f"{accuracy:.3f}", f"{metrics['wasserstein2']:.3f}", f"{metrics['nll']:.3f}"]
+
+
+def elbo(repeats: int = 7) -> Iterator[list[str]]:
+    """Seconds of a training step of the chain's loss, by how its terms are taken, and the loss of one network."""
+    yield ["terms", "ms a step, 1 thread", "times faster", ">=", "ms a step, 2 threads", "times faster", "loss"]
+    recipe = load_recipe("swiss-roll-elbo")
+    rows = torch.from_numpy(LAWS["swiss-roll"].sample(512, 0)).float()
+    denoiser = build_denoiser(recipe, 2, Parts(), 0)
+    optimizer = torch.optim.Adam(denoiser.parameters(), lr=1e-3)
+    names = ("stepwise", "all", "random")
+    losses = {
+        name: build_loss(recipe.updated({"objective": {"terms": name}}), denoiser, Parts()) for name in names
+    }  # fmt: skip
+    start = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    times: dict[tuple[str, int], list[float]] = {key: [] for key in itertools.product(names, (1, 2))}
+    before = torch.get_num_threads()
+    for _ in range(repeats + 1):  # in turn, so that a busy moment of the machine meets all of them
+        for name, threads in times:
+            torch.set_num_threads(threads)
+            generator = torch.Generator().manual_seed(0)
+            begun = time.perf_counter()
+            for _ in range(1 if name != "random" else 10):
+                optimizer.zero_grad()
+                losses[name](rows, generator).mean().backward()
+                optimizer.step()
+            times[name, threads].append((time.perf_counter() - begun) / (1 if name != "random" else 10))
+    torch.set_num_threads(before)
+    denoiser.load_state_dict(start)
+    median = {key: float(np.median(found[1:])) for key, found in times.items()}
+    bounds = {"stepwise": "", "all": "2.5", "random": "20"}
+    for name in names:
+        with torch.no_grad():
+            generator = torch.Generator().manual_seed(1)
+            value = np.mean([float(losses[name](rows, generator).mean()) for _ in range(20)])
+        ratios = [median["stepwise", threads] / median[name, threads] for threads in (1, 2)]
+        cells = [f"{1000 * median[name, 1]:.1f}", f"{ratios[0]:.2f}", bounds[name]]
+        yield [name, *cells, f"{1000 * median[name, 2]:.1f}", f"{ratios[1]:.2f}", f"{value:.4f}"]
+
+
+def full_length(judged: Judge, seed: int) -> Iterator[list[str]]:
+    """Quality of two tutorials at full length: some minutes each."""
+    yield ["tutorial", "steps", "training s", "C2ST k-NN", "boosting", "mean", "<=", "floor"]
+    for name, bound in FULL.items():
+        recipe = load_recipe(name)
+        model = driftfield.fit(recipe.data.name, recipe, seed)
+        accuracy, floor = judged(str(recipe.data.name), model.sample(ROWS, seed))
+        yield [
+            name,
+            f"{model.facts['steps']:,}",
+            f"{model.facts['training seconds']:.0f}",
+            *(f"{value:.4f}" for value in accuracy),
+            f"{np.mean(accuracy):.4f}",
+            f"{bound}",
+            f"{np.mean(floor):.4f}",
+        ]
+
+
+def printed(run: str) -> Iterator[list[str]]:
+    """Mean losses of the epochs of a run of swiss-roll-elbo, beside the numbers that the tutorial prints."""
+    model = driftfield.load(run)
+    a_pass = model.facts["steps per epoch"]
+    means = {record["step"] // a_pass: record["loss"] for record in model.history if record["step"] % a_pass == 0}
+    yield ["epoch", "the tutorial prints (one batch)", "ours, mean of the epoch", "mean of the 20 epochs up to it"]
+    for epoch, value in ELBO_PRINTED.items():
+        if epoch in means:
+            around = [means[i] for i in range(max(1, epoch - 19), epoch + 1)]
+            yield [f"{epoch:,}", f"{value:.5f}", f"{means[epoch]:.5f}", f"{np.mean(around):.5f}"]
