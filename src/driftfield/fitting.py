@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from driftfield import run as runs
-from driftfield.building import Objective, Parts, build_denoiser, build_judge, build_loss, check_names
+from driftfield.building import Objective, Parts, build_denoiser, build_judge, build_loss, build_schedule, check_names
 from driftfield.datasets import LAWS, Table, decimals, load, split
 from driftfield.diffusion import Schedule
 from driftfield.errors import InputError, unknown_name
@@ -170,6 +170,8 @@ def prepare(
     count, D = train.values.shape
     if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
+    if parts.schedule is None:  # a chain whose length was left open has one all the same, and samplers walk it
+        recipe = recipe.updated({"schedule": {"T": build_schedule(recipe).T}})
     scaling = recipe.data.scaling or choose_scaling(count, D)
     sample = train.values[:: max(1, count // MOST_KEPT_ROWS)]
     filled = resolve(recipe, Scaler.fit(train.values, scaling).forward(sample), count)

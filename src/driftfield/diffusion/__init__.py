@@ -1,6 +1,8 @@
 """The mathematics of diffusion models, on torch tensors alone; read it from ``schedules`` to ``likelihood``."""
 
 from driftfield.diffusion.bridge import bridge, transition
+from driftfield.diffusion.catalogue import SCHEDULES
+from driftfield.diffusion.chains import Chain
 from driftfield.diffusion.denoisers import BaseDenoiser, Denoiser, Estimate
 from driftfield.diffusion.elbo import BoundTerms, bound_terms, importance_bound
 from driftfield.diffusion.exact import EmpiricalDenoiser, MixtureDenoiser
@@ -9,6 +11,7 @@ from driftfield.diffusion.gaussian import Gaussian, matched_prior, standard_prio
 from driftfield.diffusion.guidance import GuidedDenoiser
 from driftfield.diffusion.heads import HEADS
 from driftfield.diffusion.kernels import VARIANCES, DenoiserKernel, Kernel, LearnedKernel
+from driftfield.diffusion.learned_schedule import Learned
 from driftfield.diffusion.likelihood import LogDensity, log_prob
 from driftfield.diffusion.objectives import (
     METRICS,
@@ -23,7 +26,7 @@ from driftfield.diffusion.objectives import (
     sliced_score_loss,
 )
 from driftfield.diffusion.samplers import GRIDS, SAMPLERS, State, sample
-from driftfield.diffusion.schedules import SCHEDULES, Chain, Schedule
+from driftfield.diffusion.schedules import Schedule
 
 __all__ = [
     "GRIDS",
@@ -44,6 +47,7 @@ __all__ = [
     "Gaussian",
     "GuidedDenoiser",
     "Kernel",
+    "Learned",
     "LearnedKernel",
     "LogDensity",
     "MixtureDenoiser",

@@ -222,8 +222,9 @@ def _palette(frames: Sequence[Image.Image]) -> Image.Image:
     for place, frame in enumerate(frames):
         together.paste(frame, (0, place * height))
     few = together.quantize(_GIF_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    colours, paper = few.getpalette() or [], few.getpixel((0, 0))
+    paper = frames[0].crop((0, 0, 1, 1)).quantize(palette=few, dither=Image.Dither.NONE).getpixel((0, 0))
     assert isinstance(paper, int)
+    colours = few.getpalette() or []
     colours[3 * paper : 3 * paper + 3] = np.asarray(frames[0])[0, 0].tolist()
     few.putpalette(colours)
     return few

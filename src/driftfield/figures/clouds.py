@@ -71,7 +71,7 @@ def strip(
 
     alt = f"{title}: {len(clouds)} scatter plots in a row, {', '.join(label for label, _ in clouds)}."
     cell_width = (width - 0.75) / len(clouds) / (1 + _GAP)
-    return Panel(name, title, alt, draw, (width, cell_width * window.aspect + 0.75), colours=24, wide=True)
+    return Panel(name, title, alt, draw, (width, cell_width * window.aspect + 0.75), wide=True)
 
 
 def field_of_clouds(name: str, title: str, clouds: Sequence[ClassedCloud], columns: Sequence[str]) -> Panel:

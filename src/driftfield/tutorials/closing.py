@@ -35,14 +35,16 @@ def diagnosis(lesson: Lesson) -> Section:
     prior += (
         f"Started from real rows carried to t = 1 instead of the prior, the same network and sampler give an accuracy "
         f"of {costs.from_noised_data:.3f} in place of {costs.own:.3f} (floor {costs.floor:.3f}): the prior costs "
-        f"{gain:+.3f}{'' if abs(gain) > NOTICED else ', which is noise'}."
+        f"{signed(gain)}{'' if abs(gain) > NOTICED else ', which is noise'}."
     )
-    rest = f"What is left, {costs.from_noised_data - costs.floor:+.3f}, is due to the network, the loss and the sampler"
+    rest = (
+        f"What is left, {signed(costs.from_noised_data - costs.floor)}, is due to the network, the loss and the sampler"
+    )
     if costs.other_sampler is not None:
         change = costs.other_sampler - costs.own
         rest += (
             f"; with 40 steps of DPM-Solver++(2M) in place of its own sampler it is "
-            f"{costs.other_sampler:.3f} ({change:+.3f})"
+            f"{costs.other_sampler:.3f} ({signed(change)})"
         )
     trained = (
         f"{rest}. It was trained for {number(lesson.seconds)} s, {lesson.model.facts['steps']:,} steps{_whole(lesson)}."
@@ -67,6 +69,11 @@ def diagnosis(lesson: Lesson) -> Section:
     return Section("diagnosis", "The diagnosis", (prior, trained), table=table)
 
 
+def signed(value: float) -> str:
+    """A difference of accuracies, with its sign."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
 def _whole(lesson: Lesson) -> str:
     from driftfield.recipe import load_recipe
 
@@ -84,14 +91,16 @@ def repair(lesson: Lesson) -> Section:
     model, mended = lesson.model, lesson.repair
     seconds = float(mended.facts["training seconds"])
     prose = [
-        f"The default recipe on the same rows: {number(seconds)} s of training, beside {number(lesson.seconds)} s."
+        f"The default recipe on the same rows, trained for {number(seconds)} s; the tutorial for "
+        f"{number(lesson.seconds)} s."
     ]
     if lesson.equal is None:
         prose.append("It does not reach the tutorial's quality in that time.")
     else:
         prose.append(
-            f"A training of {lesson.equal.seconds:g} s is as good already (accuracy {lesson.equal.accuracy:.3f}, the "
-            f"tutorial {lesson.costs.own:.3f}): {lesson.seconds / lesson.equal.seconds:.1f} times faster to the same."
+            f"A training of {lesson.equal.seconds:g} s is as good already, with an accuracy of "
+            f"{lesson.equal.accuracy:.3f} beside {lesson.costs.own:.3f}: {lesson.seconds / lesson.equal.seconds:.1f} "
+            "times faster to equal quality."
         )
     table = Table(
         ("metric", "the tutorial", "the repair", "floor"), tuple(_comparison(lesson.judged, lesson.repair_judged))

@@ -86,7 +86,7 @@ def _schedules(lesson: Lesson) -> Section:
 
 
 IDEAS = (
-    Idea("linear, quadratic and sigmoid betas", "linear, quadratic, sigmoid", "driftfield.diffusion.schedules"),
+    Idea("linear, quadratic and sigmoid betas", "linear, quadratic, sigmoid", "driftfield.diffusion.chains"),
     Idea("x_t in one step from x_0 and noise", "Schedule.perturb", "driftfield.diffusion.schedules"),
     Idea("predicting the noise", "the head eps", "driftfield.diffusion.heads"),
     Idea("antithetic steps t and T - 1 - t", "antithetic", "driftfield.diffusion.objectives.times"),

@@ -35,7 +35,7 @@ SWISS_ROLL_ELBO = Tutorial(
     chapters=chapters,
     ideas=(
         Idea("q(x_t given x_{t-1}), the forward chain of T betas", "Chain, walk", "driftfield.diffusion.forward"),
-        Idea("constant beta", "constant", "driftfield.diffusion.schedules"),
+        Idea("constant beta", "constant", "driftfield.diffusion.chains"),
         Idea(
             "two networks for the mean and the spread of a reverse step",
             "LearnedKernel",

@@ -114,7 +114,7 @@ def _two_objectives(lesson: Lesson) -> Section:
     )
     prose = (
         "Denoising score matching needs the score of the transition kernel, −ε/σ. Sliced score matching needs samples "
-        "x_t alone: it minimises σ² [vᵀ ∇s v + ½ |s|²] for random directions v, with the same minimiser in the mean.",
+        "xₜ alone: it minimises σ² [vᵀ ∇s v + ½ |s|²] for random directions v, with the same minimiser in the mean.",
         "It pays with a second derivative in every step and a noisier gradient. The error is against the exact score "
         "of the noised ring, by quadrature.",
     )

@@ -65,8 +65,8 @@ def _closed_forms(lesson: Lesson) -> Section:
     prose = (
         f"{PATHS:,} chains are walked step by step from x₀ = 1.5. Their mean and variance at t should be √ᾱ x₀ and "
         "1 − ᾱ; deviations are in standard errors of the simulation, and should mostly lie between −2 and 2.",
-        "The posterior q(x_{t−1} | x_t, x₀) is linear in x_t: a regression over the walked chains gives its slope, its "
-        "mean at x_t = 1 and its variance.",
+        "The posterior q(xₜ₋₁ | xₜ, x₀) is linear in xₜ: a regression over the walked chains gives its slope, its "
+        "mean at xₜ = 1 and its variance.",
     )
     table = Table(
         ("t", "quantity", "closed form", "simulated ± error"),
@@ -79,10 +79,10 @@ def _marginal_row(schedule: Schedule, path: Tensor, times: Tensor, i: int) -> li
     at, n = path[i], path.shape[1]
     mean, variance = float(1.5 * schedule.alpha(times[i])), float(schedule.sigma(times[i]) ** 2)
     return [
-        (str(i), "mean of x_t", number(mean, 4), plus_minus(float(at.mean()), float(at.std()) / math.sqrt(n))),
+        (str(i), "mean of xₜ", number(mean, 4), plus_minus(float(at.mean()), float(at.std()) / math.sqrt(n))),
         (
             str(i),
-            "variance of x_t",
+            "variance of xₜ",
             number(variance, 4),
             plus_minus(float(at.var()), variance * math.sqrt(2 / (n - 1))),
         ),
@@ -106,9 +106,9 @@ def _posterior_row(schedule: Schedule, path: Tensor, times: Tensor, i: int) -> l
         float(bridge_variance(schedule, t, s).exp()),
     )
     return [
-        (str(i), "slope of x_{t−1} in x_t", number(exact_slope, 4), plus_minus(slope, slope_error)),
-        (str(i), "mean of x_{t−1} at x_t = 1", number(exact_mean, 4), plus_minus(at_one, one_error)),
-        (str(i), "variance of x_{t−1}", number(exact_variance, 4), plus_minus(variance, variance * math.sqrt(2 / n))),
+        (str(i), "slope of xₜ₋₁ in xₜ", number(exact_slope, 4), plus_minus(slope, slope_error)),
+        (str(i), "mean of xₜ₋₁ at xₜ = 1", number(exact_mean, 4), plus_minus(at_one, one_error)),
+        (str(i), "variance of xₜ₋₁", number(exact_variance, 4), plus_minus(variance, variance * math.sqrt(2 / n))),
     ]
 
 
@@ -122,7 +122,7 @@ def _terms_and_ladder(lesson: Lesson) -> Iterator[Section]:
         np.arange(2, T + 1, dtype=float),
         [Curve(f"{name} variance", terms[1:-1], role=VARIANCES[name]) for name, (_, _, terms) in found.items()],
         "step t",
-        "L_{t−1} (nats)",
+        "Lₜ₋₁ (nats)",
         log_x=True,
         log_y=True,
     )
@@ -131,11 +131,11 @@ def _terms_and_ladder(lesson: Lesson) -> Iterator[Section]:
         for name, (bound, error, terms) in found.items()
     ]
     prose = (
-        "−log p(x₀) ≤ L₀ + Σ L_{t−1} + L_T. Every L_{t−1} is a KL divergence of two Gaussians in closed form, at one "
-        "x_t for each row; L₀ is a Gaussian decoder's, whose variance is σ₁²/α₁²; no network can change L_T.",
+        "−log p(x₀) ≤ L₀ + Σ Lₜ₋₁ + L_T. Every Lₜ₋₁ is a KL divergence of two Gaussians in closed form, at one "
+        "xₜ for each row; L₀ is a Gaussian decoder's, whose variance is σ₁²/α₁²; no network can change L_T.",
         f"{ROWS:,} fresh rows, in nats of the network's units; the bound is in the user's, with its Monte Carlo error.",
     )
-    header = ("variance", "L₀", "Σ L_{t−1}", "L_T", "bound on the NLL, nats")
+    header = ("variance", "L₀", "Σ Lₜ₋₁", "L_T", "bound on the NLL, nats")
     yield Section("terms", "The bound, term by term", prose, (panel,), beside=True, table=Table(header, tuple(rows)))
     yield _ladder(lesson, {name: (bound, error) for name, (bound, error, _) in found.items()})
 
@@ -190,10 +190,10 @@ DDPM_VLB = Tutorial(
     summary="every term of the bound, closed forms against simulation, learned variance",
     chapters=chapters,
     ideas=(
-        Idea("x_t given x_0 in closed form", "Schedule.perturb", "driftfield.diffusion.schedules"),
+        Idea("xₜ given x₀ in closed form", "Schedule.perturb", "driftfield.diffusion.schedules"),
         Idea("the chain, step by step", "walk", "driftfield.diffusion.forward"),
-        Idea("the posterior of x_{t−1}", "bridge", "driftfield.diffusion.bridge"),
-        Idea("L_T, L_{t−1}, L_0", "bound_terms", "driftfield.diffusion.elbo"),
+        Idea("the posterior of xₜ₋₁", "bridge", "driftfield.diffusion.bridge"),
+        Idea("L_T, Lₜ₋₁, L₀", "bound_terms", "driftfield.diffusion.elbo"),
         Idea("the KL divergence of two Gaussians", "Gaussian.kl", "driftfield.diffusion.gaussian"),
         Idea("fixed and learned variance", "DenoiserKernel", "driftfield.diffusion.kernels"),
         Idea("the likelihood that is bounded", "log_prob", "driftfield.diffusion.likelihood"),

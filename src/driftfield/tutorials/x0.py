@@ -185,7 +185,7 @@ def _guidance(lesson: Lesson) -> Section:
     clouds, rows = [], []
     n = 500
     real, truth = law.sample_labelled(2 * n, lesson.seed + 1)
-    rows.append(("the law", "", f"{_obeyed(model, real, truth):.3f}", "", number(float(real.std(0).mean()))))
+    rows.append(("the law", "", f"{_obeyed(model, real, truth):.3f}", "", number(_spread(real, truth))))
     numbers = np.repeat(np.arange(len(model.classes)), n)
     names = [model.classes[i] for i in numbers]
     for guidance in GUIDANCE:
@@ -194,14 +194,13 @@ def _guidance(lesson: Lesson) -> Section:
         judged = [
             accuracy(made[numbers == i], part, lesson.seed) for i, part in enumerate(law.classes) if part.log_prob
         ]
-        spread = float(np.mean([made[numbers == i].std(0).mean() for i in range(len(model.classes))]))
         rows.append(
             (
                 f"{guidance:g}",
                 ", ".join(f"{value:.3f}" for value in judged),
                 f"{_obeyed(model, made, numbers):.3f}",
                 f"{accuracy(made, law, lesson.seed):.3f}",
-                number(spread),
+                number(_spread(made, numbers)),
             )
         )
     panel = field_of_clouds("guidance", "Guidance", clouds, model.columns)
@@ -213,6 +212,11 @@ def _guidance(lesson: Lesson) -> Section:
     )
     header = ("guidance w", "C2ST against each class", "obedience", "C2ST against all", "spread within a class")
     return Section("guidance", "Classes and guidance", prose, (panel,), table=Table(header, tuple(rows)))
+
+
+def _spread(x: FloatArray, numbers: NDArray[np.int64]) -> float:
+    """Standard deviation within a class, mean over columns and classes."""
+    return float(np.mean([x[numbers == i].std(0).mean() for i in np.unique(numbers)]))
 
 
 def _obeyed(model: Model, x: FloatArray, numbers: NDArray[np.int64]) -> float:
@@ -227,10 +231,14 @@ def _striding(lesson: Lesson) -> Section:
     model = lesson.model
     T = model.denoiser.schedule.T or 1
     strides = [n for n in STRIDES if n <= T] or [T]
+    names = [model.classes[i % len(model.classes)] for i in range(ROWS)]
     curves, table = [], []
     for method, role in METHODS.items():
         found = np.array(
-            [sampled_accuracy(model, lesson.seed, sampler=method, grid="trailing", steps=n) for n in strides]
+            [
+                sampled_accuracy(model, lesson.seed, sampler=method, grid="trailing", steps=n, label=names)
+                for n in strides
+            ]
         )
         curves.append(Curve(method, found, role=role))
         table.append((method, *(f"{value:.3f}" for value in found)))
@@ -249,14 +257,14 @@ def _striding(lesson: Lesson) -> Section:
     prose = (
         "Every stride is a coarser grid over the same chain: the reverse step takes the exact posterior for its own "
         "two times, so no step reads the beta of another.",
-        "Ancestral sampling needs many steps; the deterministic samplers need few.",
+        "Rows of both classes in equal shares, at guidance 1.",
     )
     header = ("sampler", *(f"{n} steps" for n in strides))
     return Section("striding", "Striding", prose, (panel,), beside=True, table=Table(header, tuple(table)))
 
 
 IDEAS = (
-    Idea("linear and cosine betas, cut to a range", "linear, cosine_chain", "driftfield.diffusion.schedules"),
+    Idea("linear and cosine betas, cut to a range", "linear, cosine_chain", "driftfield.diffusion.chains"),
     Idea("predicting the data", "the head x0", "driftfield.diffusion.heads"),
     Idea(
         "half the difference of signal-to-noise ratios", "weight half-snr", "driftfield.diffusion.objectives.denoising"
@@ -339,7 +347,7 @@ MOONS_CLASSES = Tutorial(
         ),
         Idea("classifier-free guidance", "GuidedDenoiser", "driftfield.diffusion.guidance"),
         Idea("time-step striding", "trailing", "driftfield.diffusion.samplers.grids"),
-        Idea("cosine betas", "cosine_chain", "driftfield.diffusion.schedules"),
+        Idea("cosine betas", "cosine_chain", "driftfield.diffusion.chains"),
     ),
     faults=(
         Fault(
