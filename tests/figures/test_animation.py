@@ -2,6 +2,7 @@
 
 import builtins
 import html
+import io
 import json
 import re
 
@@ -11,8 +12,9 @@ from PIL import Image
 from synthetic import film, moons, synthetic_table
 
 from driftfield.errors import InputError
-from driftfield.figures import Film, Process, animate, check_animation
-from driftfield.figures.player import at_time
+from driftfield.figures import Film, Process, animate, check_animation, gif_bytes
+from driftfield.figures.player import at_time, resampled
+from driftfield.figures.style import THEMES
 
 
 @pytest.fixture
@@ -31,6 +33,67 @@ def test_a_gif_has_every_frame_and_loops(process: Process, tmp_path, view: str, 
         assert gif.info["duration"] == 100
         gif.seek(frames - 1)
         assert gif.info["duration"] > 700
+
+
+@pytest.mark.parametrize("frames", [3, 6, 10])  # fewer than the films have, as many, and more
+def test_a_loop_plays_forward_then_reverse_in_one_plot_and_starts_again(process: Process, frames: int) -> None:
+    with Image.open(io.BytesIO(gif_bytes(process, "loop", frames=frames, fps=25))) as gif:
+        assert gif.n_frames == 2 * frames
+        assert gif.width == 448
+        assert gif.info["loop"] == 0
+        pictures, pauses = [], []
+        for place in (0, frames - 1, frames, 2 * frames - 1):
+            gif.seek(place)
+            pictures.append(np.asarray(gif.convert("RGB"), dtype=int))
+            pauses.append(gif.info["duration"])
+    assert pauses == [40, 740, 40, 1640]
+    redder = [(shown[..., 0] - shown[..., 2])[np.ptp(shown, axis=2) > 60] for shown in pictures]
+    assert all(len(dots) > 100 for dots in redder)
+    assert [(dots > 0).mean() > 0.98 for dots in redder] == [False, False, True, True]  # the colour of generated data
+    assert [(dots < 0).mean() > 0.98 for dots in redder] == [True, True, False, False]  # the colour of real data
+
+
+def test_both_films_side_by_side_have_the_frames_asked_for(process: Process, tmp_path) -> None:
+    animate(process, tmp_path / "a.gif", frames=20)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames == 39  # where all is noise, both films are at the same time
+
+
+def test_a_gif_as_bytes_is_the_gif_that_is_written(process: Process, tmp_path) -> None:
+    animate(process, tmp_path / "a.gif", view="loop", theme="dark", fps=20, frames=4)
+    assert (tmp_path / "a.gif").read_bytes() == gif_bytes(process, "loop", "dark", frames=4, fps=20)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_paper_of_a_gif_is_the_paper_of_its_theme(process: Process, theme: str) -> None:
+    with Image.open(io.BytesIO(gif_bytes(process, "loop", theme, frames=3))) as gif:
+        assert "#{:02x}{:02x}{:02x}".format(*gif.convert("RGB").getpixel((0, 0))) == THEMES[theme].paper
+
+
+def test_a_film_of_a_thousand_points_and_two_hundred_frames_is_small() -> None:
+    rows = moons(1000, 0.1, 0)
+    shown = Process(("x", "y"), film(rows, 1, 100), film(rows, 2, 100, reverse=True))
+    assert len(gif_bytes(shown, "loop", "blackboard", frames=100, fps=25)) < 2.5e6
+
+
+def test_a_page_of_a_loop_has_one_screen_for_both_films(process: Process, tmp_path) -> None:
+    animate(process, tmp_path / "a.html", view="loop", frames=8)
+    text = (tmp_path / "a.html").read_text("utf-8")
+    films = json.loads(re.search(r'id="films">(.*?)</script>', text, re.DOTALL)[1])
+    assert [(shown["name"], len(shown["times"])) for shown in films["films"]] == [("forward", 8), ("reverse", 8)]
+    assert films["one_screen"]
+    assert text.count("<canvas") == 1
+
+
+def test_resampling_keeps_the_ends_and_lies_on_the_lines_between(process: Process) -> None:
+    old = process.reverse
+    for frames in (2, 6, 11):
+        new = resampled(old, frames)
+        assert new.states.shape == (frames, *old.states.shape[1:])
+        np.testing.assert_allclose(new.states[[0, -1]], old.states[[0, -1]])
+        for t, states in zip(new.times, new.states, strict=True):
+            np.testing.assert_allclose(states, at_time(old, float(t))[0], atol=1e-12)
+    np.testing.assert_array_equal(resampled(old, 6).noise, old.noise)
 
 
 def test_a_gif_shows_noise_in_the_middle_and_data_at_its_ends(process: Process, tmp_path) -> None:
@@ -101,6 +164,7 @@ def test_a_video_without_the_extra_is_an_error_and_writes_nothing(process: Proce
         ("a.gif", {"view": "foreward"}, 'did you mean "forward"'),
         ("a.gif", {"theme": "lite"}, 'did you mean "light"'),
         ("a.gif", {"fps": 0}, "between 1 and 50"),
+        ("a.gif", {"frames": 1}, "between 2 and 1,000 frames"),
         ("missing/a.gif", {}, "create it first"),
     ],
 )

@@ -86,7 +86,8 @@ def labels(sheet: Sheet, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]
             f'The label column "{name}" of {sheet.name} has {len(found):,} different values: between 2 and '
             f"{MOST_CLASSES:,} make classes."
         )
-    names = tuple(str(cell) if isinstance(column, Misfit) else f"{cell:g}" for cell in found)
+    # A number's repr, unlike the six digits of "g", is its own.
+    names = tuple(str(cell) if isinstance(column, Misfit) else repr(float(cell)).removesuffix(".0") for cell in found)
     return numbers_.astype(np.int64), names
 
 

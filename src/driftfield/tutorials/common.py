@@ -11,6 +11,7 @@ from driftfield.figures.gather import gather_process
 from driftfield.figures.labels import number
 from driftfield.figures.section import Section, Table
 from driftfield.model import Model
+from driftfield.recipe import load_recipe
 from driftfield.scaling import FloatArray
 from driftfield.tutorials.lesson import Lesson
 from driftfield.tutorials.measure import fresh_rows, law_of
@@ -65,11 +66,13 @@ def process_sections(lesson: Lesson, panels: int) -> Iterator[Section]:
         clouds = reverse_clouds(model.at(step), panels, points=POINTS // 2)
         strips.append(strip(f"tutorial-reverse-{step}", title, clouds, model.columns, real=False, view=view))
     strips.append(strip("tutorial-reverse", "At the end", end, model.columns, real=False, view=view))
-    reached = f"; later ones are not reached in {lesson.epochs:,.0f} {word}s" if kept else ""
+    by = f", by the weights of these {word}s" if kept else ""
+    asked = load_recipe(lesson.tutorial.name).train.snapshots
+    late = f"; later ones are not reached in {lesson.epochs:,.0f} {word}s" if len(asked) > len(kept) else ""
     yield Section(
         "tutorial-reverse",
         "The reverse process, as it is learned",
-        (f"From noise on the left to samples on the right, by the weights of these {word}s{reached}.",),
+        (f"From noise on the left to samples on the right{by}{late}.",),
         tuple(strips),
     )
 

@@ -17,7 +17,7 @@ from driftfield.diffusion import (
 )
 from driftfield.figures.clouds import field_of_clouds
 from driftfield.figures.curves import Curve, lines
-from driftfield.figures.labels import number
+from driftfield.figures.labels import number, plus_minus
 from driftfield.figures.section import Section, Table
 from driftfield.figures.style import Role
 from driftfield.model import Model
@@ -31,7 +31,7 @@ from driftfield.tutorials.common import (
 )
 from driftfield.tutorials.lesson import Lesson
 from driftfield.tutorials.measure import ROWS, accuracy, floor, fresh_rows, law_of, sampled_accuracy
-from driftfield.tutorials.tutorial import Companion, Fault, Idea, Tutorial
+from driftfield.tutorials.tutorial import Companion, Fault, Idea, Settings, Tutorial
 
 PANELS = 11
 BOUND_ROWS = 2_000
@@ -116,7 +116,7 @@ def _learned_variance(lesson: Lesson) -> Section:
         found = [
             sampled_accuracy(learned, lesson.seed, sampler=sampler, grid="uniform", steps=n) for n in (T, T // 10 or 1)
         ]
-        rows.append((variance, f"{bound:.3f} ± {error:.3f}", *(f"{value:.3f}" for value in found)))
+        rows.append((variance, plus_minus(bound, error), *(f"{value:.3f}" for value in found)))
         curves.append(Curve(variance, terms[1:-1], role=role))
     panel = lines(
         "variance-terms",
@@ -132,8 +132,8 @@ def _learned_variance(lesson: Lesson) -> Section:
         "The network returns a second number for each column, v: the log variance of a step lies a share (v + 1) / 2 "
         "of the way from that of the bridge (small) to β (large). It is trained by the hybrid loss: the loss above "
         "plus a thousandth of the bound, whose gradient does not reach the mean.",
-        f"One network, trained for {number(float(learned.facts['training seconds']))} s, sampled and bounded with each "
-        "of the three variances.",
+        f"One network that predicts the noise of scaled rows, trained for "
+        f"{number(float(learned.facts['training seconds']))} s, sampled and bounded with each of the three variances.",
     )
     header = ("variance", "bound on the NLL, nats", f"C2ST, {T} steps", f"C2ST, {T // 10 or 1} steps")
     return Section(
@@ -278,7 +278,7 @@ IDEAS = (
 )
 FAULTS = (
     Fault(
-        "The posterior variance is divided by 1 − α_t in place of 1 − ᾱ_t: it is 1 − ᾱ_{t−1}",
+        "The posterior variance is divided by 1 − αₜ in place of 1 − ᾱₜ: it is 1 − ᾱₜ₋₁",
         "each step adds far more noise than it should, so fine structure is lost",
         "sample.sampler = ancestral-marginal",
         {"sampler": "ancestral-marginal"},
@@ -300,12 +300,16 @@ FAULTS = (
 
 
 def _learned_variance_of(name: str) -> Companion:
-    changes = {
-        "denoiser": {"variance": "learned"},
-        "objective": {"kind": "hybrid"},
+    """The same data and chain, with rows that are scaled and a network that predicts the noise and the variance."""
+    changes: Settings = {
+        "data": {"scaling": "standard"},
+        "network": {"widths": None, "width": 64, "depth": 3, "activation": "silu", "embedding": "sine", "init": "zero"},
+        "denoiser": {"variance": "learned", "head": "eps", "scale_input": True},
+        "objective": {"kind": "hybrid", "weight": "simple", "metric": "squared"},
+        "train": {"batch": 512, "lr": 3e-3, "snapshots": ()},
         "sample": {"sampler": "ancestral-learned"},
     }
-    return Companion("variance", "the same with a learned variance", name, changes)
+    return Companion("variance", "a learned variance", name, changes)
 
 
 PARABOLA_X0 = Tutorial(

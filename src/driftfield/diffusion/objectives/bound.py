@@ -25,7 +25,7 @@ from driftfield.diffusion.objectives.denoising import denoising_loss, snr
 from driftfield.diffusion.schedules import Schedule
 
 
-def diffusion_bound(denoiser: Denoiser, x: Tensor, generator: torch.Generator) -> Tensor:
+def diffusion_bound(denoiser: Denoiser, x: Tensor, generator: torch.Generator, cond: Tensor | None = None) -> Tensor:
     """One draw of L for each row of x (B, *D), in nats, summed over dimensions; (B,), gamma stratified over the rows.
 
     On a discrete chain gamma is continuous all the same.
@@ -37,7 +37,7 @@ def diffusion_bound(denoiser: Denoiser, x: Tensor, generator: torch.Generator) -
     offset = torch.rand(len(x), dtype=torch.float64, generator=generator, device=x.device)
     t = schedule.time(low + (high - low) * (places + offset) / len(x))
     eps = torch.randn(x.shape, generator=generator, device=x.device)
-    return 0.5 * float(high - low) * denoising_loss(denoiser, x, t, eps, weight=snr)
+    return 0.5 * float(high - low) * denoising_loss(denoiser, x, t, eps, weight=snr, cond=cond)
 
 
 def continuous_bound(denoiser: BaseDenoiser, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None) -> Tensor:
