@@ -15,6 +15,7 @@ from driftfield.datasets import LAWS
 from driftfield.diffusion import SAMPLERS, Denoiser, Schedule
 from driftfield.diffusion.samplers.loop import Memory
 from driftfield.model import Model
+from driftfield.recipe import load_recipe
 
 TINY = {"steps": 40, "batch": 128, "network": {"width": 16}}
 
@@ -258,3 +259,77 @@ def test_tensors_come_out_on_request(gaussian: Model, rows: np.ndarray) -> None:
     x = torch.tensor(rows[:4])
     assert_array_equal(tensors.log_prob(x)[0].numpy(), gaussian.log_prob(rows[:4])[0])
     assert_array_equal(tensors.score(x).numpy(), gaussian.score(rows[:4]))
+
+
+def test_a_model_goes_back_to_the_weights_of_a_snapshot(rows: np.ndarray) -> None:
+    """What was kept after 10 of 40 steps is what the same training holds there."""
+    options = {"snapshots": [10, 30], "validation": 0.0, "decay": "none", "ema": 0.9}
+    model = driftfield.fit(rows, train=options, **TINY)
+    short = driftfield.fit(rows, train=options, **{**TINY, "steps": 10})
+    before = model.sample(20)
+    then = model.at(10)
+    for name, value in short.denoiser.state_dict().items():
+        assert torch.equal(then.denoiser.state_dict()[name], value), name
+    assert_array_equal(then.sample(20), short.sample(20))
+    assert not np.allclose(before, then.sample(20))
+    assert_array_equal(model.sample(20), before)  # the model itself stays where it was
+    assert then.snapshots == {}
+    with pytest.raises(driftfield.InputError, match="No weights of step 11 were kept: there are 10, 30"):
+        model.at(11)
+    with pytest.raises(driftfield.InputError, match="there are none"):
+        then.at(10)
+
+
+def test_snapshots_hold_a_learned_schedule_and_survive_being_saved(tmp_path: Path) -> None:
+    changes = {"data": {"rows": 200}, "train": {"steps": 20, "batch": 64, "lr": 1e-2, "snapshots": [5]}}
+    model = driftfield.fit(None, load_recipe("parabola-learned-schedule").updated(changes), device="cpu")
+    back = driftfield.load(model.save(tmp_path / "run"))
+    t = torch.linspace(0.1, 0.9, 5, dtype=torch.float64)
+    now, then = (m.denoiser.schedule.gamma(t).detach() for m in (model, model.at(5)))
+    assert (now - then).abs().max() > 1e-4  # it has moved in fifteen steps of a hundredth
+    assert torch.equal(back.at(5).denoiser.schedule.gamma(t).detach(), then)
+    assert_array_equal(back.at(5).sample(10), model.at(5).sample(10))
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Model:
+    """A learned kernel of a Gaussian, trained for a moment on a chain that ends in noise."""
+    changes = {
+        "data": {"rows": 2000, "scaling": "standard"},
+        "schedule": {"T": 10, "beta": 0.4},
+        "objective": {"terms": "random", "last_transition": True},
+        "network": {"width": 32, "depth": 2, "activation": "silu"},
+        "train": {"steps": 400, "epochs": None, "snapshots": [], "lr": 5e-3, "order": "random"},
+    }
+    return driftfield.fit("gaussian", load_recipe("swiss-roll-elbo").updated(changes), device="cpu")
+
+
+def test_the_density_of_a_learned_kernel_is_a_bound_from_below(kernel: Model) -> None:
+    law = LAWS["gaussian"]
+    x = law.sample(400, 12)
+    bound, error = kernel.log_prob(x)
+    gap = law.log_prob(x) - bound
+    # E log p(x) is the most that any density can have in the mean, and a bound of one has less: within four standard
+    # errors. A training of a second comes to a third of a nat from it.
+    assert -4 * gap.std() / np.sqrt(len(gap)) < gap.mean() < 0.4
+    assert (error >= 0).all()
+    assert kernel.density_name == "bound on the log-density"
+
+
+def test_more_paths_make_the_bound_of_a_learned_kernel_tighter(kernel: Model) -> None:
+    from dataclasses import replace
+
+    x = LAWS["gaussian"].sample(400, 13)
+    means = []
+    for paths in (2, 64):
+        more = replace(kernel, recipe=kernel.recipe.updated({"likelihood": {"paths": paths}}))
+        means.append(more.log_prob(x)[0].mean())
+    assert means[1] > means[0]
+
+
+def test_a_learned_kernel_draws_rows_with_the_moments_of_its_law(kernel: Model) -> None:
+    rows = kernel.sample(4_000)
+    # The law: means 1 and -1, standard deviations 2 and 1, correlation 0.8. A tenth for a training of a second.
+    assert_allclose((rows.mean(0) - [1, -1]) / [2, 1], 0, atol=0.15)
+    assert_allclose(rows.std(0) / [2, 1], 1, atol=0.15)
+    assert np.corrcoef(rows.T)[0, 1] == pytest.approx(0.8, abs=0.1)

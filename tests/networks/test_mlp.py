@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from driftfield.diffusion import SCHEDULES, Denoiser
 from driftfield.errors import InputError
 from driftfield.networks import ACTIVATIONS, EMBEDDINGS, MLP
-from driftfield.networks.embeddings import Concat, Position, Sine
+from driftfield.networks.embeddings import Concat, Position, Sine, SineTime
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +157,75 @@ def test_unknown_names_are_refused() -> None:
         MLP(2, activation="silo")
     with pytest.raises(InputError, match="Unknown embedding"):
         MLP(2, embedding="fourier")
+
+
+def test_an_hourglass_has_the_widths_that_it_is_given() -> None:
+    widths = (64, 32, 16, 8, 4, 8, 16, 32, 64)
+    network = MLP(2, widths=widths, embedding="concat", activation="gelu")
+    sizes = [3, *widths, 2]
+    assert [layer.out_features for layer in network.hidden if isinstance(layer, nn.Linear)] == list(widths)
+    assert sum(p.numel() for p in network.parameters()) == sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+    for options in ({"width": 8}, {"depth": 2}):
+        with pytest.raises(InputError, match="not both"):
+            MLP(2, widths=widths, **options)
+
+
+def test_xavier_weights_are_uniform_within_glorots_bound_and_biases_are_a_hundredth() -> None:
+    network = MLP(2, width=200, depth=2, embedding="concat", init="xavier")
+    for layer in [*(layer for layer in network.hidden if isinstance(layer, nn.Linear)), network.out]:
+        bound, weight = math.sqrt(6 / (layer.in_features + layer.out_features)), layer.weight.detach()
+        assert weight.abs().max() <= bound
+        # Uniform within the bound: five standard errors of a mean and of a mean square.
+        n = weight.numel()
+        assert float(weight.mean()) == pytest.approx(0, abs=5 * bound / math.sqrt(3 * n))
+        assert float(weight.square().mean() / bound**2) == pytest.approx(1 / 3, abs=5 * math.sqrt(4 / 45 / n))
+        assert (layer.bias == 0.01).all()
+
+
+def test_of_the_inits_zero_alone_has_an_output_of_zero() -> None:
+    x = normal(5, 2).float()
+    for init, silent in (("zero", True), ("torch", False), ("xavier", False)):
+        assert (MLP(2, init=init)(x, torch.tensor(0.3), None) == 0).all() == silent
+
+
+def told(classes: int = 3) -> tuple[MLP, torch.Tensor, torch.Tensor]:
+    return awake(MLP(2, width=8, classes=classes)), normal(6, 2), torch.tensor(-0.4).double()
+
+
+def test_the_class_minus_one_is_no_class() -> None:
+    network, x, label = told()
+    torch.testing.assert_close(network(x, label, torch.full((6,), -1)), network(x, label, None), rtol=0, atol=0)
+
+
+def test_every_class_gives_an_output_of_its_own_and_rows_may_mix_them() -> None:
+    network, x, label = told()
+    each = {c: network(x, label, torch.full((6,), c)) for c in (-1, 0, 1, 2)}
+    for a, b in itertools.combinations(each.values(), 2):
+        assert (a - b).abs().amax(1).min() > 1e-3  # embeddings are standard normal: no row can miss the difference
+    cond = torch.tensor([2, -1, 0, 1, -1, 2])
+    mixed = network(x, label, cond)
+    for i, c in enumerate(cond.tolist()):
+        torch.testing.assert_close(mixed[i], each[c][i])
+
+
+def test_a_class_trains_its_own_features_alone() -> None:
+    network, x, label = told()
+    network(x, label, torch.tensor([1, 1, -1, 1, -1, 1])).sum().backward()
+    touched = network.classes.weight.grad.abs().sum(1) > 0
+    assert touched.tolist() == [False, True, False, True]  # the last one is none
+
+
+def test_a_network_without_classes_is_the_same_whatever_the_class() -> None:
+    network, x, label = told(0)
+    assert torch.equal(network(x, label, torch.ones(6, dtype=torch.long)), network(x, label, None))
+
+
+def test_the_features_of_the_time_tell_the_steps_of_a_chain_apart() -> None:
+    features = SineTime()
+    assert (features.label, Sine.label) == ("t", "log-sigma")
+    torch.testing.assert_close(features.frequencies, torch.logspace(0, 2, 8))
+    steps = features(torch.arange(1, 201) / 200)  # (200, 16)
+    # Neighbours lie 1 / 200 apart, and the derivative's norm is the root of the sum of the squared frequencies, 129.
+    assert (steps[1:] - steps[:-1]).norm(dim=1).min() > 0.5 * 129 / 200
+    apart = torch.cdist(steps, steps) + 10 * torch.eye(200)
+    assert apart.min() > 0.25

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from driftfield.errors import InputError
 from driftfield.recipe import Recipe
 from driftfield.scaling import Scaler
-from driftfield.training.defaults import FINEST, resolution, resolve
+from driftfield.training.defaults import FINEST, SAMPLING_STEPS, resolution, resolve
 
 
 def gaussian(n: int, D: int, seed: int = 0) -> np.ndarray:
@@ -131,3 +132,36 @@ def test_another_schedule_is_given_no_noise_levels_of_ve() -> None:
     recipe = resolve(Recipe.parse({"schedule": {"kind": "vp"}}), gaussian(500, 2), 500)
     assert recipe.schedule.sigma_min is None
     assert recipe.schedule.sigma_max is None
+
+
+def length(**train: object) -> tuple[int | None, int | None, tuple[int, ...]]:
+    """Steps, epochs and snapshots of a training on 200 rows."""
+    recipe = resolve(Recipe.parse({"train": train}), gaussian(200, 2), 200)
+    return recipe.train.steps, recipe.train.epochs, recipe.train.snapshots
+
+
+def test_epochs_and_the_snapshots_that_they_count_become_steps() -> None:
+    # 200 rows make four batches of 64, the last of 8.
+    assert length(epochs=3, batch=64, snapshots=[1, 3]) == (12, None, (4, 12))
+    assert length(epochs=1, batch=1000) == (1, None, ())
+    assert length(steps=3, batch=64, snapshots=[1, 3]) == (3, None, (1, 3))
+
+
+def test_an_epoch_of_fresh_rows_is_one_step() -> None:
+    asked = Recipe.parse({"data": {"fresh": True}, "train": {"epochs": 7, "batch": 64, "snapshots": [2]}})
+    train = resolve(asked, gaussian(200, 2), 200).train
+    assert (train.steps, train.snapshots) == (7, (2,))
+
+
+def test_epochs_and_steps_together_are_refused() -> None:
+    with pytest.raises(InputError, match=r"train\.steps and train\.epochs"):
+        length(epochs=3, steps=12, batch=64)
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ancestral-large", "kernel"])
+def test_samplers_that_walk_a_chain_take_all_its_steps(sampler: str) -> None:
+    for T in (20, 77):
+        asked = Recipe.parse({"schedule": {"kind": "linear", "T": T}, "sample": {"sampler": sampler}})
+        assert resolve(asked, gaussian(200, 2), 200).sample.steps == T
+    asked = Recipe.parse({"schedule": {"kind": "linear", "T": 77}})
+    assert resolve(asked, gaussian(200, 2), 200).sample.steps == SAMPLING_STEPS

@@ -13,6 +13,7 @@ from driftfield.building import Parts, build_denoiser, build_judge, build_loss
 from driftfield.errors import Interrupted, TrainingError
 from driftfield.recipe import Recipe, TrainSection
 from driftfield.training import loop
+from driftfield.training.batches import shuffled
 from driftfield.training.checkpoint import optimizer_tensors, unpack
 from driftfield.training.loop import Surroundings, Trainer
 
@@ -232,6 +233,41 @@ def test_the_gradient_is_that_of_the_mean_loss_and_not_scaled_by_the_loss() -> N
     assert [g.item() for g in seen] == [3.0, 3.0]
 
 
+def test_clip_zero_never_clips() -> None:
+    of = number_trainer(steep, model=Pair(), clip=0.0, steps=2)
+    seen = gradients_of(of)
+    of.run()
+    assert torch.equal(seen[0], torch.tensor([30.0, 40.0, 0.0, 120.0]))
+
+
+def test_a_squared_loss_has_the_gradient_of_half_the_square_of_the_mean_loss() -> None:
+    """Which is the mean loss times its gradient, here (1,000 + 3 w) 3; the loss that is recorded is the mean itself."""
+    of = number_trainer(
+        lambda model, x: 1000 + 3 * model.w + torch.arange(-1.5, 2), steps=2, square_loss=True, batch=4
+    )
+    seen, weights = gradients_of(of), [0.0]
+    of.run(watch(lambda: weights.append(of.parameters["w"].item())))
+    for gradient, w in zip(seen, weights, strict=False):
+        assert gradient.item() == pytest.approx(3 * (1000 + 3 * w), rel=1e-6)  # float32
+    assert of.progress.history[0]["loss"] == 1000
+
+
+@pytest.mark.parametrize("beta2", [0.5, 0.99])
+def test_beta2_is_that_of_adam(beta2: float) -> None:
+    """Gradients 1 and 4 in turn: v = (1 - b) sum b^(n - i) g_i^2, of which the optimiser keeps the root and the mean."""
+    count = iter(range(10))
+    of = number_trainer(
+        lambda model, x: (1.0 if next(count) % 2 == 0 else 4.0) * model.w.expand(len(x)), steps=2, beta2=beta2
+    )
+    of.run()
+    v = (1 - beta2) * (beta2 * 1 + 16)
+    state = optimizer_tensors(of.optimizer)
+    assert float(state["0/exp_avg_sq"]) == pytest.approx(v, rel=1e-6)
+    m_hat, v_hat = (0.9 * 0.1 * 1 + 0.1 * 4) / (1 - 0.9**2), v / (1 - beta2**2)
+    expected = -1e-2 * (1 + m_hat / math.sqrt(v_hat))  # the first step of Adam is the learning rate
+    assert of.parameters["w"].item() == pytest.approx(expected, rel=1e-5)  # eps = 1e-8 beside a root of about 1
+
+
 def test_a_step_is_one_of_adamw_on_rows_that_the_generator_draws() -> None:
     of = trainer(clip=None, ema=0.0, warmup=0, decay="none", weight_decay=0.01)
     reference = trainer(clip=None)
@@ -320,6 +356,39 @@ def test_the_recorded_loss_is_the_mean_since_the_last_record() -> None:
     for record in of.progress.history:
         assert record["loss"] == pytest.approx(np.mean(before[start : record["step"]]), rel=1e-4)
         start = record["step"]
+
+
+def test_a_record_of_a_shuffled_training_is_the_mean_over_the_batches_of_an_epoch() -> None:
+    values = torch.arange(10.0)[:, None] ** 2
+    settings = TrainSection.model_validate({"steps": 9, "batch": 4, "lr": 1e-9, "warmup": 0, "clip": None})
+    batches = shuffled((values,), 4, seed=3)
+    model = Number()
+    of = Trainer(model, lambda x, generator: x[:, 0] + model.w, values, None, settings, 0, None, batches, every=3)
+    of.run()
+    assert [record["step"] for record in of.progress.history] == [3, 6, 9]
+    for epoch, record in enumerate(of.progress.history):
+        means = [batches(3 * epoch + i, of.generator)[0].mean().item() for i in range(3)]
+        assert record["loss"] == pytest.approx(np.mean(means), rel=1e-6)  # w is below 1e-8
+
+
+def test_snapshots_are_the_averages_after_their_steps_and_survive_being_cut_off(tmp_path: Path) -> None:
+    whole, kept = trainer(snapshots=(1, 20, 45, STEPS, 500)), {}
+
+    def keep() -> None:
+        kept[whole.progress.step] = {name: p.clone() for name, p in whole.average.items()}
+
+    whole.run(watch(keep))
+    assert sorted(whole.snapshots) == [1, 20, 45, STEPS]  # 500 is never reached
+    first = trainer(snapshots=(1, 20, 45, STEPS, 500))
+    with pytest.raises(Interrupted):
+        first.run(stop_at(30, first, tmp_path / "state"))
+    second = trainer(snapshots=(1, 20, 45, STEPS, 500))
+    second.run(Surroundings(checkpoint=tmp_path / "state"))
+    for step, weights in whole.snapshots.items():
+        for name, value in weights.items():
+            assert torch.equal(value, kept[step][name])
+            assert torch.equal(value, second.snapshots[step][name])
+    assert_same(second, whole)
 
 
 def test_a_loss_that_is_not_finite_names_the_step_the_cause_and_what_to_try(

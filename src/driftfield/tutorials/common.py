@@ -54,7 +54,7 @@ def process_sections(lesson: Lesson, panels: int) -> Iterator[Section]:
     model = lesson.model
     forward = strip("tutorial-forward", "Forward", forward_clouds(model, panels), model.columns)
     yield Section(
-        "tutorial-forward", "The forward process", (f"{panels} steps of the noise that is added.",), (forward,)
+        "tutorial-forward", "The forward process", (f"Real rows at {panels} times, with ever more noise.",), (forward,)
     )
     end = reverse_clouds(model, panels)
     view = robust_view([end[0][1], end[-1][1], model.train])
