@@ -122,9 +122,9 @@ class Model:
         return standard_prior(self.denoiser.schedule, zeros)
 
     @property
-    def density_name(self) -> str:
-        """What :meth:`log_prob` gives: "log-density", or "bound on the log-density" for a learned kernel."""
-        return "bound on the log-density" if isinstance(self.denoiser, LearnedKernel) else "log-density"
+    def density_is_bound(self) -> bool:
+        """Whether :meth:`log_prob` is a lower bound on the log-density in the mean, as it is for a learned kernel."""
+        return isinstance(self.denoiser, LearnedKernel)
 
     def at(self, step: int) -> Model:
         """The model as it was after a training step whose weights were kept (``train.snapshots``).

@@ -240,7 +240,10 @@ def load_recipe(source: "str | Path | Mapping[str, Any] | Recipe | None") -> Rec
 
 
 def parse_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
-    """``["train.steps=500", "network.activation=gelu"]`` as nested mappings; values are TOML, or bare words."""
+    """``["train.steps=500", "network.activation=gelu"]`` as nested mappings; values are TOML, bare words, or nothing.
+
+    Nothing, as in ``schedule.beta_end=``, leaves the key out.
+    """
     changes: dict[str, dict[str, Any]] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -248,7 +251,7 @@ def parse_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
         if not (equals and dot and section and key):
             raise InputError(f'"--set {setting}" is not of the form section.key=value, such as train.steps=500.')
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
+            value = tomllib.loads(f"value = {text}")["value"] if text.strip() else None
         except tomllib.TOMLDecodeError:
             value = text.strip()
         changes.setdefault(section, {})[key] = value
@@ -262,5 +265,6 @@ def call_with_options(what: str, function: Callable[..., Any], options: Mapping[
     for key in given:
         if key not in taken:
             takes = ", ".join(sorted(taken)) or "no options"
-            raise InputError(f"The {what} does not take {key}: it takes {takes}.")
+            unset = f"--set {what.split()[0]}.{key}="
+            raise InputError(f"The {what} does not take {key}: it takes {takes}; {unset} leaves it out.")
     return function(**fixed, **given)

@@ -83,7 +83,7 @@ def tutorial(
         int | None, typer.Option("--epochs", min=1, help="length of the training, in place of time")
     ] = None,
     time: Annotated[
-        str | None, typer.Option("--time", help="time for the training, such as 60s; 20s by default")
+        str | None, typer.Option("--time", help="time for the training, such as 60s; 15s by default")
     ] = None,
     seed: Seed = 0,
     settings: Settings = None,

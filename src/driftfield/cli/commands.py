@@ -246,14 +246,19 @@ def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bo
         print(out)
         return
     entropy = table.law.entropy if table.law is not None else None
-    described = tables.describe(table.source, table.values, table.columns, entropy)
+    classes = [part.name for part in table.law.classes] if table.law is not None else []
+    described = tables.describe(table.source, table.values, table.columns, entropy, classes)
     print(json.dumps(described, indent=2)) if json_ else tables.print_description(described)
 
 
 def _asked_recipe(request: Request) -> Recipe:
-    asked = load_recipe(request.recipe).updated(parse_settings(list(request.settings)), "--set")
+    settings = parse_settings(list(request.settings))
+    asked = load_recipe(request.recipe).updated(settings, "--set")
     if request.steps is not None:
-        return asked.updated({"train": {"steps": request.steps, "epochs": request.epochs, "snapshots": ()}}, "--steps")
+        train: dict[str, Any] = {"steps": request.steps, "epochs": request.epochs}
+        if asked.train.epochs is not None and "snapshots" not in settings.get("train", {}):
+            train["snapshots"] = ()  # those of the recipe count epochs
+        return asked.updated({"train": train}, "--steps")
     if request.epochs is not None:
         return asked.updated({"train": {"epochs": request.epochs, "steps": None}}, "--epochs")
     return asked

@@ -12,7 +12,7 @@ from driftfield.datasets import write_rows
 from driftfield.errors import InputError, unknown_name
 from driftfield.files import write_atomically
 
-DEFAULT_TIME = "20s"  # for the training, so that the whole command ends within two minutes on two cores
+DEFAULT_TIME = "15s"  # for the training, so that the whole command ends within two minutes on two cores
 
 
 def tutorial(
@@ -81,10 +81,15 @@ def write_lesson(name: str, out: Path, seed: int) -> Path:
 
 
 def _full_length(name: str) -> int:
+    """The epochs of a recipe; rows that are fresh make an epoch of every step."""
     from driftfield.recipe import load_recipe
+    from driftfield.training.batches import steps_of_a_pass
 
-    train = load_recipe(name).train
-    return train.epochs or train.steps or 0
+    recipe = load_recipe(name)
+    train, rows = recipe.train, recipe.data.rows or 1
+    if train.epochs is not None:
+        return train.epochs
+    return (train.steps or 1) // (1 if recipe.data.fresh else steps_of_a_pass(rows, train.batch or rows))
 
 
 def _list(json_: bool) -> None:

@@ -1,6 +1,7 @@
 """Tables on stdout."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,14 +55,19 @@ def print_catalogue(entries: list[dict[str, Any]]) -> None:
 
 
 def describe(
-    source: str, values: "np.ndarray[Any, Any]", columns: tuple[str, ...], entropy: float | None
+    source: str,
+    values: "np.ndarray[Any, Any]",
+    columns: tuple[str, ...],
+    entropy: float | None,
+    classes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Rows, columns and their ranges, as plain data."""
+    """Rows, columns and their ranges, and the classes of a law, as plain data."""
     moments = zip(columns, values.mean(0), values.std(0), values.min(0), values.max(0), strict=True)
     return {
         "source": source,
         "rows": len(values),
         "entropy": entropy,
+        "classes": list(classes),
         "columns": [
             {"name": name, "mean": float(m), "std": float(s), "min": float(low), "max": float(high)}
             for name, m, s, low, high in moments
@@ -74,6 +80,8 @@ def print_description(described: dict[str, Any]) -> None:
     console = _console()
     entropy = "" if described["entropy"] is None else f", entropy {described['entropy']:.3f} nats"
     console.print(f"{described['source']}: {described['rows']:,} rows{entropy}", markup=False)
+    if described["classes"]:
+        console.print(f"classes (data.label = class): {', '.join(described['classes'])}", markup=False)
     table = Table(box=None, pad_edge=False)
     for name in ("column", "mean", "std", "min", "max"):
         table.add_column(name, justify="left" if name == "column" else "right")

@@ -91,12 +91,13 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
 
     judges = real[: max(FEWEST_DENSITIES, DENSITY_WORK // real.shape[1])]
     log_density, _ = model.log_prob(judges)
-    densities = [nll(log_density, None if law is None else law.entropy)]
+    bounded = getattr(model, "density_is_bound", False)
+    densities = [nll(log_density, None if law is None else law.entropy, bounded)]
     rivals: list[Baseline] = []
     if law is None:
         rivals = baselines(model.train, judges, seed)
     elif law.log_prob is not None:
-        densities.append(_divergence(law.log_prob(judges) - log_density))
+        densities.append(_divergence(law.log_prob(judges) - log_density, bounded))
     sentence = verdict(metrics, copies, rivals, densities[0], log_density)
     return Evaluation(sentence, [*metrics, *densities, *copies.metrics()], copies, rivals, log_density, samples, real)
 
@@ -106,11 +107,11 @@ def fresh_seed(seed: int, stream: int) -> int:
     return int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0])
 
 
-def _divergence(difference: FloatArray) -> Metric:
+def _divergence(difference: FloatArray, bounded: bool) -> Metric:
     """KL(law || model) = E[log p_law - log p_model], row against row, so that the noise of the rows cancels."""
     return Metric(
         "kl",
-        "KL divergence from the law",
+        "KL divergence from the law" + ", upper bound" * bounded,
         float(difference.mean()),
         0.0,
         float(difference.std(ddof=1) / np.sqrt(len(difference))),

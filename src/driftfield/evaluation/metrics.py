@@ -102,7 +102,7 @@ def _metric(name: str, label: str, pair: Pair, unit: str, best: float, rows: int
     return Metric(name, label, value.value, floor.value, value.error, floor.error, unit, best, rows, note)
 
 
-def nll(log_prob: ArrayLike, entropy: float | None = None) -> Metric:
+def nll(log_prob: ArrayLike, entropy: float | None = None, bound: bool = False) -> Metric:
     """Mean negative log-density of held-out rows, in nats; its floor is the entropy of their law, where that is known.
 
         NLL = -mean log p(x_i),      E NLL = H(q) + KL(q || p) >= H(q)      for rows of the law q.
@@ -110,6 +110,7 @@ def nll(log_prob: ArrayLike, entropy: float | None = None) -> Metric:
     Args:
         log_prob: the log-density of each row, (n,), in nats; -inf counts, and makes the mean infinite.
         entropy: H(q) in nats, in the units of ``log_prob``.
+        bound: ``log_prob`` is a lower bound on the log-density, so that the NLL is no larger than what is found.
 
     Raises:
         InputError: no rows, or a log-density that is NaN or +inf.
@@ -125,4 +126,5 @@ def nll(log_prob: ArrayLike, entropy: float | None = None) -> Metric:
         note = f"Infinite: {impossible:,} held-out rows have density zero."
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 and not impossible else None
     best = float("nan") if entropy is None else entropy
-    return Metric("nll", "NLL", -float(values.mean()), entropy, error, None, "nats", best, len(values), note)
+    label = "NLL, upper bound" if bound else "NLL"
+    return Metric("nll", label, -float(values.mean()), entropy, error, None, "nats", best, len(values), note)

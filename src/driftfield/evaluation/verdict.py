@@ -89,7 +89,8 @@ def _density(model: Metric | None, baselines: Sequence[Baseline], log_density: F
     elif model.floor is None:
         clause = f"the mean NLL of held-out rows is {_plus_minus(model.value, model.error)} nats"
     else:
-        clause = f"the mean NLL of {model.value:.3f} nats is {_beside_entropy(model.value - model.floor, model.error)}"
+        what = "mean NLL" if model.label == "NLL" else "bound on the mean NLL"
+        clause = f"the {what} of {model.value:.3f} nats is {_beside_entropy(model.value - model.floor, model.error)}"
     finite = [baseline for baseline in baselines if math.isfinite(baseline.log_density)]
     if not finite:
         return [clause]

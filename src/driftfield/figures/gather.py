@@ -40,7 +40,7 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         held_out=judged.real,
         samples=judged.samples if len(judged.samples) >= SHOWN_ROWS else model.sample(SHOWN_ROWS),
         process=gather_process(model),
-        density=_density(model) if planar else None,
+        density=_density(model) if planar and not model.density_is_bound else None,
         scores=_scores(model) if planar else (),
         history=model.history,
         schedule=_schedule(model),

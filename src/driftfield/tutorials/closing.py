@@ -8,7 +8,6 @@ from driftfield.evaluation import Evaluation, Metric
 from driftfield.figures.clouds import cloud, robust_view
 from driftfield.figures.labels import number, plus_minus
 from driftfield.figures.section import Details, Link, Section, Table
-from driftfield.model import Model
 from driftfield.tutorials.common import POINTS
 from driftfield.tutorials.lesson import Lesson
 
@@ -141,8 +140,3 @@ def bridge(lesson: Lesson) -> Section:
 
 def _anchor(module: str) -> str:
     return "module-" + module.replace(".", "-")
-
-
-def density_label(model: Model) -> str:
-    """What a density of this model is called."""
-    return f"mean {model.density_name}"

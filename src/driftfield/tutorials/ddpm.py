@@ -99,7 +99,7 @@ IDEAS = (
 FAULTS = (
     Fault(
         "The last step adds noise as the others do",
-        "every sample carries noise of variance β₁ = 1e-5: nothing that one sees here",
+        "every sample carries noise of variance β₁ = 2.2e-5: nothing that one sees here",
         "sample.last_noise = true",
         {"last_noise": True},
     ),

@@ -93,7 +93,8 @@ def study(tutorial: Tutorial, model: Model, seed: int, say: Callable[[str], None
     for companion in tutorial.companions:
         length = companion.share * min(seconds, 2 * REPAIR_SECONDS)
         say(f"Training {companion.label} for {length:.0f} s ..")
-        asked = load_recipe(companion.recipe).updated(companion.changes)
+        own = model.recipe.model_dump(mode="json", include=set(companion.shared))
+        asked = load_recipe(companion.recipe).updated(own).updated(companion.changes)
         companions[companion.key] = fit(asked.data.name, asked, seed, time=length, rows=rows)
     say("Measuring ..")
     judged = model.evaluate(ROWS, seed)

@@ -243,7 +243,7 @@ FAULTS = (
     ),
     Fault(
         "The last step of the reverse equation adds noise",
-        "samples carry the noise of one step of dt = 5e-3, a variance of 5e-4",
+        "samples carry the noise of the last step, a variance of 7.5e-4 (1.0e-3 as published)",
         "sample.last_noise = true",
         {"last_noise": True},
     ),
@@ -252,6 +252,7 @@ FAULTS = (
     ),
 )
 
+SHARED = ("data", "schedule", "network", "denoiser", "sample")
 RING_SCORE_SDE = Tutorial(
     name="ring-score-sde",
     source="003, nano diffusion",
@@ -260,7 +261,9 @@ RING_SCORE_SDE = Tutorial(
     chapters=chapters,
     ideas=IDEAS,
     faults=FAULTS,
-    companions=(Companion("ring-sliced-score", "sliced score matching", "ring-sliced-score", share=1.0),),
+    companions=(
+        Companion("ring-sliced-score", "sliced score matching", "ring-sliced-score", shared=SHARED, share=1.0),
+    ),
 )
 RING_SLICED_SCORE = Tutorial(
     name="ring-sliced-score",
@@ -270,5 +273,5 @@ RING_SLICED_SCORE = Tutorial(
     chapters=chapters,
     ideas=IDEAS,
     faults=FAULTS,
-    companions=(Companion("ring-score-sde", "denoising score matching", "ring-score-sde", share=1.0),),
+    companions=(Companion("ring-score-sde", "denoising score matching", "ring-score-sde", shared=SHARED, share=1.0),),
 )

@@ -38,12 +38,16 @@ class Fault:
 
 @dataclass(frozen=True)
 class Companion:
-    """Another training beside the main one, to compare with: a recipe, with changes, for a share of its time."""
+    """Another training beside the main one, to compare with: a recipe, with changes, for a share of its time.
+
+    ``shared`` sections are those of the main training, so that what a user sets there holds for both.
+    """
 
     key: str
     label: str
     recipe: str
     changes: Settings = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
     share: float = 0.4
 
 
