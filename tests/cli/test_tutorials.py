@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import COMMAND, TINY, Run, environment
+from command import COMMAND, Run, environment
 
+from driftfield.cli import commands
+from driftfield.cli.commands import Request
 from driftfield.recipe import load_recipe
 
 CLASSED = ["--set", "data.label=kind", "--set", "network.width=16", "--set", "train.batch=64"]
@@ -30,7 +32,8 @@ def classed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("classed")
     (folder / "animals.csv").write_text(animals())
-    command = [COMMAND, "fit", "animals.csv", "-o", "run", "--epochs", "100", "--set", "train.lr=1e-2", *CLASSED]
+    more = ["--epochs", "100", "--set", "train.lr=1e-2", "--set", "train.snapshots=[1, 50]"]
+    command = [COMMAND, "fit", "animals.csv", "-o", "run", *more, *CLASSED]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), timeout=300)
     assert done.returncode == 0, done.stderr
     assert "300 steps" in done.stderr  # 144 rows to train on make three batches of 64
@@ -49,8 +52,6 @@ def test_the_tutorials_are_listed_with_what_they_follow(driftfield: Run) -> None
     names = [line.split()[0] for line in shown.stdout.splitlines() if line.startswith("  ")]
     assert len(names) == 10
     assert sum(line.startswith("00") for line in shown.stdout.splitlines()) == 6  # five documents, one in two parts
-    entries = json.loads(driftfield("tutorial", "--json").stdout)
-    assert [entry["name"] for entry in entries] == names
     assert all(load_recipe(name) for name in names)
 
 
@@ -61,8 +62,6 @@ def test_an_unknown_tutorial_and_two_lengths_are_refused_and_nothing_is_written(
         (["nonsense"], "choose one of ddpm-vlb"),
         (["moons-dpm"], 'did you mean "moons-ddpm"?'),
         (["moons-ddpm", "--epochs", "3", "--time", "5s"], "not both"),
-        (["moons-ddpm", "--time", "soon"], "30s"),
-        (["moons-ddpm", "--set", "train.lrr=1"], "lrr"),
     ):
         done = driftfield("tutorial", *arguments)
         assert done.returncode == 2, done.stderr
@@ -73,26 +72,19 @@ def test_an_unknown_tutorial_and_two_lengths_are_refused_and_nothing_is_written(
 
 def test_a_label_column_is_learned_and_its_classes_can_be_drawn(driftfield: Run, classed_run: Path) -> None:
     assert json.loads((classed_run / "environment.json").read_text())["steps"] == 300
-    for kind, side in (("cat", -1), ("dog", 1)):
-        for options in ([], ["--guidance", "2"]):
-            done = driftfield("sample", str(classed_run), "-n", "50", "--class", kind, *options)
-            assert done.returncode == 0, done.stderr
-            rows = rows_of(done.stdout)
-            assert rows.shape == (50, 2)
-            # Three standard deviations from the middle; one row in ten is allowed to a training of 300 steps.
-            assert np.mean(np.sign(rows[:, 0]) == side) >= 0.9
+    for side, options in ((-1, ["--class", "cat"]), (1, ["--class", "dog", "--guidance", "2"])):
+        done = driftfield("sample", str(classed_run), "-n", "50", *options)
+        assert done.returncode == 0, done.stderr
+        rows = rows_of(done.stdout)
+        assert rows.shape == (50, 2)
+        # Three standard deviations from the middle; one row in ten is allowed to a training of 300 steps.
+        assert np.mean(np.sign(rows[:, 0]) == side) >= 0.9
 
 
-def test_guidance_zero_is_no_class_on_the_command_line_too(driftfield: Run, classed_run: Path) -> None:
-    free = driftfield("sample", str(classed_run), "-n", "9").stdout
-    assert driftfield("sample", str(classed_run), "-n", "9", "--class", "cat", "--guidance", "0").stdout == free
-
-
-def test_a_class_that_cannot_be_drawn_is_refused(driftfield: Run, classed_run: Path, tiny_run: Path) -> None:
+def test_a_class_that_cannot_be_drawn_is_refused(driftfield: Run, classed_run: Path) -> None:
     for arguments, word in (
         ([str(classed_run), "--class", "cta"], 'did you mean "cat"?'),
         ([str(classed_run), "--guidance", "2"], "--class"),
-        ([str(tiny_run), "--class", "cat"], "knows no classes"),
     ):
         done = driftfield("sample", *arguments, "-n", "3")
         assert done.returncode == 2
@@ -102,21 +94,15 @@ def test_a_class_that_cannot_be_drawn_is_refused(driftfield: Run, classed_run: P
 
 
 def test_rows_are_scored_given_their_class(driftfield: Run, classed_run: Path) -> None:
-    scores = {}
-    for kind in ("cat", "dog"):
-        done = driftfield("score", str(classed_run), "-", "--class", kind, "--json", stdin="x,y\n-3,0\n3,0\n")
-        scores[kind] = json.loads(done.stdout)["log_density"]
-    assert scores["cat"][0] > scores["cat"][1] + 1
-    assert scores["dog"][1] > scores["dog"][0] + 1
+    done = driftfield("score", str(classed_run), "-", "--class", "cat", "--json", stdin="x,y\n-3,0\n3,0\n")
+    cat, dog = json.loads(done.stdout)["log_density"]
+    assert cat > dog + 1
 
 
 def test_a_report_is_written_in_the_theme_that_is_asked_for(
     driftfield: Run, tiny_run: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(tiny_run, tmp_path / "run")
-    wrong = driftfield("report", "run", "--theme", "blackbord")
-    assert wrong.returncode == 2
-    assert 'did you mean "blackboard"?' in wrong.stderr
     done = driftfield("report", "run", "--theme", "blackboard", "--rows", "20")
     assert done.returncode == 0, done.stderr
     dark = (tmp_path / "run" / "report.html").read_text()
@@ -126,27 +112,21 @@ def test_a_report_is_written_in_the_theme_that_is_asked_for(
     assert LIGHT.paper not in dark
 
 
-def test_epochs_are_passes_through_the_rows(driftfield: Run, tmp_path: Path) -> None:
-    few = ["--set", "data.rows=300", "--set", "network.width=8", "--set", "train.batch=128", "-q"]
-    done = driftfield("fit", "moons", "-o", "passes", "--epochs", "4", "--set", "train.snapshots=[1, 3]", *few)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "passes" / "environment.json").read_text())["steps"] == 12
-    assert "snapshots = [3, 9]" in (tmp_path / "passes" / "recipe.toml").read_text()
-    both = driftfield("fit", "moons", "--epochs", "4", "--steps", "3", "-o", "both")
-    assert both.returncode == 2
-    assert "train.epochs and train.steps" in both.stderr
+def test_epochs_are_passes_through_the_rows_and_snapshots_count_them(classed_run: Path) -> None:
+    recipe = load_recipe(classed_run / "recipe.toml")
+    assert recipe.train.steps == 300  # 144 rows to train on make three batches of 64
+    assert recipe.train.snapshots == (3, 150)
+    assert (classed_run / "snapshots.safetensors").exists()
 
 
-def test_steps_take_the_place_of_a_recipes_epochs_and_of_the_snapshots_that_count_them(
-    driftfield: Run, tmp_path: Path
-) -> None:
-    done = driftfield("fit", "-r", "moons-ddpm", "--steps", "5", "--set", "data.rows=100", "-o", "a", "-q")
-    assert done.returncode == 0, done.stderr
-    assert "snapshots = []" in (tmp_path / "a" / "recipe.toml").read_text()
-    done = driftfield("fit", "moons", "-o", "b", "--set", "train.snapshots=[10, 20]", "-q", *TINY)
-    assert done.returncode == 0, done.stderr
-    assert "snapshots = [10, 20]" in (tmp_path / "b" / "recipe.toml").read_text()
-    assert (tmp_path / "b" / "snapshots.safetensors").exists()
+def test_steps_take_the_place_of_a_recipes_epochs_and_of_the_snapshots_that_count_them() -> None:
+    for recipe, settings, snapshots in (
+        ("moons-ddpm", [], ()),
+        ("moons-ddpm", ["train.snapshots=[2]"], (2,)),
+        (None, ["train.snapshots=[2]"], (2,)),
+    ):
+        train = commands._asked_recipe(Request("moons", recipe=recipe, steps=5, settings=settings)).train
+        assert (train.steps, train.epochs, train.snapshots) == (5, None, snapshots)
 
 
 def test_the_laws_of_the_tutorials_are_in_the_catalogue(driftfield: Run) -> None:

@@ -184,7 +184,7 @@ def _ladder(lesson: Lesson, bounds: dict[str, tuple[float, float]]) -> Section:
     )
     ladder_panel = ladder("ladder", "In nats", levels)
     return Section("ladder", "From the entropy to the bound", prose, (ladder_panel,), beside=True)
-        "ladder", "From the entropy to the bound", prose, (ladder("ladder", "In nats", levels),), beside=True
+
 
 DDPM_VLB = Tutorial(
     name="ddpm-vlb",
