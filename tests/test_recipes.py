@@ -26,9 +26,7 @@ def fitted(name: str) -> Model:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_built_in_recipe_goes_all_the_way(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_built_in_recipe_goes_all_the_way(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = fitted(name)
     assert model.law is not None
     monkeypatch.setitem(vars(model.law), "entropy", 1.0)  # its quadrature takes seconds, and has tests of its own

@@ -295,14 +295,18 @@ class Model:
     ) -> Trajectory:
         """n rows on their way from noise to data ("reverse"), or held-out rows on their way to noise ("forward").
 
-        A sampler that walks the steps of a chain gives a frame for each of them, whatever ``frames`` says.
+        A sampler that walks the steps of a chain gives a frame for each of them, whatever ``frames`` says, and the grid
+        "trailing" has no more frames than a chain has times.
 
         Raises:
             InputError: another direction.
         """
+        T = self.denoiser.schedule.T
+        if T is not None and (grid or self.recipe.sample.grid) == "trailing":
+            frames = min(frames, T + 1)  # this grid knows the steps of a chain alone
         if direction == "reverse":
             section = self.recipe.sample
-            walks = str(sampler or section.sampler).startswith(WALKERS) and self.denoiser.schedule.T is not None
+            walks = str(sampler or section.sampler).startswith(WALKERS) and T is not None
             steps = section.steps if walks else max(section.steps or 1, frames - 1)
             states = [(float(t), x) for t, x in self._reverse(n, seed, 0, sampler, steps, grid, None)]
         elif direction == "forward":

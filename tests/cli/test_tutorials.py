@@ -99,9 +99,7 @@ def test_rows_are_scored_given_their_class(driftfield: Run, classed_run: Path) -
     assert cat > dog + 1
 
 
-def test_a_report_is_written_in_the_theme_that_is_asked_for(
-    driftfield: Run, tiny_run: Path, tmp_path: Path
-) -> None:
+def test_a_report_is_written_in_the_theme_that_is_asked_for(driftfield: Run, tiny_run: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_run, tmp_path / "run")
     done = driftfield("report", "run", "--theme", "blackboard", "--rows", "20")
     assert done.returncode == 0, done.stderr

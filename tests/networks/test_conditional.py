@@ -60,7 +60,8 @@ def test_before_the_first_step_the_gates_are_those_of_the_first() -> None:
 
 
 def test_rows_at_steps_and_between_them_go_together() -> None:
-    network, x, t = ConditionalMLP(3, T, width=5).double(), normal(6, 3), torch.tensor([0.1, 0.55, 1.0, 0.5, 0.03, 0.91])
+    network, x = ConditionalMLP(3, T, width=5).double(), normal(6, 3)
+    t = torch.tensor([0.1, 0.55, 1.0, 0.5, 0.03, 0.91])
     apart = torch.cat([network(x[i : i + 1], t[i]) for i in range(6)])
     torch.testing.assert_close(network(x, t), apart)
 

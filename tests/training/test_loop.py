@@ -242,9 +242,7 @@ def test_clip_zero_never_clips() -> None:
 
 def test_a_squared_loss_has_the_gradient_of_half_the_square_of_the_mean_loss() -> None:
     """Which is the mean loss times its gradient, here (1,000 + 3 w) 3; the loss that is recorded is the mean itself."""
-    of = number_trainer(
-        lambda model, x: 1000 + 3 * model.w + torch.arange(-1.5, 2), steps=2, square_loss=True, batch=4
-    )
+    of = number_trainer(lambda model, x: 1000 + 3 * model.w + torch.arange(-1.5, 2), steps=2, square_loss=True, batch=4)
     seen, weights = gradients_of(of), [0.0]
     of.run(watch(lambda: weights.append(of.parameters["w"].item())))
     for gradient, w in zip(seen, weights, strict=False):
@@ -254,7 +252,7 @@ def test_a_squared_loss_has_the_gradient_of_half_the_square_of_the_mean_loss() -
 
 @pytest.mark.parametrize("beta2", [0.5, 0.99])
 def test_beta2_is_that_of_adam(beta2: float) -> None:
-    """Gradients 1 and 4 in turn: v = (1 - b) sum b^(n - i) g_i^2, of which the optimiser keeps the root and the mean."""
+    """Gradients 1 and 4 in turn: v = (1 - b) sum b^(n - i) g_i^2, whose root and mean the optimiser keeps."""
     count = iter(range(10))
     of = number_trainer(
         lambda model, x: (1.0 if next(count) % 2 == 0 else 4.0) * model.w.expand(len(x)), steps=2, beta2=beta2
