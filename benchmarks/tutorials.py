@@ -14,10 +14,10 @@ from driftfield.building import Parts, build_denoiser, build_loss
 from driftfield.datasets import LAWS
 from driftfield.recipe import load_recipe
 from driftfield.tutorials import TUTORIALS
+from driftfield.tutorials.elbo import PRINTED
 
 ROWS = 10_000
 FULL = {"moons-ddpm": 0.59, "ring-score-sde": 0.52}  # C2ST at full length, mean of the two judges
-ELBO_PRINTED = {1: 0.805, 10: 0.0239, 100: 0.0160, 500: 0.00772, 1000: 0.00372}
 
 Judge = Callable[[str, np.ndarray], tuple[list[float], list[float]]]
 
@@ -124,7 +124,7 @@ def printed(run: str) -> Iterator[list[str]]:
     a_pass = model.facts["steps per epoch"]
     means = {record["step"] // a_pass: record["loss"] for record in model.history if record["step"] % a_pass == 0}
     yield ["epoch", "the tutorial prints (one batch)", "ours, mean of the epoch", "mean of the 20 epochs up to it"]
-    for epoch, value in ELBO_PRINTED.items():
+    for epoch, value in PRINTED.items():
         if epoch in means:
             around = [means[i] for i in range(max(1, epoch - 19), epoch + 1)]
             yield [f"{epoch:,}", f"{value:.5f}", f"{means[epoch]:.5f}", f"{np.mean(around):.5f}"]
