@@ -18,6 +18,7 @@ from driftfield.tutorials.measure import ROWS, accuracy, floor, from_noised_data
 from driftfield.tutorials.tutorial import Fault, Tutorial
 
 REPAIR_SECONDS = 15.0  # in which the default recipe is done with 10,000 rows of the plane
+SHORTEST_SECONDS = 0.1  # of any training beside the main one, however short that was
 FIRST_SECONDS = 1.0  # of the search for equal quality, doubled until it is reached
 
 
@@ -87,11 +88,11 @@ class Lesson:
 
 def study(tutorial: Tutorial, model: Model, seed: int, say: Callable[[str], None]) -> Lesson:
     """Train the companions and the repair of a trained tutorial, and measure all of them."""
-    seconds = float(model.facts["training seconds"])
+    seconds = max(float(model.facts["training seconds"]), SHORTEST_SECONDS)
     rows = model.recipe.data.rows
     companions = {}
     for companion in tutorial.companions:
-        length = companion.share * min(seconds, 2 * REPAIR_SECONDS)
+        length = max(companion.share * min(seconds, 2 * REPAIR_SECONDS), SHORTEST_SECONDS)
         say(f"Training {companion.label} for {length:.0f} s ..")
         own = model.recipe.model_dump(mode="json", include=set(companion.shared))
         asked = load_recipe(companion.recipe).updated(own).updated(companion.changes)

@@ -1,6 +1,5 @@
 """Each tutorial's report has the figures of the tutorial, the numbers beside them, and the three closing sections."""
 
-import re
 from importlib import import_module
 from pathlib import Path
 
@@ -165,12 +164,14 @@ def _film(found: Lesson, chapters: dict[str, Section]) -> None:
     assert [row[0] for row in chapters["tutorial-schedules"].table.rows] == ["linear", "quadratic", "sigmoid"]
 
 
+POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
 def numbers_of(cell: object) -> list[float]:
-    """The numbers of a cell, "(9.87 ± 0.06)e-04" too."""
-    text = str(cell).replace("−", "-")
-    together = re.fullmatch(r"\((.*)\)(e.*)", text)
-    parts = (together[1] if together else text).split(" ± ")
-    return [float(part + (together[2] if together else "")) for part in parts]
+    """The numbers of a cell, "(9.87 ± 0.06)·10⁻⁴" too."""
+    text, dot, power = str(cell).replace("−", "-").partition("·10")
+    factor = 10.0 ** int(power.translate(POWERS)) if dot else 1.0
+    return [factor * float(part) for part in text.strip("()").split(" ± ")]
 
 
 def _bound(found: Lesson, chapters: dict[str, Section]) -> None:
