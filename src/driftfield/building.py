@@ -29,7 +29,7 @@ from driftfield.diffusion import (
     sliced_score_loss,
 )
 from driftfield.diffusion.samplers.loop import Step
-from driftfield.diffusion.samplers.steps import ddim, with_last_noise
+from driftfield.diffusion.samplers.stochastic import ddim, with_last_noise
 from driftfield.errors import InputError, unknown_name
 from driftfield.networks import NETWORKS
 from driftfield.recipe import ObjectiveSection, Recipe, call_with_options
@@ -215,7 +215,7 @@ def build_step(sampler: str | Step, eta: float | None, last_noise: bool = False)
         return sampler
     if sampler not in SAMPLERS:
         raise unknown_name("sampler", sampler, SAMPLERS)
-    step = SAMPLERS[sampler]
+    step: Step = SAMPLERS[sampler]
     if eta is not None:
         if sampler != "ddim":
             raise InputError(f'The sampler "{sampler}" does not take eta: it belongs to "ddim".')

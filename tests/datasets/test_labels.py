@@ -111,7 +111,8 @@ def test_an_unknown_label_is_refused(animals: str) -> None:
 
 
 def test_the_laws_with_classes_are_those_that_have_parts() -> None:
-    assert set(LABELLED) == {"8-gaussians", "circles", "moons", "moons-circles"}
+    mixtures = {"8-gaussians", "mixture-5d", "mixture-10d", "mixture-30d"}
+    assert set(LABELLED) == {"circles", "moons", "moons-circles"} | mixtures
     assert [part.name for part in LAWS["moons"].classes] == ["upper", "lower"]
     assert load("circles", rows=10, label="class").classes == ("outer", "inner")
 

@@ -37,6 +37,8 @@ BOXES: dict[str, list[tuple[float, float, float, float, float]]] = {
     "gaussian": [(-15, -9, 17, 7, 0.3)],
 }
 
+PLANAR = [name for name, law in LAWS.items() if law.columns == ("x", "y")]
+
 SKLEARN: dict[str, Callable[[int], FloatArray]] = {
     "moons": lambda n: make_moons(n, noise=0.1, random_state=1)[0],
     "circles": lambda n: make_circles(n, noise=0.06, factor=0.4, random_state=1)[0],
@@ -78,10 +80,11 @@ def midpoints(box: tuple[float, float, float, float, float]) -> tuple[FloatArray
 
 def test_the_table_holds_the_laws_under_their_own_names() -> None:
     assert list(LAWS) == [law.name for law in LAWS.values()]
-    assert set(LAWS) == set(BOXES)
+    assert set(PLANAR) == set(BOXES)
+    assert set(LAWS) - set(PLANAR) == {"mixture-5d", "mixture-10d", "mixture-30d"}
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", PLANAR)
 def test_the_density_integrates_to_one(name: str) -> None:
     mass = sum(density(LAWS[name], points).sum() * area for points, area in map(midpoints, BOXES[name]))
     assert mass == pytest.approx(1, abs=1e-4)  # the boxes leave out 1e-6; the ring has a kink along the diagonals
@@ -90,7 +93,7 @@ def test_the_density_integrates_to_one(name: str) -> None:
 TOO_THIN = {"swiss-roll", "swiss-roll-fine", "s-curve", "moons-circles"}  # for cells of this size
 
 
-@pytest.mark.parametrize("name", sorted(set(LAWS) - TOO_THIN))
+@pytest.mark.parametrize("name", sorted(set(PLANAR) - TOO_THIN))
 def test_samples_fall_into_cells_as_the_density_says(name: str) -> None:
     law, n, cells, fine = LAWS[name], 40_000, 48, 4  # cells of 4 by 4 points of the midpoint rule
     x = law.sample(n, 3)
@@ -272,8 +275,9 @@ def test_laws_with_one_seed_use_different_streams() -> None:
 def test_far_points_have_a_density_without_nan_or_warning(name: str) -> None:
     law = LAWS[name]
     assert law.log_prob is not None
+    places = np.array([[0.0, 0.0], [50.0, -50.0], [1e6, 1e6]])
     with np.errstate(all="raise", under="ignore"):
-        log_p = law.log_prob(np.array([[0.0, 0.0], [50.0, -50.0], [1e6, 1e6]]))
+        log_p = law.log_prob(places[:, np.arange(len(law.columns)) % 2])
     assert not np.isnan(log_p).any()
     assert log_p[2] < log_p[1] < -100 or name == "checkerboard"
 

@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 
@@ -292,6 +292,7 @@ def test_a_million_rows_of_parquet_load_in_little_more_than_their_own_size(folde
 
 
 @given(st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=2, max_size=20))
+@settings(deadline=None, derandomize=True, database=None)
 def test_any_two_columns_of_floats_are_read_back_from_csv(rows) -> None:  # type: ignore[no-untyped-def]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"

@@ -21,7 +21,14 @@ from oracles import (
 )
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from driftfield.diffusion import SCHEDULES, EmpiricalDenoiser, MixtureDenoiser, Schedule
+from driftfield.diffusion import (
+    SCHEDULES,
+    EmpiricalDenoiser,
+    MixtureDenoiser,
+    Schedule,
+    TiedMixtureDenoiser,
+    exact_denoiser,
+)
 from driftfield.errors import InputError
 
 WIDE = SCHEDULES["ve"](sigma_min=1e-5, sigma_max=1e5)
@@ -32,6 +39,17 @@ def some_mixture(schedule: Schedule, seed: int = 0) -> MixtureDenoiser:
     factors = normal(3, 3, 3, seed=seed) * 0.5
     covariances = factors @ factors.mT + 0.05 * torch.eye(3).double()
     return MixtureDenoiser(schedule, f64([0.5, 0.2, 0.3]), normal(3, 3, seed=seed + 1), covariances)
+
+
+LOG_WEIGHTS = torch.log(f64([0.1, 0.4, 0.2, 0.3]))
+
+
+def tied_pair(schedule: Schedule, seed: int = 0) -> tuple[TiedMixtureDenoiser, MixtureDenoiser]:
+    """Four Gaussians of one full covariance in three dimensions, in both forms."""
+    points, factor = normal(4, 3, seed=seed), normal(3, 3, seed=seed + 1) * 0.5
+    covariance = factor @ factor.T
+    general = MixtureDenoiser(schedule, LOG_WEIGHTS.exp(), points, covariance.expand(4, 3, 3))
+    return TiedMixtureDenoiser(schedule, points, LOG_WEIGHTS, covariance), general
 
 
 def at(sigma: float) -> torch.Tensor:
@@ -210,3 +228,128 @@ def test_a_covariance_with_a_negative_eigenvalue_is_refused_and_one_that_is_sing
 def test_a_component_without_weight_is_refused() -> None:
     with pytest.raises(InputError, match="weights of a mixture must be positive"):
         MixtureDenoiser(EVERY["vp"], f64([1.0, 0.0]), torch.zeros(2, 1), torch.ones(2, 1, 1))
+
+
+@given(name=schedule_names, share=shares, seed=seeds)
+@by_property
+def test_components_of_one_covariance_are_the_same_in_both_forms(name: str, share: float, seed: int) -> None:
+    schedule = EVERY[name]
+    (tied, general), t = tied_pair(schedule, seed), inside(schedule, share)
+    x_t = schedule.perturb(normal(5, 3, seed=seed + 2), t, normal(5, 3, seed=seed + 3))
+    # Exponents |x_t - alpha m|^2 / 2 C reach 1e4 where the covariance is all but singular: 1e-12 of rounding.
+    for ours, theirs in zip(values(tied, x_t, t), values(general, x_t, t), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def values(law: TiedMixtureDenoiser | MixtureDenoiser, x_t: torch.Tensor, t: torch.Tensor) -> list[torch.Tensor]:
+    estimate = law(x_t, t)
+    return [estimate.x0, estimate.eps, law.log_prob(x_t, t), *law.moments(x_t, t)]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_covariance_of_the_data_is_the_slope_of_the_estimate(name: str) -> None:
+    """d x_hat / d x_t = (alpha / sigma^2) Cov[x | x_t], by automatic differentiation: Tweedie's second order."""
+    schedule = EVERY[name]
+    rows = normal(6, 3, seed=4)
+    for law in (*tied_pair(schedule), some_mixture(schedule), EmpiricalDenoiser(schedule, rows)):
+        for share in (0.2, 0.5, 0.9):
+            t = inside(schedule, share)
+            x_t = schedule.perturb(rows, t, normal(6, 3, seed=5))
+            mean, covariance = law.moments(x_t, t)
+            slope = torch.func.vmap(torch.func.jacfwd(lambda x, law=law, t=t: law(x[None], t).x0[0]))(x_t)  # type: ignore[misc]
+            torch.testing.assert_close(mean, law(x_t, t).x0, rtol=1e-12, atol=1e-12)
+            alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+            torch.testing.assert_close(alpha * covariance, sigma**2 * slope, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_covariance_of_the_data_follows_from_differences_of_the_score(name: str) -> None:
+    """Cov[x | x_t] = (sigma^2 / alpha^2) (I + sigma^2 Hessian log p), the Hessian by central differences."""
+    schedule, step = EVERY[name], 1e-4
+    t = f64(0.5)
+    ratio = (schedule.sigma(t) / schedule.alpha(t)) ** 2
+    size = schedule.sigma(t)
+    for law in (*tied_pair(schedule), some_mixture(schedule), EmpiricalDenoiser(schedule, normal(6, 3, seed=4))):
+        x_t = schedule.perturb(normal(4, 3), t, normal(4, 3, seed=1))
+        moves = step * size * torch.eye(3).double()
+        columns = [(law(x_t + move, t).score - law(x_t - move, t).score) / (2 * step * size) for move in moves]
+        hessian = torch.stack(columns, 1)  # (4, 3, 3)
+        expected = ratio * (torch.eye(3).double() + size**2 * hessian)
+        # In units of sigma the differences are good to step^2 and to 1e-14 / step.
+        torch.testing.assert_close(law.moments(x_t, t)[1], expected, rtol=1e-6, atol=1e-6 * float(ratio))
+
+
+@pytest.mark.parametrize("name", ["vp", "ve", "rectified-flow"])
+def test_the_posterior_moments_are_those_of_quadrature(name: str) -> None:
+    schedule, t = EVERY[name], f64(0.5)
+    alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+    covariances = f64([[[0.05, 0.02], [0.02, 0.04]], [[0.1, -0.06], [-0.06, 0.09]]])
+    means, weights = f64([[-0.5, 0.2], [0.4, -0.3]]), f64([0.3, 0.7])
+    line = torch.linspace(
+        -3, 3, 301, dtype=torch.float64
+    )  # spacing 0.02, below a sixth of every width: exact to rounding
+    grid = torch.cartesian_prod(line, line)
+    x_t = alpha * f64([[-0.6, 0.1], [0.1, 0.0], [0.5, -0.9]]) + 0.3 * sigma
+    for law in (
+        MixtureDenoiser(schedule, weights, means, covariances),
+        TiedMixtureDenoiser(schedule, means, torch.log(weights), covariances[0]),
+    ):
+        mean, covariance = law.moments(x_t, t)
+        prior = law.log_prob(grid, f64(0.0))
+        for i in range(3):
+            weight = torch.softmax(prior - (x_t[i] - alpha * grid).square().sum(1) / (2 * sigma**2), 0)
+            middle = weight @ grid
+            away = grid - middle
+            torch.testing.assert_close(mean[i], middle, rtol=0, atol=1e-9)
+            torch.testing.assert_close(covariance[i], (weight[:, None] * away).T @ away, rtol=0, atol=1e-9)
+
+
+@given(name=schedule_names, share=shares, seed=seeds)
+@by_property
+def test_the_density_of_the_empirical_law_is_a_kernel_density(name: str, share: float, seed: int) -> None:
+    schedule = EVERY[name]
+    rows, t = normal(7, 2, seed=seed), inside(schedule, share)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    x_t = schedule.perturb(normal(5, 2, seed=seed + 1), t, normal(5, 2, seed=seed + 2))
+    kernels = MultivariateNormal(alpha * rows, sigma**2 * torch.eye(2).double().expand(7, 2, 2))
+    expected = MixtureSameFamily(Categorical(torch.ones(7).double()), kernels).log_prob(x_t)
+    torch.testing.assert_close(EmpiricalDenoiser(schedule, rows).log_prob(x_t, t), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_densities_and_moments_are_the_same_in_chunks_and_for_images() -> None:
+    points, x_t = normal(50, 2, 3), normal(20, 2, 3, seed=1)
+    covariance = torch.diag(f64([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
+    t = torch.linspace(0.05, 0.95, 20).double()
+    whole, parts, flat = (
+        TiedMixtureDenoiser(EVERY["vp"], rows, None, covariance, chunk=chunk)
+        for rows, chunk in ((points, 1_000_000), (points, 1), (points.flatten(1), 1_000))
+    )
+    for i, (a, b) in enumerate(zip(values(whole, x_t, t), values(parts, x_t, t), strict=True)):
+        torch.testing.assert_close(a, b)
+        torch.testing.assert_close(a.flatten(1) if i < 2 else a, values(flat, x_t.flatten(1), t)[i])
+    assert whole(x_t, t).x0.shape == (20, 2, 3)
+    assert whole.moments(x_t, t)[1].shape == (20, 6, 6)
+
+
+def test_covariances_choose_the_form_of_the_exact_denoiser() -> None:
+    schedule, points, t, x_t = EVERY["vp"], normal(4, 3), f64(0.3), normal(5, 3, seed=1)
+    covariance = 0.2 * torch.eye(3).double()
+    tied = exact_denoiser(schedule, points, LOG_WEIGHTS, covariance)
+    general = exact_denoiser(schedule, points, LOG_WEIGHTS + 5, covariance.expand(4, 3, 3))
+    assert (type(tied), type(general)) == (TiedMixtureDenoiser, MixtureDenoiser)
+    for a, b in zip(values(tied, x_t, t), values(general, x_t, t), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    # A component of weight exp(-1000) is none.
+    lighter = exact_denoiser(schedule, points, f64([0.0, -1000.0, 0.0, 0.0]), covariance.expand(4, 3, 3))
+    torch.testing.assert_close(
+        lighter.log_prob(x_t, t),
+        exact_denoiser(schedule, points[[0, 2, 3]], torch.zeros(3), covariance).log_prob(x_t, t),
+    )
+
+
+def test_points_have_no_density_without_noise() -> None:
+    law = EmpiricalDenoiser(EVERY["vp"], normal(4, 2))
+    with pytest.raises(InputError, match="no density without noise"):
+        law.log_prob(normal(3, 2), f64(0.0))
+    with pytest.raises(InputError, match=r"component 1 .*eigenvalue -1"):
+        TiedMixtureDenoiser(EVERY["vp"], normal(4, 2), None, f64([[1.0, 2.0], [2.0, 1.0]]))

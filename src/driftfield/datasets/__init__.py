@@ -1,7 +1,9 @@
 """The ground floor: toy laws with known densities, and tables from files and from memory."""
 
 from driftfield.datasets.decimals import decimals, rounded
+from driftfield.datasets.gaussians import GaussianMixture, random_mixture
 from driftfield.datasets.laws import LAWS, FloatArray, Law
+from driftfield.datasets.nodes import Nodes, Noise
 from driftfield.datasets.tables import LABEL_OF_A_LAW, Table, catalogue, load, load_like, split
 from driftfield.datasets.writing import check_writable, csv_text, write_rows
 
@@ -9,7 +11,10 @@ __all__ = [
     "LABEL_OF_A_LAW",
     "LAWS",
     "FloatArray",
+    "GaussianMixture",
     "Law",
+    "Nodes",
+    "Noise",
     "Table",
     "catalogue",
     "check_writable",
@@ -17,6 +22,7 @@ __all__ = [
     "decimals",
     "load",
     "load_like",
+    "random_mixture",
     "rounded",
     "split",
     "write_rows",

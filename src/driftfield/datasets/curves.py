@@ -18,11 +18,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from driftfield.datasets.law import Draw, FloatArray, Law, LogDensity, in_chunks, planar_law
-from driftfield.datasets.quadrature import Nodes, Path, gauss_legendre, logsumexp, nodes_along, plane_entropy
+from driftfield.datasets.law import Draw, FloatArray, Law, LogDensity, MakeNodes, in_chunks, planar_law
+from driftfield.datasets.nodes import Nodes
+from driftfield.datasets.quadrature import (
+    Path,
+    Rule,
+    gauss_legendre,
+    logsumexp,
+    nodes_for_noise,
+    plane_entropy,
+    segment,
+    tensor,
+)
 
 _REACH = 7.0  # beyond so many standard deviations of the noise nothing is left: a mass of exp(−24.5) = 2e-11
-_PANEL = 3.0  # length of a quadrature panel, in standard deviations of the noise
+_ARC = 0.75  # distance of the nodes on a circle, in standard deviations of the noise
 _GRID = 1.0  # spacing of an entropy's grid, in standard deviations of the noise
 
 Piece = tuple[Path, float, float]  # a path, and where its parameter starts and stops
@@ -34,6 +44,7 @@ class Shape(NamedTuple):
     draw: Draw
     log_density: LogDensity
     entropy: Callable[[], float]
+    make_nodes: MakeNodes
 
 
 def moons(noise: float = 0.1) -> Law:
@@ -102,18 +113,26 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
     def entropy() -> float:
         return float(np.log(2) + (circle.entropy() + moon.entropy()) / 2)
 
+    def moved(scale: float) -> Nodes:
+        return moon.make_nodes(scale).transformed(np.full(2, -shift), np.eye(2))
+
     parts = (
-        planar_law("circles", "the circles beside the moons", circle.draw, circle.log_density, circle.entropy),
+        planar_law("circles", "the circles beside the moons", *circle),
         planar_law(
             "moons",
             "the moons beside the circles",
             lambda n, rng: moon.draw(n, rng) + shift,
             lambda x: moon.log_density(x - shift),
             moon.entropy,
+            moved,
         ),
     )
+
+    def make_nodes(scale: float) -> Nodes:
+        return joined(circle.make_nodes(scale), moved(scale))
+
     summary = "tight moons beside tight circles, far apart, noise 0.01"
-    return replace(planar_law("moons-circles", summary, draw, log_density, entropy), classes=parts)
+    return replace(planar_law("moons-circles", summary, draw, log_density, entropy, make_nodes), classes=parts)
 
 
 def two_spirals(noise: float = 0.1) -> Law:
@@ -129,8 +148,8 @@ def two_spirals(noise: float = 0.1) -> Law:
         return np.asarray(np.where(rng.random((n, 1)) < 0.5, arm, -arm) + noise * rng.standard_normal((n, 2)))
 
     @cache
-    def nodes() -> Nodes:
-        return nodes_along(_spiral_arm, 0, end, _PANEL * noise)
+    def nodes() -> Rule:
+        return nodes_for_noise(_spiral_arm, 0, end, noise)
 
     def arm_density(x: FloatArray) -> FloatArray:
         exponent = np.tile(np.log(nodes().weights * 2 * nodes().parameters / end**2), (len(x), 1))  # (n, M)
@@ -146,8 +165,18 @@ def two_spirals(noise: float = 0.1) -> Law:
         edge = np.full(2, np.abs(nodes().points).max() + width + _REACH * noise)
         return plane_entropy(log_density, -edge, edge, _GRID * noise)
 
+    def make_nodes(scale: float) -> Nodes:
+        std = float(np.hypot(noise, scale))
+        along = nodes_for_noise(_spiral_arm, 0, end, std)
+        offsets, weights = segment(0, width, std)
+        place, u, v = tensor(np.arange(len(along.weights)), np.arange(len(offsets)), np.arange(len(offsets)))
+        points = along.points[place] + np.stack([offsets[u], offsets[v]], axis=-1)
+        shares = along.weights[place] * along.parameters[place] * weights[u] * weights[v] * 2 / (end * width) ** 2
+        arm = Nodes(points, np.log(shares), noise**2 * np.eye(2))
+        return joined(arm, arm.transformed(np.zeros(2), -np.eye(2)))
+
     summary = "two spiral arms, each one and a half turns, noise 0.1"
-    return planar_law("2-spirals", summary, draw, log_density, entropy)
+    return planar_law("2-spirals", summary, draw, log_density, entropy, make_nodes)
 
 
 def _upper_moon(t: FloatArray) -> FloatArray:
@@ -174,26 +203,25 @@ def _noisy_curve(pieces: Sequence[Piece], std: float) -> Shape:
         chosen = places[rng.integers(len(pieces), size=n), np.arange(n)]
         return np.asarray(chosen + std * rng.standard_normal((n, 2)))
 
-    @cache
-    def nodes() -> tuple[FloatArray, FloatArray]:  # c_i / std (M, 2), ln w_i (M,)
-        parts = [nodes_along(path, start, stop, _PANEL * std) for path, start, stop in pieces]
+    def make_nodes(scale: float) -> Nodes:
+        width = float(np.hypot(std, scale))
+        parts = [nodes_for_noise(path, start, stop, width) for path, start, stop in pieces]
         weights = [part.weights / (stop - start) for part, (_, start, stop) in zip(parts, pieces, strict=True)]
-        return np.concatenate([part.points for part in parts]) / std, np.log(np.concatenate(weights) / len(pieces))
+        log_weights = np.log(np.concatenate(weights) / len(pieces))
+        return Nodes(np.concatenate([part.points for part in parts]), log_weights, std**2 * np.eye(2))
 
-    def chunk(x: FloatArray) -> FloatArray:
-        points, log_weights = nodes()
-        exponent = (x / std) @ points.T  # |x − c|²/2 is |x|²/2 − x·c + |c|²/2; (n, M)
-        exponent += log_weights - _half_square(points)
-        return np.asarray(logsumexp(exponent) - _half_square(x / std) - np.log(2 * np.pi * std**2))
+    @cache
+    def nodes() -> Nodes:
+        return make_nodes(0.0)
 
     def log_density(x: FloatArray) -> FloatArray:
-        return in_chunks(chunk, x, len(nodes()[1]))
+        return nodes().log_prob(x)
 
     def entropy() -> float:
-        points, margin = nodes()[0] * std, _REACH * std
+        points, margin = nodes().points, _REACH * std
         return plane_entropy(log_density, points.min(axis=0) - margin, points.max(axis=0) + margin, _GRID * std)
 
-    return Shape(draw, log_density, entropy)
+    return Shape(draw, log_density, entropy, make_nodes)
 
 
 def _noisy_circles(radii: FloatArray, std: float) -> Shape:
@@ -218,11 +246,23 @@ def _noisy_circles(radii: FloatArray, std: float) -> Shape:
         log_p = at_distance(r)
         return float(-(weights * 2 * np.pi * r * np.exp(log_p) * log_p).sum())
 
-    return Shape(draw, log_density, entropy)
+    def make_nodes(scale: float) -> Nodes:
+        """Evenly spaced angles: on a closed curve the sum converges geometrically. The constant serves wide noise."""
+        parts = []
+        for R in radii:
+            n = int(np.ceil(2 * np.pi * R / (_ARC * np.hypot(std, scale)))) + 16
+            angle = 2 * np.pi * np.arange(n) / n
+            points = R * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+            parts.append(Nodes(points, np.full(n, -np.log(n)), std**2 * np.eye(2)))
+        return joined(*parts)
+
+    return Shape(draw, log_density, entropy, make_nodes)
 
 
-def _half_square(x: FloatArray) -> FloatArray:
-    return np.asarray((x**2).sum(axis=1) / 2)  # (n,)
+def joined(*parts: Nodes) -> Nodes:
+    """The nodes of a mixture of laws that are equally likely and share their covariance."""
+    log_weights = np.concatenate([part.log_weights for part in parts]) - np.log(len(parts))
+    return Nodes(np.concatenate([part.points for part in parts]), log_weights, parts[0].covariance)
 
 
 def _log_box(d: FloatArray, width: float, std: float) -> FloatArray:

@@ -9,18 +9,39 @@ place on the curve uniformly: the same distribution of each row, without the hid
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftfield.datasets.chunks import FloatArray, in_chunks
+from driftfield.datasets.nodes import Nodes, Noise, noise_covariance, smallest_std
 from driftfield.errors import InputError
 
-FloatArray = NDArray[np.float64]
+__all__ = [
+    "Density",
+    "Draw",
+    "FloatArray",
+    "Law",
+    "LogDensity",
+    "MakeNodes",
+    "checked_rows",
+    "in_chunks",
+    "law_of",
+    "planar_law",
+    "stream",
+]
+
 Draw = Callable[[int, np.random.Generator], FloatArray]  # (n, generator) -> (n, D)
 LogDensity = Callable[[FloatArray], FloatArray]  # (n, D) -> (n,)
+MakeNodes = Callable[[float], Nodes]  # the smallest standard deviation of the noise to come -> nodes
 
-_CHUNK = 2**17  # numbers in one temporary array of a quadrature: 1 MiB, so that a chunk stays in the cache
+
+class Density(Protocol):
+    """ln p of each row of x, (n, D) -> (n,), with noise added: a standard deviation, or a covariance (D, D)."""
+
+    def __call__(self, x: FloatArray, noise: Noise = 0.0) -> FloatArray: ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +50,10 @@ class Law:
 
     `sample(n, seed)` gives n independent rows, (n, D) in float64; the same seed gives the same rows.
     `log_prob(x)` gives the log-density of each row of x, (n, D) -> (n,), in nats; it is None where it is not known.
-    `entropy` is in nats, exact or by quadrature to better than 1e-3, and computed once, when it is first asked for.
+    `log_prob(x, noise)` is that of a row plus noise: Gaussian, of a standard deviation or of a covariance (D, D).
+    `nodes(scale)` is the law as a sum of Gaussians, once noise of at least `scale` in every direction is added.
+    `entropy` is in nats, exact, or to better than 1e-3 by quadrature or over many rows; computed once, when it is first
+    asked for.
     `classes` are laws that are equally likely parts of it, for those that have such parts: p(x) is the mean of theirs.
     """
 
@@ -37,14 +61,35 @@ class Law:
     columns: tuple[str, ...]
     summary: str
     sample: Callable[[int, int], FloatArray]
-    log_prob: LogDensity | None = None
+    log_prob: Density | None = None
     measure_entropy: Callable[[], float] | None = field(default=None, repr=False)
     classes: tuple["Law", ...] = field(default=(), repr=False)
+    make_nodes: MakeNodes | None = field(default=None, repr=False)
 
     @cached_property
     def entropy(self) -> float | None:
         """-E ln p(x) in nats, or None where the density is not known."""
         return None if self.measure_entropy is None else float(self.measure_entropy())
+
+    def nodes(self, scale: float) -> Nodes:
+        """The nodes for noise whose smallest standard deviation is at least `scale`, in the law's own units.
+
+        Raises InputError for a law that is not known as a sum of Gaussians, and for a scale that it cannot serve.
+        """
+        if self.make_nodes is None:
+            raise InputError(f'The law "{self.name}" is not known as a sum of Gaussians: choose another law.')
+        if not 0 <= scale < np.inf:
+            raise InputError(f"The scale of the noise is {scale:g}: it must not be negative.")
+        return self.make_nodes(float(scale))
+
+    def score(self, x: FloatArray, noise: Noise) -> FloatArray:
+        """∇ ln p of a row plus noise, at x (n, D); (n, D), in closed form from the nodes.
+
+        Raises InputError as `nodes` does, and for noise that is no standard deviation or covariance.
+        """
+        x = checked_rows(x, len(self.columns), f'The score of "{self.name}"')
+        noise_covariance(noise, len(self.columns))
+        return self.nodes(smallest_std(noise)).score(x, noise)
 
     def sample_labelled(self, n: int, seed: int) -> tuple[FloatArray, NDArray[np.int64]]:
         """n independent rows (n, D) and the class that each comes from (n,), numbered as in `classes`.
@@ -62,24 +107,55 @@ class Law:
         return rows, labels
 
 
-def planar_law(name: str, summary: str, draw: Draw, log_density: LogDensity, entropy: Callable[[], float]) -> Law:
-    """A law of points (x, y) in the plane, with its arguments checked.
+def planar_law(
+    name: str,
+    summary: str,
+    draw: Draw,
+    log_density: LogDensity,
+    entropy: Callable[[], float],
+    make_nodes: MakeNodes | None = None,
+) -> Law:
+    """A law of points (x, y) in the plane, with its arguments checked: see `law_of`."""
+    return law_of(name, ("x", "y"), summary, draw, log_density, entropy, make_nodes)
 
-    `sample` raises InputError for n < 1 or a negative seed; `log_prob` raises it unless x is (n, 2).
+
+def law_of(
+    name: str,
+    columns: tuple[str, ...],
+    summary: str,
+    draw: Draw,
+    log_density: LogDensity,
+    entropy: Callable[[], float],
+    make_nodes: MakeNodes | None = None,
+) -> Law:
+    """A law with its arguments checked; without noise its density is `log_density`, with noise that of its nodes.
+
+    `sample` raises InputError for n < 1 or a negative seed; `log_prob` raises it unless x is (n, D).
     """
+    D = len(columns)
 
     def sample(n: int, seed: int) -> FloatArray:
         if n < 1:
             raise InputError(f'Cannot draw {n} rows of "{name}": ask for at least 1.')
-        return draw(n, stream(seed, f"law {name}"))  # (n, 2)
+        return draw(n, stream(seed, f"law {name}"))  # (n, D)
 
-    def log_prob(x: FloatArray) -> FloatArray:
-        x = np.asarray(x, dtype=np.float64)
-        if x.ndim != 2 or x.shape[1] != 2:
-            raise InputError(f'The density of "{name}" takes an array of shape (n, 2), not {x.shape}.')
-        return log_density(x)  # (n,)
+    def log_prob(x: FloatArray, noise: Noise = 0.0) -> FloatArray:
+        x = checked_rows(x, D, f'The density of "{name}"')
+        if not noise_covariance(noise, D).any():
+            return log_density(x)  # (n,)
+        return law.nodes(smallest_std(noise)).log_prob(x, noise)
 
-    return Law(name, ("x", "y"), summary, sample, log_prob, entropy)
+    kept = None if make_nodes is None else lru_cache(maxsize=4)(make_nodes)
+    law = Law(name, columns, summary, sample, log_prob, entropy, make_nodes=kept)
+    return law
+
+
+def checked_rows(x: FloatArray, D: int, what: str) -> FloatArray:
+    """x in float64; raises InputError unless it is (n, D)."""
+    x = np.asarray(x, dtype=np.float64)
+    if x.ndim != 2 or x.shape[1] != D:
+        raise InputError(f"{what} takes an array of shape (n, {D}), not {x.shape}.")
+    return x
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
@@ -91,9 +167,3 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
     if seed < 0:
         raise InputError(f"The seed is {seed}: use a whole number that is not negative.")
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode())))
-
-
-def in_chunks(log_density: LogDensity, x: FloatArray, width: int) -> FloatArray:
-    """`log_density(x)`, for so many rows at a time that a temporary of (rows, width) numbers stays small."""
-    rows = max(1, _CHUNK // width)
-    return np.concatenate([log_density(x[i : i + rows]) for i in range(0, max(len(x), 1), rows)])

@@ -2,7 +2,7 @@
 
 from driftfield.datasets.curves import circles, moons, moons_circles, rings, s_curve, swiss_roll, two_spirals
 from driftfield.datasets.law import FloatArray, Law
-from driftfield.datasets.mixtures import eight_gaussians, gaussian, gaussian_mixture
+from driftfield.datasets.mixtures import eight_gaussians, gaussian, gaussian_mixture, many_columns
 from driftfield.datasets.planar import checkerboard, parabola, pinwheel, ring
 
 __all__ = ["LAWS", "FloatArray", "Law"]
@@ -25,5 +25,8 @@ LAWS: dict[str, Law] = {
         pinwheel(),
         gaussian_mixture(),
         gaussian(),
+        many_columns(5),
+        many_columns(10),
+        many_columns(30),
     )
 }

@@ -1,14 +1,9 @@
 """Laws that are mixtures of Gaussians:  p(x) = Σ_k w_k N(x; m_k, C_k)."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from driftfield.datasets.law import FloatArray, Law, planar_law
-from driftfield.datasets.quadrature import logsumexp, plane_entropy
-
-_REACH = 8.0  # the entropy's box ends so many standard deviations from every mean
-_GRID = 0.5  # and its grid has this spacing, in units of the smallest standard deviation
+from driftfield.datasets.gaussians import GaussianMixture, random_mixture
+from driftfield.datasets.law import FloatArray, Law
 
 
 def eight_gaussians() -> Law:
@@ -16,12 +11,8 @@ def eight_gaussians() -> Law:
     angle = np.arange(8) * np.pi / 4
     means = 4 / 1.414 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     covariances = np.tile((0.5 / 1.414) ** 2 * np.eye(2), (8, 1, 1))
-    whole = mixture("8-gaussians", "eight round Gaussians on a circle", np.full(8, 1 / 8), means, covariances)
-    each = tuple(
-        mixture(str(i + 1), "one of eight Gaussians", np.ones(1), means[i : i + 1], covariances[i : i + 1])
-        for i in range(8)
-    )
-    return replace(whole, classes=each)
+    equal = GaussianMixture(np.full(8, 1 / 8), means, covariances)
+    return equal.law("8-gaussians", "eight round Gaussians on a circle", "one of eight Gaussians")
 
 
 def gaussian_mixture() -> Law:
@@ -48,25 +39,12 @@ def gaussian() -> Law:
     return mixture("gaussian", "one Gaussian, correlation 0.8", np.ones(1), np.array([[1.0, -1.0]]), covariance)
 
 
+def many_columns(D: int) -> Law:
+    """Five equally likely Gaussians of D columns with random means and full covariances."""
+    name, summary = f"mixture-{D}d", f"five Gaussians in {D} dimensions, random full covariances"
+    return random_mixture(D, 5, seed=D, equal=True).law(name, summary, "one of five Gaussians")
+
+
 def mixture(name: str, summary: str, weights: FloatArray, means: FloatArray, covariances: FloatArray) -> Law:
-    """The planar mixture with weights (K,), means (K, 2) and covariances (K, 2, 2)."""
-    factors = np.linalg.cholesky(covariances)  # (K, 2, 2)
-    inverses = np.linalg.inv(factors)
-    log_scale = np.log(weights) - np.log(np.linalg.det(factors)) - np.log(2 * np.pi)  # (K,)
-
-    def draw(n: int, rng: np.random.Generator) -> FloatArray:
-        component = rng.choice(len(weights), n, p=weights)
-        noise = rng.standard_normal((n, 2))
-        return np.asarray(means[component] + np.einsum("nij,nj->ni", factors[component], noise))
-
-    def log_density(x: FloatArray) -> FloatArray:
-        white = np.einsum("kij,nkj->nki", inverses, x[:, None] - means)  # (n, K, 2)
-        return logsumexp(log_scale - (white**2).sum(axis=-1) / 2)
-
-    def entropy() -> float:
-        spread = np.sqrt(np.linalg.eigvalsh(covariances))  # (K, 2)
-        margin = _REACH * spread.max(axis=1, keepdims=True)
-        low, high = (means - margin).min(axis=0), (means + margin).max(axis=0)
-        return plane_entropy(log_density, low, high, _GRID * float(spread.min()))
-
-    return planar_law(name, summary, draw, log_density, entropy)
+    """The law of the mixture with weights (K,), means (K, D) and covariances (K, D, D)."""
+    return GaussianMixture(weights, means, covariances).law(name, summary)

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.datasets.law import FloatArray, Law, planar_law
-from driftfield.datasets.quadrature import logsumexp
+from driftfield.datasets.nodes import Nodes
+from driftfield.datasets.quadrature import bell, logsumexp, nodes_for_noise, segment, tensor
+from driftfield.errors import InputError
+
+_REACH = 7.0  # nodes end so many standard deviations out: a mass below 3e-12 is left
+_SMOOTH = 0.4  # radians: the direction's density is as smooth as a Gaussian of this width
+_LIGHT = 25.0  # nodes that are lighter than the heaviest by a factor e^25 are left out
+# The least noise that is served: about a million nodes.
+_SMALLEST_RING, _SMALLEST_PARABOLA, _SMALLEST_CHECKERBOARD, _SMALLEST_PINWHEEL = 0.005, 1e-4, 0.01, 0.03
 
 _TINY = 1e-300  # keeps ln r finite at the centre of the ring
 
@@ -43,7 +51,18 @@ def ring(shape: float = 200.0) -> Law:
 
         return log(4) + 2 - pi / 2 + k - 2 * log(k) + lgamma(k) + (2 - k) * float(digamma(k))
 
-    return planar_law("ring", "one ring of radius 1, denser at the diagonals", draw, log_density, entropy)
+    def make_nodes(scale: float) -> Nodes:
+        """Distances by the trapezoid rule, as for a Gaussian; angles on the quarters between two diagonals."""
+        _check_scale("ring", scale, _SMALLEST_RING)
+        z, _ = bell(scale * np.sqrt(k))
+        r = 1 + z / np.sqrt(k)
+        quarter, weights = segment(-pi / 4, pi / 4, min(scale / r.max(), _SMOOTH))
+        place, angle, turn = tensor(np.arange(len(r)), np.arange(len(quarter)), np.arange(4))
+        points = _polar(r[place], quarter[angle] + turn * pi / 2)
+        log_weights = log_density(points) + np.log(weights[angle] * r[place] * (r[1] - r[0]))
+        return _heavy(Nodes(points, log_weights, np.zeros((2, 2))))
+
+    return planar_law("ring", "one ring of radius 1, denser at the diagonals", draw, log_density, entropy, make_nodes)
 
 
 def parabola(std: float = 4.0) -> Law:
@@ -57,8 +76,15 @@ def parabola(std: float = 4.0) -> Law:
         square = (x[:, 0] / std) ** 2 + (x[:, 1] - x[:, 0] ** 2 / 4) ** 2
         return np.asarray(-square / 2 - log(2 * pi * std))
 
+    def make_nodes(scale: float) -> Nodes:
+        """Places along x, as close as the steepest part asks for: there |dy/dx| is 7 std/2."""
+        _check_scale("parabola", scale, _SMALLEST_PARABOLA)
+        slope = _REACH * std / 2
+        z, log_weights = bell(1 / np.hypot(1 / scale, slope / np.hypot(1, scale)) / std)
+        return Nodes(np.stack([std * z, (std * z) ** 2 / 4], axis=-1), log_weights, np.diag([0.0, 1.0]))
+
     summary = "a Gaussian bent into a parabola"
-    return planar_law("parabola", summary, draw, log_density, lambda: log(2 * pi * std) + 1)
+    return planar_law("parabola", summary, draw, log_density, lambda: log(2 * pi * std) + 1, make_nodes)
 
 
 def checkerboard() -> Law:
@@ -73,8 +99,18 @@ def checkerboard() -> Law:
         black = np.floor(x / 2).sum(axis=1) % 2 == 0
         return np.where(black & (x >= -4).all(axis=1) & (x < 4).all(axis=1), -log(32), -np.inf)
 
+    def make_nodes(scale: float) -> Nodes:
+        """A product rule on each square: the density jumps at the edges, and no node's cell crosses one."""
+        _check_scale("checkerboard", scale, _SMALLEST_CHECKERBOARD)
+        places, weights = segment(0, 2, scale)
+        corner = np.array([(2 * i, 2 * j) for i in range(-2, 2) for j in range(-2, 2) if (i + j) % 2 == 0])  # (8, 2)
+        x, y = tensor(places, places)
+        points = (corner[:, None] + np.stack([x, y], axis=-1)).reshape(-1, 2)
+        log_weights = np.log(np.multiply.outer(weights, weights).ravel() / 32)
+        return Nodes(points, np.tile(log_weights, len(corner)), np.zeros((2, 2)))
+
     summary = "the black squares of a 4 by 4 board, uniform"
-    return planar_law("checkerboard", summary, draw, log_density, lambda: log(32))
+    return planar_law("checkerboard", summary, draw, log_density, lambda: log(32), make_nodes)
 
 
 _ARMS, _RADIAL, _TANGENTIAL, _RATE = 5, 0.3, 0.1, 0.25
@@ -102,7 +138,39 @@ def pinwheel() -> Law:
         points = _twist(1 + _RADIAL * a, _TANGENTIAL * b, np.zeros(len(a)))  # one arm: the others are it, turned
         return -float((np.exp(-(a**2 + b**2) / 2) * _log_pinwheel(points)).sum() * 0.2**2 / (2 * pi))
 
-    return planar_law("pinwheel", "five arms of a twisted star", draw, _log_pinwheel, entropy)
+    def make_nodes(scale: float) -> Nodes:
+        """Places (u, v) before the twist: as close along u as its stretch asks for, and along v as 2 |dv| does."""
+        _check_scale("pinwheel", scale, _SMALLEST_PINWHEEL)
+
+        def middle(u: FloatArray) -> FloatArray:
+            return _twist(u, np.zeros_like(u), np.zeros_like(u))
+
+        along = nodes_for_noise(middle, 1 - _REACH * _RADIAL, 1 + _REACH * _RADIAL, scale, 1 / _RADIAL)
+        z, log_across = bell(scale / (2 * _TANGENTIAL))
+        u, v, arm = tensor(along.parameters, _TANGENTIAL * z, np.arange(_ARMS))
+        log_along = np.log(along.weights / (_RADIAL * np.sqrt(2 * pi))) - ((along.parameters - 1) / _RADIAL) ** 2 / 2
+        log_weights = np.add.outer(log_along, log_across).ravel().repeat(_ARMS) - log(_ARMS)
+        return _heavy(Nodes(_twist(u, v, arm), log_weights, np.zeros((2, 2))))
+
+    return planar_law("pinwheel", "five arms of a twisted star", draw, _log_pinwheel, entropy, make_nodes)
+
+
+def _check_scale(name: str, scale: float, smallest: float) -> None:
+    if scale < smallest:
+        raise InputError(
+            f'The law "{name}" is cut into cells for its density with noise, and a noise of {scale:g} would need too '
+            f"many: add noise of at least {smallest:g} in every direction."
+        )
+
+
+def _heavy(nodes: Nodes) -> Nodes:
+    """The nodes without those that weigh less than e^−25 of the heaviest."""
+    kept = nodes.log_weights > nodes.log_weights.max() - _LIGHT
+    return Nodes(nodes.points[kept], nodes.log_weights[kept], nodes.covariance)
+
+
+def _polar(r: FloatArray, angle: FloatArray) -> FloatArray:
+    return np.stack([r * np.cos(angle), r * np.sin(angle)], axis=-1)  # (n, 2)
 
 
 def _twist(u: FloatArray, v: FloatArray, arm: FloatArray | NDArray[np.int64]) -> FloatArray:

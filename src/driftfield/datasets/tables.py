@@ -22,6 +22,7 @@ from driftfield.datasets.sheet import Sheet, check_varying, labels, numbers, sug
 from driftfield.errors import InputError, unknown_name
 
 _ROWS_OF_A_LAW = 10_000
+_COLUMNS_SHOWN = 3  # in the catalogue
 LABEL_OF_A_LAW = "class"
 
 
@@ -120,9 +121,15 @@ def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0
 
 def catalogue() -> list[tuple[str, str, str]]:
     """(name, size, summary) of everything built in, without loading any of it."""
-    laws = [(name, f"columns {', '.join(law.columns)}", law.summary) for name, law in LAWS.items()]
+    laws = [(name, _size(law.columns), law.summary) for name, law in LAWS.items()]
     sets = [(PREFIX + name, f"{data.rows} rows, {data.columns} columns", data.summary) for name, data in SETS.items()]
     return laws + sets
+
+
+def _size(columns: tuple[str, ...]) -> str:
+    if len(columns) <= _COLUMNS_SHOWN:
+        return f"columns {', '.join(columns)}"
+    return f"{len(columns)} columns, {columns[0]} to {columns[-1]}"
 
 
 def _sheet(data: Any) -> tuple[Sheet, list[str] | None, str]:

@@ -5,7 +5,7 @@ from driftfield.diffusion.catalogue import SCHEDULES
 from driftfield.diffusion.chains import Chain
 from driftfield.diffusion.denoisers import BaseDenoiser, Denoiser, Estimate
 from driftfield.diffusion.elbo import BoundTerms, bound_terms, importance_bound
-from driftfield.diffusion.exact import EmpiricalDenoiser, MixtureDenoiser
+from driftfield.diffusion.exact import EmpiricalDenoiser, MixtureDenoiser, TiedMixtureDenoiser, exact_denoiser
 from driftfield.diffusion.forward import chain_times, walk
 from driftfield.diffusion.gaussian import Gaussian, matched_prior, standard_prior
 from driftfield.diffusion.guidance import GuidedDenoiser
@@ -53,6 +53,7 @@ __all__ = [
     "MixtureDenoiser",
     "Schedule",
     "State",
+    "TiedMixtureDenoiser",
     "bound_terms",
     "bound_variance",
     "bridge",
@@ -61,6 +62,7 @@ __all__ = [
     "continuous_bound",
     "denoising_loss",
     "diffusion_bound",
+    "exact_denoiser",
     "hybrid_loss",
     "importance_bound",
     "log_prob",

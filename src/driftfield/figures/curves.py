@@ -130,7 +130,7 @@ def ladder(name: str, title: str, levels: Sequence[Level]) -> Panel:
         beside = axes.get_yaxis_transform()
         for row, level in enumerate(levels):
             colour = theme.colour(level.role)
-            axes.text(0, row - 0.36, shorten(level.label, 44), transform=beside, color=theme.ink, va="center")
+            axes.text(0, row - 0.36, shorten(level.label, 48), transform=beside, color=theme.ink, va="center")
             value = plus_minus(level.value, level.error)
             axes.text(1, row - 0.36, value, transform=beside, color=theme.ink, fontsize=8.5, va="center", ha="right")
             axes.axhline(row, color=theme.rule, linewidth=0.8, zorder=1)

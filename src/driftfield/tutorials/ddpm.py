@@ -93,7 +93,7 @@ IDEAS = (
     Idea("squared error of the noise", "denoising_loss, weight simple", "driftfield.diffusion.objectives.denoising"),
     Idea("layers gated by an embedding of the step", "ConditionalMLP", "driftfield.networks.conditional"),
     Idea("the posterior's mean and variance", "bridge", "driftfield.diffusion.bridge"),
-    Idea("ancestral sampling with variance beta", "ancestral-large", "driftfield.diffusion.samplers.steps"),
+    Idea("ancestral sampling with variance beta", "ancestral-large", "driftfield.diffusion.samplers.stochastic"),
     Idea("an average of the weights", "train.ema", "driftfield.training.loop"),
 )
 FAULTS = (

@@ -229,7 +229,7 @@ IDEAS = (
     Idea("the Langevin equation with linear beta(t), A(t) and B(t)", "VP", "driftfield.diffusion.schedules"),
     Idea("the score network", "the head score", "driftfield.diffusion.heads"),
     Idea("score matching weighted by B²", "denoising_loss, weight snr", "driftfield.diffusion.objectives.denoising"),
-    Idea("the reverse Langevin equation by Euler–Maruyama", "euler-maruyama", "driftfield.diffusion.samplers.steps"),
+    Idea("the reverse Langevin equation by Euler–Maruyama", "euler-maruyama", "driftfield.diffusion.samplers.stochastic"),
     Idea("densities by the probability-flow ODE", "log_prob", "driftfield.diffusion.likelihood"),
     Idea("sliced score matching", "sliced_score_loss", "driftfield.diffusion.objectives.sliced"),
     Idea("the Smoluchowski equation", "evolve", "driftfield.diffusion.fokker_planck"),

@@ -1,7 +1,7 @@
 """The one loop that all samplers share: a generator of states, so that a trajectory costs nothing extra."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,14 +18,33 @@ class State(NamedTuple):
     x: Tensor
 
 
+class Past(NamedTuple):
+    """A step of a multistep method that is over: its time t (), its x_t (B, *D), and what the denoiser said of it."""
+
+    t: Tensor
+    x: Tensor
+    estimate: Estimate
+
+
 @dataclass
 class Memory:
-    """What a step may use and keep: fresh noise, and the last step's estimate for multistep methods."""
+    """What a step may use and keep.
+
+    Attributes:
+        noise: returns fresh standard normal noise of x's shape at each call.
+        cond: passed on to the denoiser.
+        steps: how many steps the whole walk has.
+        past: what multistep methods keep, the latest first.
+    """
 
     noise: Callable[[], Tensor]
-    last_t: Tensor | None = None
-    last: Estimate | None = None
     cond: Tensor | None = None
+    steps: int = 1
+    past: list[Past] = field(default_factory=list)
+
+    def remember(self, t: Tensor, x: Tensor, estimate: Estimate, keep: int) -> None:
+        """Put a step before the others, of which ``keep`` are kept, itself included."""
+        self.past = [Past(t, x, estimate), *self.past][:keep]
 
 
 Step = Callable[[BaseDenoiser, Tensor, Tensor, Tensor, Memory], Tensor]
@@ -46,7 +65,7 @@ def sample(
         noise: returns fresh standard normal noise of x's shape at each call.
         cond: passed on to the denoiser.
     """
-    memory = Memory(noise, cond=cond)
+    memory = Memory(noise, cond, len(times) - 1)
     yield State(times[0], x)
     for t, s in pairwise(times):
         with torch.no_grad():
