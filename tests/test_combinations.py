@@ -26,6 +26,7 @@ CONTRADICTIONS = {
     "the continuous bound on a chain": ("moons-ddpm", "objective.kind=bound", "objective.weight = vlb"),
     "the bound with a weight": ("parabola-learned-schedule", "objective.weight=snr", "a weight of its own"),
     "slices with a metric": ("ring-sliced-score", "objective.metric=huber", "a weight of its own"),
+    "slices of a network with kinks": ("ring-sliced-score", "network.activation=relu", "the kinks of ReLU"),
     "the bound at log-normal times": ("parabola-learned-schedule", "objective.times=log-normal", "uniform times"),
     "idle terms": ("default", "objective.terms=all", "objective.terms belongs to objective.kind = elbo"),
     "an idle last transition": ("default", "objective.last_transition=true", "objective.last_transition belongs"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose
 
 import driftfield
 from driftfield.model import Model
@@ -42,8 +42,9 @@ def test_a_built_in_recipe_goes_all_the_way(name: str, tmp_path: Path, monkeypat
     assert np.isfinite(error).all()
     back = driftfield.load(model.save(tmp_path / "run"))
     assert back.recipe == model.recipe
-    assert_array_equal(back.sample(10), rows)
-    assert_array_equal(back.log_prob(model.held_out[:5], steps=6)[0], value)
+    assert_allclose(back.sample(10), rows, rtol=1e-6)
+    # To the last digits alone: how sums are split among vector units depends on where a tensor lies in memory.
+    assert_allclose(back.log_prob(model.held_out[:5], steps=6)[0], value, rtol=1e-6)
     judged = model.evaluate(20)
     json.dumps(judged.as_dict(), allow_nan=False)
     assert {"c2st_knn", "wasserstein2", "nll", "kl"} <= {metric.name for metric in judged.metrics}

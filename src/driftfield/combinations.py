@@ -62,6 +62,11 @@ def _objective(recipe: Recipe, schedule: Schedule) -> Iterator[str]:
         yield 'the objective "bound" is the bound in continuous time; on a chain take objective.weight = vlb'
     if section.kind in ("bound", "sliced-score") and (section.weight, section.metric) != ("simple", "squared"):
         yield f'the objective "{section.kind}" has a weight of its own; leave out objective.weight and objective.metric'
+    if section.kind == "sliced-score" and recipe.network.activation == "relu":
+        yield (
+            "sliced score matching differentiates the network, and no gradient sees where the kinks of ReLU lie; take "
+            "network.activation = silu"
+        )
     if section.kind == "bound" and section.times == "log-normal":
         yield 'the bound is a mean over uniform times; set objective.times to "uniform", "stratified" or "antithetic"'
     yield from _idle(section)

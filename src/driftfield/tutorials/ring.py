@@ -25,7 +25,7 @@ from driftfield.tutorials.tutorial import Companion, Fault, Idea, Tutorial
 ROWS_OF_HISTOGRAMS = 20_000
 PARTICLES = 20_000
 CELLS, REACH, STEPS = 240, 3.6, 200  # of the grid of the density, its half width, and steps in time
-ROLES: tuple[Role, ...] = ("data", "generated")
+ROLES: tuple[Role, ...] = ("data", "generated", "ink")
 SHOWN_TIMES = (0.0, 0.1, 0.2, 0.4)
 
 
@@ -77,8 +77,12 @@ def _histograms(lesson: Lesson) -> Section:
 
 
 def _two_objectives(lesson: Lesson) -> Section:
-    both = {lesson.tutorial.name: lesson.model, **lesson.companions}
-    models = {"denoising": both["ring-score-sde"], "sliced": both["ring-sliced-score"]}
+    trained = {lesson.tutorial.name: lesson.model, **lesson.companions}
+    models = {
+        "denoising": trained["ring-score-sde"],
+        "sliced": trained["ring-sliced-score"],
+        "denoising, network of sliced": trained["smooth"],
+    }
     law, rows, curves = law_of(lesson.model), [], []
     x = fresh_rows(law, 2_000, lesson.seed)
     levels = np.geomspace(0.05, 2.0, 9)
@@ -115,8 +119,10 @@ def _two_objectives(lesson: Lesson) -> Section:
     prose = (
         "Denoising score matching needs the score of the transition kernel, −ε/σ. Sliced score matching needs samples "
         "xₜ alone: it minimises σ² [vᵀ ∇s v + ½ |s|²] for random directions v, with the same minimiser in the mean.",
-        "It pays with a second derivative in every step and a noisier gradient. The error is against the exact score "
-        "of the noised ring, by quadrature.",
+        "It pays with a second derivative in every step and a noisier gradient. And its network must be smooth: one of "
+        "ReLU units, as the tutorial's, ends at a score of zero, since no gradient sees where its kinks lie. So the "
+        "third row is the denoising objective with the network of the second. The error is against the exact score of "
+        "the noised ring, by quadrature.",
     )
     header = ("objective", "steps", "seconds", "C2ST", "NLL, nats", "radius")
     return Section(
@@ -229,7 +235,9 @@ IDEAS = (
     Idea("the Langevin equation with linear beta(t), A(t) and B(t)", "VP", "driftfield.diffusion.schedules"),
     Idea("the score network", "the head score", "driftfield.diffusion.heads"),
     Idea("score matching weighted by B²", "denoising_loss, weight snr", "driftfield.diffusion.objectives.denoising"),
-    Idea("the reverse Langevin equation by Euler–Maruyama", "euler-maruyama", "driftfield.diffusion.samplers.stochastic"),
+    Idea(
+        "the reverse Langevin equation by Euler–Maruyama", "euler-maruyama", "driftfield.diffusion.samplers.stochastic"
+    ),
     Idea("densities by the probability-flow ODE", "log_prob", "driftfield.diffusion.likelihood"),
     Idea("sliced score matching", "sliced_score_loss", "driftfield.diffusion.objectives.sliced"),
     Idea("the Smoluchowski equation", "evolve", "driftfield.diffusion.fokker_planck"),
@@ -252,7 +260,15 @@ FAULTS = (
     ),
 )
 
-SHARED = ("data", "schedule", "network", "denoiser", "sample")
+SHARED = ("data", "schedule", "sample")
+SMOOTH = Companion(
+    "smooth",
+    "denoising score matching with a smooth network",
+    "ring-sliced-score",
+    {"objective": {"kind": "denoising", "weight": "snr"}},
+    SHARED,
+    share=0.5,
+)
 RING_SCORE_SDE = Tutorial(
     name="ring-score-sde",
     source="003, nano diffusion",
@@ -263,6 +279,7 @@ RING_SCORE_SDE = Tutorial(
     faults=FAULTS,
     companions=(
         Companion("ring-sliced-score", "sliced score matching", "ring-sliced-score", shared=SHARED, share=1.0),
+        SMOOTH,
     ),
 )
 RING_SLICED_SCORE = Tutorial(
@@ -273,5 +290,8 @@ RING_SLICED_SCORE = Tutorial(
     chapters=chapters,
     ideas=IDEAS,
     faults=FAULTS,
-    companions=(Companion("ring-score-sde", "denoising score matching", "ring-score-sde", shared=SHARED, share=1.0),),
+    companions=(
+        Companion("ring-score-sde", "denoising score matching", "ring-score-sde", shared=SHARED, share=1.0),
+        SMOOTH,
+    ),
 )

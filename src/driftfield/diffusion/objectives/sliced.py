@@ -8,6 +8,9 @@ the variance reduced by E (v^T s)^2 = |s|^2). Weighted by lambda(t) = sigma^2, a
 
 By Stein's identity E[eps . eps_hat] = sigma E[div eps_hat], so that in the mean it is the denoising loss
 1/2 |eps_hat - eps|^2 less D / 2, which no parameter changes: the same minimum, reached with a larger variance.
+
+The network must be smooth. One of ReLU units is straight between its kinks; its divergence jumps there, the gradient
+with respect to the parameters does not see where, and what it minimises is another function, with a minimum at zero.
 """
 
 import torch
