@@ -20,6 +20,7 @@ _LINE = 0.17  # inches that a line of small text needs
 _LETTER = 0.075  # inches across
 _ROW_HEIGHT = 0.73  # inches
 _ROUND = (1, 2, 2.5, 5, 10)  # the first digits of the distance between two ticks
+_NARROW = 6.0  # the ratio of the ends of a logarithmic axis below which its ticks are equally far apart
 _MANY = 200  # values of a loss that are drawn thin, because they rise and fall with every step
 
 
@@ -192,9 +193,14 @@ def _scales(axes: Axes, log_x: bool, log_y: bool) -> None:
         else:
             axes.set_yscale("log")
         low, high = axis.get_view_interval()
-        axis.set_major_locator(LogLocator(numticks=6, subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+        narrow = high < _NARROW * low
+        if narrow:  # a round number of each decade would be one tick or none
+            axis.set_major_locator(MaxNLocator(5, steps=_ROUND))
+        else:
+            axis.set_major_locator(LogLocator(numticks=6, subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
+        digits = 2 if narrow else 1
+        axis.set_major_formatter(FuncFormatter(lambda value, _, digits=digits: number(value, digits)))
 
 
 def _name_references(

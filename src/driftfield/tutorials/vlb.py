@@ -120,7 +120,10 @@ def _terms_and_ladder(lesson: Lesson) -> Iterator[Section]:
         "terms",
         "Terms of the bound",
         np.arange(2, T + 1, dtype=float),
-        [Curve(f"{name} variance", terms[1:-1], role=VARIANCES[name]) for name, (_, _, terms) in found.items()],
+        [
+            Curve(f"{name} variance", terms[1:-1], role=VARIANCES[name], dashed=name == "learned")
+            for name, (_, _, terms) in reversed(found.items())  # the learned one on top
+        ],
         "step t",
         "Lₜ₋₁ (nats)",
         log_x=True,

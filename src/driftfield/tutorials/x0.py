@@ -109,7 +109,8 @@ def bound_of(model: Model, variance: str, seed: int = 0, rows: int = BOUND_ROWS)
 def _learned_variance(lesson: Lesson) -> Section:
     learned = lesson.companions["variance"]
     T = learned.denoiser.schedule.T or 1
-    curves, rows = [], []
+    curves: list[Curve] = []
+    rows = []
     for variance, role in VARIANCES.items():
         bound, error, terms = bound_of(learned, variance, lesson.seed)
         sampler = "ancestral" if variance == "small" else f"ancestral-{variance}"
@@ -117,7 +118,7 @@ def _learned_variance(lesson: Lesson) -> Section:
             sampled_accuracy(learned, lesson.seed, sampler=sampler, grid="uniform", steps=n) for n in (T, T // 10 or 1)
         ]
         rows.append((variance, plus_minus(bound, error), *(f"{value:.3f}" for value in found)))
-        curves.append(Curve(variance, terms[1:-1], role=role))
+        curves.insert(0, Curve(variance, terms[1:-1], role=role, dashed=variance == "learned"))  # that one on top
     panel = lines(
         "variance-terms",
         "Terms of the bound",
