@@ -1,8 +1,8 @@
-# make demo | test | check | tutorials | bench          PYTHON=python3.12 make demo   to choose an interpreter
+# make demo | test | check | tutorials | bench | truth          PYTHON=python3.12 make demo   to choose an interpreter
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check tutorials bench clean
+.PHONY: demo test check tutorials bench truth clean
 
 demo: .venv/installed
 	$(BIN)/driftfield demo
@@ -26,6 +26,9 @@ tutorials: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks $(if $(JUDGE),--judge $(JUDGE))
+
+truth: .venv/installed-dev
+	$(BIN)/python -m benchmarks.truth
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,6 +1,6 @@
 """From a recipe to its parts; a part that a researcher passes in person is taken as it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -29,10 +29,10 @@ from driftfield.diffusion import (
     sliced_score_loss,
 )
 from driftfield.diffusion.samplers.loop import Step
-from driftfield.diffusion.samplers.stochastic import ddim, with_last_noise
+from driftfield.diffusion.samplers.stochastic import with_last_noise
 from driftfield.errors import InputError, unknown_name
 from driftfield.networks import NETWORKS
-from driftfield.recipe import ObjectiveSection, Recipe, call_with_options
+from driftfield.recipe import ObjectiveSection, Recipe, SampleSection, call_with_options
 
 Objective = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
 Loss = Callable[..., Tensor]  # (rows (B, *D), generator, labels (B,) if there are any) -> (B,), per dimension
@@ -209,18 +209,41 @@ def build_judge(denoiser: BaseDenoiser, parts: Parts) -> Loss | None:
     return lambda rows, generator, *labels: diffusion_bound(denoiser, rows, generator, *labels) / rows[0].numel()
 
 
-def build_step(sampler: str | Step, eta: float | None, last_noise: bool = False) -> Step:
-    """A sampler's step from its name, or a function as it is."""
+SAMPLER_OPTIONS: dict[str, tuple[str, str]] = {  # a key of [sample]: the sampler that takes it, and its parameter
+    "eta": ("ddim", "eta"),
+    "tolerance": ("rk45", "tolerance"),
+    "churn": ("churn", "amount"),
+    "langevin": ("predictor-corrector", "ratio"),
+}
+
+
+def sampler_options(section: SampleSection) -> dict[str, float | None]:
+    """What a recipe says of samplers that take options."""
+    return {key: getattr(section, key) for key in SAMPLER_OPTIONS}
+
+
+def build_step(
+    sampler: str | Step, options: Mapping[str, float | None] | None = None, last_noise: bool = False
+) -> Step:
+    """A sampler's step from its name and its options (keys of SAMPLER_OPTIONS), or a function as it is."""
     if callable(sampler):
         return sampler
     if sampler not in SAMPLERS:
         raise unknown_name("sampler", sampler, SAMPLERS)
-    step: Step = SAMPLERS[sampler]
-    if eta is not None:
-        if sampler != "ddim":
-            raise InputError(f'The sampler "{sampler}" does not take eta: it belongs to "ddim".')
-        step = partial(ddim, eta=eta)
+    step: Step = SAMPLERS[sampler].step
+    for key, value in (options or {}).items():
+        if value is None:
+            continue
+        owner, parameter = SAMPLER_OPTIONS[key]
+        if sampler != owner:
+            raise InputError(f'The sampler "{sampler}" does not take {key}: it belongs to "{owner}".')
+        step = partial(step, **{parameter: value})
     return with_last_noise(step) if last_noise else step
+
+
+def chooses_steps(sampler: str | Step) -> bool:
+    """Whether a sampler takes the steps that each row needs, so that a grid of one step will do."""
+    return isinstance(sampler, str) and sampler in SAMPLERS and SAMPLERS[sampler].evaluations is None
 
 
 def check_names(recipe: Recipe) -> None:
@@ -233,5 +256,5 @@ def check_names(recipe: Recipe) -> None:
     ):
         if name not in table:
             raise unknown_name(what, name, table)
-    build_step(recipe.sample.sampler, recipe.sample.eta)
+    build_step(recipe.sample.sampler, sampler_options(recipe.sample))
     check_combination(recipe, build_schedule(recipe))

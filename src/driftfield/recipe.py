@@ -125,9 +125,14 @@ class SampleSection(Section):
     """How rows are drawn."""
 
     sampler: str = "dpmpp-2m"
-    steps: Positive | None = Field(None, description="28, or all T of a chain for samplers that walk it")
+    steps: Positive | None = Field(None, description="28, all T of a chain for samplers that walk it, 1 for rk45")
     grid: str = "karras"
     eta: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="of the sampler ddim")
+    tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="of the sampler rk45; 1e-4")
+    churn: Annotated[float, Field(ge=0)] | None = Field(None, description="of the sampler churn: S_churn; 40")
+    langevin: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
+        None, description="of the sampler predictor-corrector: the signal-to-noise ratio of its corrector; 0.16"
+    )
     guidance: float | None = Field(None, description="of class labels: 0 ignores them, 1 obeys, more exaggerates")
     last_noise: bool = Field(False, description="add noise in the last step too")
     round: bool = Field(True, description="write columns with as many decimals as the data have, at most 6")
@@ -136,7 +141,14 @@ class SampleSection(Section):
 class LikelihoodSection(Section):
     """How log-densities are computed."""
 
-    steps: Annotated[int, Field(ge=2, multiple_of=2)] = Field(24, description="Runge-Kutta steps, even")
+    steps: Annotated[int, Field(ge=2, multiple_of=2)] = Field(40, description="Runge-Kutta steps, even")
+    tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="of steps that each row chooses for itself, in place of steps"
+    )
+    divergence: Literal["exact", "hutchinson"] | None = Field(
+        None, description="of the field; exact up to 64 columns, or estimated with random probes"
+    )
+    probes: Annotated[int, Field(ge=2)] = Field(8, description="for each row, of hutchinson")
     paths: Annotated[int, Field(ge=2)] = Field(4, description="simulated chains a row, for a learned kernel")
 
 

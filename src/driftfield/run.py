@@ -7,6 +7,7 @@
     train.parquet      training rows (at most 20,000), which memorisation is judged by
     held_out.parquet   rows that training never saw, which everything else is judged by
     samples.parquet    the rows that were judged;  report.html;  figures/
+    verify.json, verify.html  what a verification found, if there was one
     snapshots.safetensors  weights at steps on the way, where the recipe asks for them
     checkpoint/        only while training: the state to resume from
 
@@ -38,6 +39,7 @@ CHECKPOINT = "checkpoint"
 LESSON = "lesson.json"  # what a tutorial's report measured
 PLAIN_REPORT = "model.html"  # of a run whose report.html is a tutorial's
 SNAPSHOTS = "snapshots.safetensors"
+VERIFY, VERIFY_PAGE = "verify.json", "verify.html"
 STATE, SETUP, ALL_ROWS = "state.safetensors", "setup.json", "rows.npy"
 
 
@@ -84,7 +86,7 @@ def start(path: Path) -> Path:
 
 def finish(path: Path, new: Path) -> None:
     """Move the files of a complete model from the folder ``new`` into the run, and drop what belonged to an old one."""
-    for name in (REPORT, SAMPLES, SNAPSHOTS):
+    for name in (REPORT, SAMPLES, SNAPSHOTS, VERIFY, VERIFY_PAGE):
         (path / name).unlink(missing_ok=True)
     shutil.rmtree(path / FIGURES, ignore_errors=True)
     names = sorted(item.name for item in new.iterdir())

@@ -62,8 +62,9 @@ def test_a_standard_normal_has_its_density_after_two_steps(name: str) -> None:
     """The ODE stands still for data of unit variance, so that nothing is left to integrate."""
     schedule, x = EVERY[name], 2 * normal(20, 2)
     result = log_prob(gaussian_law(schedule, D=2), x, matched(schedule, 1.0), steps=2)
-    torch.testing.assert_close(result.value, gaussian_density(schedule, x, 1.0), rtol=0, atol=1e-12)
-    assert result.error.max() < 1e-12
+    # What is left is rounding: of alpha = 1e-3 at t_high, found as 1 - t, times the steepest d lambda / dw, 1e4.
+    torch.testing.assert_close(result.value, gaussian_density(schedule, x, 1.0), rtol=0, atol=1e-9)
+    assert result.error.max() < 1e-9
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine-chain", *CONTINUOUS])
@@ -203,7 +204,7 @@ def test_the_divergence_is_the_trace_of_the_jacobian(shape: tuple[int, ...]) -> 
     M = 0.3 * normal(3, 3) + torch.diag(f64([0.1, -0.2, 0.25]))
     x = normal(7, *shape, seed=1)
     prior = Gaussian(torch.zeros(shape).double(), f64([0.3, -0.5, 1.0]).view(shape))
-    result = log_prob(LinearFlow(schedule, M), x, prior, 64)
+    result = log_prob(LinearFlow(schedule, M), x, prior, 256)
     # z goes to z expm(M tau) in the time between the ends, and volumes by exp(tr M tau).
     low, high = (float(schedule.sigma(f64(t))) for t in (schedule.t_low, 1.0))
     span = math.log(high / low)

@@ -104,10 +104,13 @@ def sample(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")
     ] = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="ancestral, ddim, heun, dpmpp-2m, ..")] = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="a name; driftfield samplers lists them")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="sampling steps")] = None,
     grid: Annotated[str | None, typer.Option("--grid", help="uniform, trailing, quadratic, log-snr, karras")] = None,
     eta: Annotated[float | None, typer.Option("--eta", min=0, max=1, help="noise of ddim")] = None,
+    tolerance: Annotated[float | None, typer.Option("--tolerance", help="of rk45; 1e-4 by default")] = None,
+    churn: Annotated[float | None, typer.Option("--churn", min=0, help="S_churn of churn; 40 by default")] = None,
+    langevin: Annotated[float | None, typer.Option("--langevin", help="of predictor-corrector; 0.16")] = None,
     label: Annotated[str | None, typer.Option("--class", metavar="C", help="draw from this class alone")] = None,
     guidance: Annotated[float | None, typer.Option("--guidance", metavar="W", help="weight of the class")] = None,
     seed: Seed = 0,
@@ -117,7 +120,10 @@ def sample(
     """Draw new rows, under the names of the training columns."""
     from driftfield.cli import commands
 
-    options = {"sampler": sampler, "steps": steps, "grid": grid, "eta": eta, "label": label, "guidance": guidance}
+    options = {
+        "sampler": sampler, "steps": steps, "grid": grid, "label": label, "guidance": guidance,
+        "eta": eta, "tolerance": tolerance, "churn": churn, "langevin": langevin,
+    }  # fmt: skip
     commands.sample(run, n, out, options, seed, device, quiet)
 
 
@@ -129,6 +135,14 @@ def score(
         Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Runge-Kutta steps, even")] = None,
+    tolerance: Annotated[float | None, typer.Option("--tolerance", help="of steps that each row chooses")] = None,
+    t: Annotated[float | None, typer.Option("--t", help="density of the noisy rows at this time")] = None,
+    noise: Annotated[float | None, typer.Option("--noise", help="the same at this noise level, in std")] = None,
+    divergence: Annotated[str | None, typer.Option("--divergence", help="exact or hutchinson")] = None,
+    probes: Annotated[int | None, typer.Option("--probes", help="for each row, of hutchinson")] = None,
+    bound: Annotated[bool, typer.Option("--bound", help="add the variational bound and its error")] = False,
+    latent: Annotated[bool, typer.Option("--latent", help="add the latent code of each row")] = False,
+    seed: Seed = 0,
     label: Annotated[str | None, typer.Option("--class", metavar="C", help="density of this class")] = None,
     device: Device = "auto",
     json_: Json = False,
@@ -137,7 +151,11 @@ def score(
     """Log-density of each row of DATA, in nats, with its error."""
     from driftfield.cli import commands
 
-    commands.score(run, data, out, steps, label, device, json_, quiet)
+    options = {
+        "steps": steps, "tolerance": tolerance, "t": t, "noise": noise, "divergence": divergence, "probes": probes,
+        "seed": seed, "label": label,
+    }  # fmt: skip
+    commands.score(run, data, out, options, bound, latent, device, json_, quiet)
 
 
 @app.command()
@@ -154,6 +172,26 @@ def evaluate(
     from driftfield.cli import commands
 
     commands.evaluate(run, rows, seed, json_)
+
+
+@app.command()
+def verify(
+    run: RunArgument,
+    rows: Annotated[int | None, typer.Option("--rows", min=20, help="rows to check by; 4,000 without")] = None,
+    theme: Annotated[
+        str | None, typer.Option("--theme", help="light, dark or blackboard; the page follows its reader without")
+    ] = None,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """Check a model's own numbers, also against exact truth where it is known; exit code 1 if a check fails.
+
+    Mass, score, ODE, latent codes, bound, error of the network apart from that of the sampler, memorisation, units. The
+    page of the checks is RUN/verify.html, and the report shows it too.
+    """
+    from driftfield.cli import verifying
+
+    verifying.verify(run, rows, theme, seed, json_)
 
 
 @app.command()
@@ -186,6 +224,21 @@ def animate(
     from driftfield.cli import commands
 
     commands.animate(run, out, view, theme, seed)
+
+
+@app.command()
+def samplers(
+    measure: Annotated[bool, typer.Option("--measure", help="measure order and error where truth is known")] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="the picture of the measurements; samplers.png by default")
+    ] = None,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """List the samplers: order, evaluations a step, source; or measure them on an exact mixture."""
+    from driftfield.cli import samplers as listing
+
+    listing.samplers(measure, out, seed, json_)
 
 
 @app.command()

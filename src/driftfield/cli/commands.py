@@ -142,17 +142,26 @@ def score(
     run: Path,
     data: str,
     out: Path | None,
-    steps: int | None,
-    label: str | None,
+    options: Mapping[str, Any],
+    bound: bool,
+    latent: bool,
     device: str,
     json_: bool,
     quiet: bool,
 ) -> None:
-    """Log-densities to a file or stdout."""
+    """Log-densities to a file or stdout, also bounds and latent codes; ``options`` are those of Model.log_prob."""
     model = _load(run, device, out)
+    if bound and (options["t"] is not None or options["noise"] is not None):
+        raise InputError("The bound is one on the density of the data: leave out --bound, or --noise and --t.")
     rows = load_like(data, model.columns).values
     with Bar("scoring", quiet) as bar:
-        value, error = model.log_prob(rows, steps=steps, label=label, observe=lambda done: bar.rows(done, len(rows)))
+        value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
+    found = {"log_density": value, "error": error}
+    if bound:
+        found["bound"], found["bound_error"] = model.bound(rows, label=options["label"])
+    if latent:
+        way = {key: options[key] for key in ("steps", "tolerance", "label")}
+        found |= {f"z_{name}": z for name, z in zip(model.columns, model.latent(rows, **way).T, strict=True)}
     if json_:
         summary = {
             "rows": len(rows),
@@ -162,13 +171,13 @@ def score(
             "unit": "nats",
         }
         if out is None:
-            summary["log_density"] = value.tolist()
-            summary["error"] = error.tolist()
+            summary |= {name: column.tolist() for name, column in found.items()}
         print(json.dumps(summary))
+    table = np.stack(list(found.values()), 1)
     if out is not None:
-        write_rows(out, np.stack([value, error], 1), ("log_density", "error"))
+        write_rows(out, table, tuple(found))
     elif not json_:
-        _put(np.stack([value, error], 1), ("log_density", "error"), out)
+        _put(table, tuple(found), out)
     if out is not None and not json_:
         print(out)
 

@@ -1,7 +1,7 @@
 """Tables on stdout."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
 
 
-def _console() -> Console:
+def plain_console(width: int = 120) -> Console:
     """Plain text of a fixed width where stdout is no terminal, so that it can be piped."""
-    return Console() if sys.stdout.isatty() else Console(width=120, no_color=True, highlight=False)
+    return Console() if sys.stdout.isatty() else Console(width=width, no_color=True, highlight=False)
 
 
 def _number(value: float | None) -> str:
@@ -27,7 +27,7 @@ def _with_error(value: float | None, error: float | None) -> str:
 
 def print_evaluation(judged: "Evaluation") -> None:
     """The verdict, every metric beside its floor, and the baselines."""
-    console = _console()
+    console = plain_console()
     console.print(judged.verdict, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for name in ("metric", "value", "floor", "unit", "rows"):
@@ -44,6 +44,27 @@ def print_evaluation(judged: "Evaluation") -> None:
         console.print(densities)
 
 
+def print_verification(found: Mapping[str, Any]) -> None:
+    """The conclusion, one line for each check, and what failures mean."""
+    from driftfield.figures.verification import allowed
+
+    console = plain_console()
+    console.print(found["conclusion"], soft_wrap=True, markup=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("check", "result", "value", "allowed", "unit"):
+        table.add_column(name, justify="right" if name in ("value", "allowed") else "left")
+    for check in found["checks"]:
+        value = _with_error(check["value"], check["error"])
+        table.add_row(check["label"], check["status"], value, allowed(check), check["unit"])
+    console.print(table)
+    for check in found["checks"]:
+        if check["status"] == "fail":
+            console.print(f"\n{check['label']}: {check['note']}.\n{check['failure']}", soft_wrap=True, markup=False)
+    left_out = [f"{check['label']}: {check['reason']}." for check in found["checks"] if check["reason"]]
+    if left_out:
+        console.print("\nNot applicable:\n" + "\n".join(left_out), soft_wrap=True, markup=False)
+
+
 def print_catalogue(entries: list[dict[str, Any]]) -> None:
     """The built-in data."""
     table = Table(box=None, pad_edge=False)
@@ -51,7 +72,7 @@ def print_catalogue(entries: list[dict[str, Any]]) -> None:
         table.add_column(name)
     for entry in entries:
         table.add_row(*(str(value) for value in entry.values()))
-    _console().print(table)
+    plain_console().print(table)
 
 
 def describe(
@@ -77,7 +98,7 @@ def describe(
 
 def print_description(described: dict[str, Any]) -> None:
     """What :func:`describe` says."""
-    console = _console()
+    console = plain_console()
     entropy = "" if described["entropy"] is None else f", entropy {described['entropy']:.3f} nats"
     console.print(f"{described['source']}: {described['rows']:,} rows{entropy}", markup=False)
     if described["classes"]:

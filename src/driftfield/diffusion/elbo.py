@@ -37,18 +37,22 @@ from driftfield.errors import InputError
 
 ROWS = 8_192  # at a time, of the importance bound
 
+Noise = Callable[[], Tensor]  # fresh standard normal noise of the rows' shape at each call
+
 
 @dataclass(frozen=True)
 class BoundTerms:
     """The bound on -log p(x) of each row: ``prior`` (B,), ``transitions`` (B, n - 1), ``decoder`` (B,), in nats.
 
-    transitions[:, i - 1] is L_i, the step that ends at ``times``[i] (n + 1,).
+    transitions[:, i - 1] is L_i, the step that ends at ``times``[i] (n + 1,). ``row_error`` (B,) is the standard error
+    of each row's bound over the draws of x_t; not a number for a single draw.
     """
 
     prior: Tensor
     transitions: Tensor
     decoder: Tensor
     times: Tensor
+    row_error: Tensor
 
     @property
     def total(self) -> Tensor:
@@ -97,7 +101,7 @@ def bound_terms(
     kernel: Kernel,
     x: Tensor,
     prior: Gaussian,
-    generator: torch.Generator,
+    generator: torch.Generator | Noise,
     cond: Tensor | None = None,
     decoder_log_var: Tensor | float | None = None,
     times: Tensor | None = None,
@@ -107,33 +111,37 @@ def bound_terms(
 
     Args:
         prior: the Gaussian that stands for x_1, of event shape (*D).
+        generator: of the noise, or a function that returns it, of x's shape, at each call.
         decoder_log_var: of the decoder, for a kernel without one; log of sigma^2 / alpha^2 at t_1 unless given.
         times: (n + 1,) increasing from 0 to 1; those of the chain unless given.
-        draws: of x_t for each row and time, averaged.
+        draws: of x_t for each row and time, averaged; their spread gives ``row_error``.
 
     Raises:
         InputError: no times are given and the schedule is no chain, or the times do not go from 0 to 1.
     """
     schedule = kernel.schedule
     times = _grid(kernel, times)
-    columns = []
+    noise = _noise(generator, x)
+    columns, variances = [], []
     with torch.no_grad():
         end = times[-1]
         last = Gaussian(schedule.alpha(end) * x.double(), (2 * schedule.log_sigma(end)).expand(x.shape))
         prior_term = last.kl(_double(prior))
         for s, t in pairwise(times):
-            column = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+            found = []
             for _ in range(draws):
-                eps = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-                x_t = schedule.perturb(x, t, eps)
+                x_t = schedule.perturb(x, t, noise())
                 p = _double(decoded(kernel, x_t, t, s, cond, decoder_log_var))
                 if s > 0:
-                    column += bridge(schedule, x_t.double(), x.double(), t, s).kl(p) / draws
+                    found.append(bridge(schedule, x_t.double(), x.double(), t, s).kl(p))
                 else:
-                    column -= p.log_prob(x.double()) / draws
-            columns.append(column)
+                    found.append(-p.log_prob(x.double()))
+            values = torch.stack(found)  # (draws, B)
+            columns.append(values.mean(0))
+            variances.append(values.var(0) / draws if draws > 1 else torch.full_like(found[0], math.nan))
     transitions = torch.stack(columns, 1)[:, 1:]  # (B, n - 1)
-    return BoundTerms(prior_term, transitions, columns[0], times)
+    row_error = torch.stack(variances).sum(0).sqrt()  # the draws at different times are independent
+    return BoundTerms(prior_term, transitions, columns[0], times, row_error)
 
 
 def log_weight(
@@ -174,7 +182,7 @@ def importance_bound(
     kernel: Kernel,
     x: Tensor,
     prior: Gaussian,
-    generator: torch.Generator,
+    generator: torch.Generator | Callable[[int], Noise],
     paths: int = 64,
     cond: Tensor | None = None,
     decoder_log_var: Tensor | float | None = None,
@@ -185,6 +193,11 @@ def importance_bound(
     The error is that of the mean of w, carried to the logarithm: std(w) / (mean(w) sqrt(K)). With few paths, or weights
     of heavy tails, it is too small.
 
+    Args:
+        generator: of the noise, or a function that returns the noise of path k, itself a function that returns it, of
+            x's shape, at each call: with it a path does not depend on how many are walked together.
+        paths: K.
+
     Raises:
         InputError: fewer than two paths.
     """
@@ -192,12 +205,12 @@ def importance_bound(
         raise InputError(f"The importance bound needs at least 2 paths for its error, but {paths} were asked for.")
     weights = []
     with torch.no_grad():
-        for chunk in torch.split(torch.arange(paths), max(1, ROWS // len(x))):
+        for chunk in torch.split(torch.arange(paths), max(1, ROWS // max(1, len(x)))):
             rows = _tiled(x, len(chunk))
-
-            def noise(rows: Tensor = rows) -> Tensor:
-                return torch.randn(rows.shape, generator=generator, device=rows.device, dtype=rows.dtype)
-
+            if isinstance(generator, torch.Generator):
+                noise = _noise(generator, rows)
+            else:
+                noise = _together([generator(int(k)) for k in chunk], x)
             tiled = None if cond is None else _tiled(cond, len(chunk))
             weights.append(log_weight(kernel, rows, prior, noise, tiled, decoder_log_var, times).view(len(chunk), -1))
     log_w = torch.cat(weights)  # (K, B)
@@ -211,6 +224,16 @@ def _grid(kernel: Kernel, times: Tensor | None) -> Tensor:
     if times[0] != 0 or times[-1] != 1 or not (times.diff() > 0).all():
         raise InputError("The times of a bound must increase from 0 to 1: it is about the data and the whole chain.")
     return times.double()
+
+
+def _noise(generator: torch.Generator | Noise, x: Tensor) -> Noise:
+    if not isinstance(generator, torch.Generator):
+        return _together([generator], x)
+    return lambda: torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+
+
+def _together(sources: list[Noise], x: Tensor) -> Noise:
+    return lambda: torch.cat([source().to(x) for source in sources])
 
 
 def _double(gaussian: Gaussian) -> Gaussian:

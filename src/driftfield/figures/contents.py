@@ -6,7 +6,7 @@ Shapes: n rows of training data, K frames of a film, M arrows of a score field, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +147,7 @@ class Contents:
     metrics: Sequence[Metric] = ()
     baselines: Sequence[Baseline] = ()
     neighbours: Neighbours | None = None
+    verification: Mapping[str, Any] | None = None  # as verify.json holds it
     recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     next_steps: Sequence[Command] = ()

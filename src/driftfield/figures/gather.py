@@ -1,10 +1,13 @@
 """From a model and its evaluation to what a report shows."""
 
 import shlex
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from driftfield import run as runs
 from driftfield.evaluation import Evaluation
 from driftfield.figures.contents import (
     Baseline,
@@ -49,11 +52,20 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
             Baseline(label, mean, error, ours=i == 0)
             for i, (label, mean, error) in enumerate(judged.densities() if judged.baselines else [])
         ],
+        verification=_verification(Path(run) / runs.VERIFY),
         neighbours=Neighbours(judged.memorisation.generated, judged.memorisation.held_out),
         recipe=model.recipe.toml(),
         facts={key: str(value) for key, value in model.facts.items() if key != "command"},
         next_steps=_next_steps(shlex.quote(run), model.source),
     )
+
+
+def _verification(path: Path) -> dict[str, Any] | None:
+    """What a verification of this run found, if there was one."""
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = runs.read_json(path)
+    return found
 
 
 def gather_process(model: Model, seed: int = 0, frames: int = FILM_FRAMES) -> Process:
@@ -112,6 +124,7 @@ def _next_steps(run: str, source: str) -> list[Command]:
         Command(f"driftfield sample {run} -n 10000 -o new.csv", "draw new rows under the names of your columns"),
         Command(f"driftfield score {run} {shlex.quote(source)} -o scores.csv", "log-density of each row, in nats"),
         Command(f"driftfield evaluate {run} --json", "every metric with its floor, for scripts"),
+        Command(f"driftfield verify {run}", "check the model's own numbers, also against exact truth"),
         Command(f"driftfield animate {run} -o process.gif", "the process as a moving picture"),
         Command("driftfield fit your.csv -o runs/yours", "the same for a table of your own"),
     ]

@@ -19,7 +19,7 @@ from matplotlib.gridspec import GridSpec
 from numpy.typing import NDArray
 from PIL import Image
 
-from driftfield.figures.style import Theme, themed
+from driftfield.figures.style import DARK, LIGHT, Theme, themed
 
 _DPI = 100  # one inch of a figure is 100 CSS pixels
 _SHARPNESS = 2  # device pixels to a CSS pixel
@@ -98,6 +98,11 @@ def picture(panel: Panel, theme: Theme) -> Picture:
     buffer = io.BytesIO()
     flat.save(buffer, "PNG", optimize=True)
     return Picture(data_uri("image/png", buffer.getvalue()), pixels.width // _SHARPNESS, pixels.height // _SHARPNESS)
+
+
+def painted(panel: Panel, theme: Theme | None) -> tuple[Picture, Picture | None]:
+    """A panel in its theme; without one, in the light theme and in the dark one."""
+    return (picture(panel, LIGHT), picture(panel, DARK)) if theme is None else (picture(panel, theme), None)
 
 
 def data_uri(kind: str, content: bytes) -> str:

@@ -5,11 +5,11 @@ from pathlib import Path
 from driftfield.figures.contents import Contents
 from driftfield.figures.labels import plus_minus
 from driftfield.figures.page import page
-from driftfield.figures.panels import Panel, Picture, data_uri, figure, picture
+from driftfield.figures.panels import data_uri, figure, painted
 from driftfield.figures.player import payload, stage
 from driftfield.figures.section import Link
 from driftfield.figures.sections import key_numbers, sections
-from driftfield.figures.style import DARK, LIGHT, Theme, find_theme
+from driftfield.figures.style import find_theme
 from driftfield.files import replacing
 
 
@@ -28,7 +28,7 @@ def render(contents: Contents, theme: str | None = None) -> str:
         sections=list(sections(contents)),
         films=payload(shown) if shown is not None else None,
         note=shown.note if shown is not None else "",
-        painted=lambda panel: _painted(panel, chosen),
+        painted=lambda panel: painted(panel, chosen),
         data_uri=data_uri,
         gif_size=gif_size,
         is_link=lambda cell: isinstance(cell, Link),
@@ -58,8 +58,3 @@ def write_pictures(contents: Contents, folder: Path | str, theme: str = "light")
 def gif_size(gif: bytes) -> tuple[int, int]:
     """The width and the height of a GIF in pixels, from its header."""
     return int.from_bytes(gif[6:8], "little"), int.from_bytes(gif[8:10], "little")
-
-
-def _painted(panel: Panel, theme: Theme | None) -> tuple[Picture, Picture | None]:
-    """A panel in its theme; without one, in the light theme and in the dark one."""
-    return (picture(panel, LIGHT), picture(panel, DARK)) if theme is None else (picture(panel, theme), None)

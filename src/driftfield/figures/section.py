@@ -26,6 +26,22 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """One check: its name and unit, "pass", "fail" or "not applicable", its value and what is allowed, a remark.
+
+    ``failure`` says what it means, where it fails.
+    """
+
+    label: str
+    unit: str
+    status: str
+    value: str
+    allowed: str
+    note: str
+    failure: str = ""
+
+
+@dataclass(frozen=True)
 class Details:
     """Text as it is, a recipe for instance, that is folded away under its name."""
 
@@ -38,7 +54,7 @@ class Details:
 class Section:
     """A heading, some sentences, and pictures: below the sentences, so many across, or beside them.
 
-    Then, where there are any, a table, a film as a GIF that plays by itself, and texts to unfold.
+    Then, where there are any, checks, a table, a film as a GIF that plays by itself, and texts to unfold.
     """
 
     anchor: str
@@ -48,6 +64,7 @@ class Section:
     across: int = 1
     beside: bool = False
     warning: str | None = None
+    checks: tuple[Verdict, ...] = ()
     table: Table | None = None
     gif: bytes | None = None
     gif_alt: str = ""

@@ -10,6 +10,7 @@ from driftfield.figures import charts, plots
 from driftfield.figures.contents import Baseline, Contents, FloatArray, Metric, Neighbours, Process
 from driftfield.figures.labels import number
 from driftfield.figures.section import Section
+from driftfield.figures.verification import verification_section
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ def sections(contents: Contents) -> Iterator[Section]:
         yield _field(contents)
     if contents.metrics:
         yield _metrics(contents)
+    if contents.verification is not None:
+        yield verification_section(contents.verification, contents.columns)
     if contents.baselines:
         yield _baselines(contents)
     if contents.neighbours is not None:

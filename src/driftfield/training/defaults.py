@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from driftfield.diffusion import SAMPLERS
 from driftfield.errors import InputError
 from driftfield.recipe import Recipe, TrainSection
 from driftfield.training.batches import steps_of_a_pass
@@ -77,8 +78,10 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
     changes["train"]["validation"] = train.validation if train.validation is not None else 0.1
     if recipe.sample.steps is None:
-        walks = recipe.sample.sampler.startswith(WALKERS)
-        changes["sample"] = {"steps": (walks and recipe.schedule.T) or SAMPLING_STEPS}
+        name = recipe.sample.sampler
+        walks = name.startswith(WALKERS)
+        chooses = name in SAMPLERS and SAMPLERS[name].evaluations is None  # as many steps as each row needs
+        changes["sample"] = {"steps": 1 if chooses else (walks and recipe.schedule.T) or SAMPLING_STEPS}
     return recipe.updated(changes)
 
 

@@ -62,7 +62,7 @@ SWISS_ROLL_ELBO = Tutorial(
         ),
         Fault(
             "The optimiser consumes the generator of parameters, so that clipping sees none",
-            "gradients are never clipped; here they are, and rare large steps of the first epoch are cut",
+            "gradients are never clipped; here they are, and the loss falls more slowly: 0.036 at epoch 10, not 0.026",
             "train.clip = 0",
         ),
         Fault(

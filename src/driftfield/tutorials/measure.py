@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from driftfield.building import build_step
+from driftfield.building import build_step, sampler_options
 from driftfield.datasets import Law
 from driftfield.diffusion import GRIDS, sample
 from driftfield.diffusion.noise import BlockNoise
@@ -57,6 +57,6 @@ def from_noised_data(model: Model, n: int, seed: int = 0) -> FloatArray:
     one = torch.ones((), dtype=torch.float64, device=model.device)
     start = denoiser.schedule.perturb(z, one, noise())
     times = GRIDS[section.grid](denoiser.schedule, section.steps or 1).to(model.device)
-    step = build_step(section.sampler, section.eta, section.last_noise)
+    step = build_step(section.sampler, sampler_options(section), section.last_noise)
     *_, last = sample(denoiser, start, times, step, noise)
     return model.scaler.back(last.x.cpu().numpy())

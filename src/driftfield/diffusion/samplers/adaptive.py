@@ -14,6 +14,7 @@ from driftfield.diffusion.ode import integrate
 from driftfield.diffusion.samplers.loop import Memory
 from driftfield.diffusion.samplers.single_step import angle, angular_velocity, euler, size
 from driftfield.diffusion.schedules import match
+from driftfield.errors import InputError
 
 TOLERANCE = 1e-4  # absolute and relative, of z, whose size is that of data of unit variance
 
@@ -21,7 +22,13 @@ TOLERANCE = 1e-4  # absolute and relative, of z, whose size is that of data of u
 def rk45(
     denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, tolerance: float = TOLERANCE
 ) -> Tensor:
-    """From t to s with an error of about ``tolerance`` of each step; to s = 0 by way of t_low and Euler's step."""
+    """From t to s with an error of about ``tolerance`` of each step; to s = 0 by way of t_low and Euler's step.
+
+    Raises:
+        InputError: the tolerance does not lie between 0 and 1.
+    """
+    if not 0 < tolerance < 1:
+        raise InputError(f"The tolerance of a sampler must lie between 0 and 1, but it is {tolerance:g}.")
     schedule = denoiser.schedule
     low = s.clamp(min=schedule.t_low)
     if t > low:

@@ -120,14 +120,19 @@ def predictor_corrector(
     theta Langevin's step x + d score + sqrt(2 d) z with d = 2 r^2 sigma_s^2, the mean of the paper's. Written so it
     leaves the law of x_s exactly as it is where the data are one point, and each row depends on itself alone: the
     paper's step length is a mean over the batch. There is no corrector at s = 0.
+
+    Raises:
+        InputError: the ratio does not lie between 0 and 1/2, where the corrector draws x_s anew.
     """
+    if not 0 < ratio <= 0.5:
+        raise InputError(f"The corrector's ratio must lie between 0 and 0.5, but it is {ratio:g}.")
     schedule = denoiser.schedule
     x_s = ancestral(denoiser, x_t, t, s, memory)
     noise = memory.noise()
     if s <= 0:
         return x_s
     estimate = denoiser(x_s, s, memory.cond)
-    theta = math.asin(min(1.0, 2 * ratio))
+    theta = math.asin(2 * ratio)
     added = match(schedule.sigma(s), x_s) * (math.sin(theta) * noise - (1 - math.cos(theta)) * estimate.eps)
     return line(schedule, estimate, s) + added
 

@@ -1,0 +1,225 @@
+"""Samplers and densities against closed form: every figure beside its bound, and the pictures of the guide.
+
+    python -m benchmarks.truth [samplers densities probes speed] [--to docs/images] [--seed 0]
+
+Nothing is trained but two small models whose speed is measured: the denoisers are exact.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import driftfield
+from benchmarks.__main__ import median, show
+from driftfield.datasets import LAWS, random_mixture
+from driftfield.diffusion import SAMPLERS, BaseDenoiser, Gaussian, exact_denoiser, log_prob, matched_prior
+from driftfield.diffusion.samplers import Sampler
+from driftfield.diffusion.schedules import VE
+from driftfield.figures.convergence import convergence_png
+from driftfield.figures.curves import Curve, lines
+from driftfield.figures.panels import figure
+from driftfield.figures.style import LIGHT
+from driftfield.recipe import LikelihoodSection
+from driftfield.scaling import Scaler
+from driftfield.verification import convergence
+
+YARDSTICK = {  # median end-point errors at 16, 64 and 256 steps, as published beside the mixture
+    "euler": (5.4e-2, 1.3e-2, 3.1e-3),
+    "heun": (2.6e-2, 1.1e-3, 6.2e-5),
+    "midpoint": (1.6e-2, 7.0e-4, 4.1e-5),
+    "dpmpp-2m": (4.6e-2, 1.5e-3, 8.2e-5),
+    "lms-2": (2.2e-2, 2.0e-3, 1.3e-4),
+}
+ORDER_TOLERANCE, TABLE_TOLERANCE, FLOOR_FACTOR = 0.15, 0.2, 1.1
+DIMENSIONS = (1, 2, 5, 10, 30)
+DEFAULT = LikelihoodSection().steps
+FINE = 160
+STEPS = (10, 20, 40, 80, 160)
+SIGMA_MIN, SIGMA_MAX = 0.0002, 300.0  # at 80 the mismatch of the prior alone would be 2e-5 nats in 30 dimensions
+MIXTURES, ROWS = 3, 64  # random mixtures for each number of dimensions, and rows of each
+PROBES = (4, 16, 64, 256)
+
+
+def samplers(to: Path, seed: int) -> Iterator[list[str]]:
+    """Orders and errors of all samplers, and the picture of error over evaluations."""
+    yield ["sampler", "order", "measured", "off by", "<=", "N = 16", "64", "256", "most off the table", "<=",
+           "W2 at 10 evaluations / floor", "grid"]  # fmt: skip
+    found = list(convergence.measure(seed=seed))
+    floor = convergence.floor(seed)
+    to.mkdir(parents=True, exist_ok=True)
+    (to / "samplers.png").write_bytes(convergence_png(found, floor))
+    for one in found:
+        yield _sampler_row(one, SAMPLERS[one.name], floor)
+    best = min((one for one in found if one.at_ten), key=lambda one: one.at_ten[0])
+    ratio = best.at_ten[0] / floor
+    yield [f"best at 10: {best.name}", *[""] * 9, f"{ratio:.2f} (<= {FLOOR_FACTOR})", best.at_ten[1]]
+
+
+def _sampler_row(one: convergence.Convergence, sampler: Sampler, floor: float) -> list[str]:
+    stated = sampler.order if not sampler.random else None
+    off = ["", ""] if stated is None or one.order is None else [f"{abs(one.order - stated):.2f}", f"{ORDER_TOLERANCE}"]
+    table = ["", ""]
+    if one.name in YARDSTICK:
+        pairs = zip(one.steps_errors, YARDSTICK[one.name], strict=True)
+        table = [f"{max(abs(ours / theirs - 1) for ours, theirs in pairs):.0%}", f"{TABLE_TOLERANCE:.0%}"]
+    return [
+        one.name,
+        "–" if sampler.order is None else str(sampler.order),
+        "–" if one.order is None else f"{one.order:.2f}",
+        *off,
+        *([f"{error:.1e}" for error in one.steps_errors] or ["–"] * 3),
+        *table,
+        *(["–", "–"] if one.at_ten is None else [f"{one.at_ten[0] / floor:.2f}", one.at_ten[1]]),
+    ]
+
+
+class Exact(NamedTuple):
+    """A random mixture in the units of a network: its exact denoiser, its prior, rows (64, D) and their log p (64,)."""
+
+    denoiser: BaseDenoiser
+    prior: Gaussian
+    rows: Tensor
+    truth: Tensor
+
+
+def mixture(D: int, seed: int) -> Exact:
+    """Five Gaussians with full covariances, whitened as the default recipe does; the prior has the exact moments."""
+    law = random_mixture(D, 5, seed)
+    scaler = Scaler.fit(law.sample(20_000, seed), "whiten")
+    nodes = law.nodes.transformed(scaler.mean, scaler.rotation / scaler.scale[:, None])
+    points, log_weights, covariance = (
+        torch.from_numpy(part) for part in (nodes.points, nodes.log_weights, nodes.covariance)
+    )
+    weights = log_weights.exp()[:, None]
+    mean = (weights * points).sum(0)
+    variance = (weights * (points.square() + covariance.diagonal(dim1=1, dim2=2))).sum(0) - mean.square()
+    denoiser = exact_denoiser(VE(SIGMA_MIN, SIGMA_MAX), points, log_weights, covariance)
+    rows = law.sample(ROWS, seed + 1)
+    z = torch.from_numpy(((rows - scaler.mean) / scaler.scale) @ scaler.rotation)
+    truth = torch.from_numpy(law.log_prob(rows) - scaler.log_det)
+    return Exact(denoiser, matched_prior(denoiser.schedule, mean, variance), z, truth)
+
+
+def density_errors(exact: Exact, **options: Any) -> Tensor:
+    """log p by the ODE less the true one, (64,), nats."""
+    return log_prob(exact.denoiser, exact.rows, exact.prior, **options).value - exact.truth
+
+
+def densities(to: Path, seed: int) -> Iterator[list[str]]:
+    """Error of the ODE's log-density with an exact denoiser, by dimensions and steps; draws the errors."""
+    yield ["dimensions", *(f"{n} steps" for n in STEPS), f"<= at {DEFAULT}", f"<= at {FINE}", "tolerance 1e-6"]
+    curves = []
+    for D in DIMENSIONS:
+        laws = [mixture(D, each) for each in range(seed * MIXTURES, (seed + 1) * MIXTURES)]
+
+        def error(laws: list[Exact] = laws, **options: Any) -> float:
+            return float(torch.stack([density_errors(law, **options).abs().mean() for law in laws]).mean())
+
+        errors = [error(steps=n) for n in STEPS]
+        curves.append(Curve(f"{D}-D", np.array(errors)))
+        yield [str(D), *(f"{each:.1e}" for each in errors), "1e-3", "1e-5", f"{error(tolerance=1e-6):.1e}"]
+    by_steps = lines(
+        "steps",
+        "Error of the log-density",
+        np.array(STEPS, dtype=float),
+        curves,
+        "Runge-Kutta steps",
+        "mean absolute error (nats)",
+        log_x=True,
+        log_y=True,
+        markers=True,
+    )
+    measured = np.array([error for error, _ in _probe_errors(seed)])
+    fall = measured[0] * np.sqrt(PROBES[0] / np.array(PROBES))
+    by_probes = lines(
+        "probes",
+        "Hutchinson's estimate in 30 dimensions",
+        np.array(PROBES, dtype=float),
+        [Curve("measured", measured), Curve("1 / √probes", fall, dashed=True)],
+        "probes",
+        "root mean square error (nats)",
+        log_x=True,
+        log_y=True,
+        markers=True,
+    )
+    figure([by_steps, by_probes], LIGHT, 2).savefig(to / "densities.png", dpi=150)
+
+
+@cache
+def _probe_errors(seed: int) -> list[tuple[float, float]]:
+    """(error, the error that is reported) of Hutchinson's estimate for each number of probes."""
+    exact, found = mixture(30, seed), []
+    for n in PROBES:
+        density = log_prob(exact.denoiser, exact.rows, exact.prior, divergence="hutchinson", probes=n, seed=seed)
+        error = float((density.value - exact.truth).square().mean().sqrt())
+        found.append((error, float(density.probe_error.square().mean().sqrt())))
+    return found
+
+
+def probes(seed: int) -> Iterator[list[str]]:
+    """Error of Hutchinson's estimate by the number of probes, beside the error that it reports."""
+    yield ["probes", "root mean square error, nats", "reported", "error × √probes"]
+    for n, (error, reported) in zip(PROBES, _probe_errors(seed), strict=True):
+        yield [str(n), f"{error:.3f}", f"{reported:.3f}", f"{error * n**0.5:.2f}"]
+
+
+def speed(seed: int) -> Iterator[list[str]]:
+    """Seconds and memory of log-densities under the default network."""
+    yield ["what", "measured", "<="]
+    for name, n, bound in (("moons", 10_000, 5), ("mixture-30d", 1_000, 20)):
+        model = driftfield.fit(name, seed=seed, steps=50)
+        rows = LAWS[name].sample(n, 3)
+        yield [
+            f"log_prob of {n:,} rows of {name}, s",
+            f"{median(partial(model.log_prob, rows)):.2f}",
+            f"{bound}",
+        ]
+    peaks = [_peak(n) for n in (10_000, 100_000)]
+    yield ["peak memory of 10,000 and of 100,000 rows, MB", f"{peaks[0]:.0f}, {peaks[1]:.0f}", "bounded"]
+
+
+def _peak(n: int) -> float:
+    """Peak resident memory, in MB, of a process that computes the densities of n rows of the plane with 4 steps."""
+    code = (
+        "import driftfield, numpy; m = driftfield.fit('moons', steps=2); "
+        f"m.log_prob(numpy.random.default_rng(0).normal(size=({n}, 2)), steps=4)"
+    )
+    probe = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", probe, sys.executable, "-c", code]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(found.stdout) / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def main() -> None:
+    """Run the chosen parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["samplers", "densities", "probes", "speed"], help="which parts")
+    parser.add_argument("--to", type=Path, default=Path("docs/images"), help="the folder of the pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    begun = time.perf_counter()
+    if "samplers" in options.what:
+        show("Samplers on the exact mixture", samplers(options.to, options.seed))
+    if "densities" in options.what:
+        show("Mean absolute error of the log-density, nats", densities(options.to, options.seed))
+    if "probes" in options.what:
+        show("Hutchinson's estimate in 30 dimensions", probes(options.seed))
+    if "speed" in options.what:
+        show("Speed and memory of densities", speed(options.seed))
+    print(f"\n{time.perf_counter() - begun:.0f} s in all.")
+
+
+if __name__ == "__main__":
+    main()

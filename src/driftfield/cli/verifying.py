@@ -1,0 +1,55 @@
+"""What the command ``verify`` does: all checks of a run, a table or JSON, its page, and the exit code."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from driftfield import run as runs
+from driftfield.cli import tables
+from driftfield.cli.progress import Bar, say
+from driftfield.files import write_atomically
+
+if TYPE_CHECKING:
+    from driftfield.verification import Verification
+
+
+def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: bool) -> None:
+    """Check a run; ends with exit code 1 if a check fails."""
+    runs.find(run)
+    from driftfield.figures.style import find_theme
+    from driftfield.figures.verification import render_verification
+    from driftfield.fitting import choose_device
+    from driftfield.model import load_model
+    from driftfield.verification import QUESTIONS
+    from driftfield.verification import verify as verify_model
+
+    chosen = None if theme is None else find_theme(theme)
+    model = load_model(run, device=str(choose_device("auto")))
+    with Bar("verifying") as bar:
+        places = {question.label: place for place, question in enumerate(QUESTIONS)}
+        found = verify_model(model, rows, seed, lambda label: bar.show(places[label], len(QUESTIONS), label))
+    plain = _plain(found)
+    runs.write_json(run / runs.VERIFY, plain)
+    page = render_verification(plain, model.columns, model.source, chosen)
+    write_atomically(run / runs.VERIFY_PAGE, page.encode())
+    if json_:
+        print(json.dumps(found.as_dict(), indent=2))
+    else:
+        tables.print_verification(plain)
+    say(f"The page: {run / runs.VERIFY_PAGE}; driftfield report {run} shows it too.")
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _plain(found: "Verification") -> dict[str, Any]:
+    """What verify.json holds: the JSON of the command, and the map that the page draws."""
+    error_map = None
+    if found.map is not None:
+        error_map = {
+            name: value if isinstance(value, float) else value.round(5).tolist()
+            for name, value in asdict(found.map).items()
+        }
+    return {**found.as_dict(), "map": error_map}

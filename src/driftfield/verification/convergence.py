@@ -1,0 +1,206 @@
+r"""How accurate a sampler is, measured on a law whose denoiser is exact, so that no network is to blame.
+
+The law is a mixture of eight Gaussians of standard deviation 0.1 on a circle of radius 1, under VE from sigma 80 to
+0.002 on the karras grid, rho = 7. Three numbers for each sampler:
+
+    end error    of a solver: the median distance of 256 end points, at sigma 0.002, from those of a solution to 1e-9
+    order        of a solver, the slope log_4(e_N / e_4N) of that error; of a random sampler, that of the variance's
+                 error on Gaussian data N(0, 1/2), whose steps are linear, so that the variance is known without drawing
+    Wasserstein  W2 between as many rows drawn with so many evaluations, down to t = 0, and real ones, beside its floor,
+                 the W2 between two sets of real rows
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from driftfield.diffusion import GRIDS, SAMPLERS, Estimate, MixtureDenoiser, Schedule, sample
+from driftfield.diffusion.noise import BlockNoise
+from driftfield.diffusion.samplers import Sampler, Step
+from driftfield.diffusion.samplers.adaptive import rk45
+from driftfield.diffusion.schedules import VE
+from driftfield.evaluation.distances import wasserstein2
+from driftfield.scaling import FloatArray
+
+PARTICLES = 256
+ROWS, DRAWS = 1_000, 3  # of each side of a Wasserstein distance, and how many of them are averaged
+STEPS = (16, 64, 256)  # as in published comparisons
+ORDER_STEPS = {1: (64, 256), 2: (64, 256), 3: (256, 1024), 4: (64, 256)}  # between which the order is taken
+WEAK_STEPS = (240, 960)  # the same for random samplers
+EVALUATIONS = (8, 12, 16, 32, 64, 128, 256)
+RANDOM_EVALUATIONS = (10, 20, 50, 100)
+TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # of rk45, for the same picture
+FINEST = 1e-9  # tolerance of the reference
+GAUSSIAN_VARIANCE = 0.5
+SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """What was measured of one sampler; lists are empty, and numbers None, where they do not apply.
+
+    Attributes:
+        steps_errors: end errors at 16, 64 and 256 steps.
+        curve: (evaluations, end error) of solvers, for the picture.
+        order: as measured.
+        distances: (evaluations, Wasserstein-2) of random samplers.
+        at_ten: (Wasserstein-2, grid) with at most ten evaluations, on the better of two grids.
+    """
+
+    name: str
+    steps_errors: tuple[float, ...]
+    curve: tuple[tuple[float, float], ...]
+    order: float | None
+    distances: tuple[tuple[int, float], ...]
+    at_ten: tuple[float, str] | None
+
+
+def ring(schedule: Schedule) -> MixtureDenoiser:
+    """The exact denoiser of the mixture."""
+    angles = torch.arange(8, dtype=torch.float64) * math.pi / 4
+    means = torch.stack([angles.cos(), angles.sin()], 1)
+    return MixtureDenoiser(schedule, torch.ones(8), means, 0.01 * torch.eye(2, dtype=torch.float64).expand(8, 2, 2))
+
+
+def measure(names: tuple[str, ...] = (), seed: int = 0) -> Iterator[Convergence]:
+    """Measure samplers, all but those that need a model which learned something; yields each when it is done."""
+    law = ring(VE(SIGMA_MIN, SIGMA_MAX))
+    start = SIGMA_MAX * BlockNoise(seed, 0, PARTICLES, (2,), torch.device("cpu"))().double()
+    truth = _solved(law, start, FINEST)
+    for name in names or SAMPLERS:
+        sampler = SAMPLERS[name]
+        if sampler.needs:
+            continue
+        if sampler.random:
+            yield Convergence(
+                name,
+                (),
+                (),
+                weak_order(sampler),
+                tuple((n, distance(law, sampler, n, "karras", seed)) for n in RANDOM_EVALUATIONS),
+                _at_ten(law, sampler, seed),
+            )
+        elif sampler.evaluations is None:
+            yield Convergence(name, (), tuple(_adaptive_curve(law, start, truth)), None, (), None)
+        else:
+            yield _solver(law, name, sampler, start, truth, seed)
+
+
+def _solver(law: MixtureDenoiser, name: str, sampler: Sampler, start: Tensor, truth: Tensor, seed: int) -> Convergence:
+    each = sampler.evaluations or 1
+    counts = [n // each for n in EVALUATIONS if n // each > 1]
+    wanted = sorted({*STEPS, *counts, *ORDER_STEPS[sampler.order or 1]})
+    error = {n: end_error(law, sampler, start, truth, n) for n in wanted}
+    coarse, fine = (error[n] for n in ORDER_STEPS[sampler.order or 1])
+    return Convergence(
+        name,
+        tuple(error[n] for n in STEPS),
+        tuple((n * each, error[n]) for n in counts),
+        math.log(coarse / fine, 4),
+        (),
+        _at_ten(law, sampler, seed),
+    )
+
+
+def end_error(law: MixtureDenoiser, step: Step, start: Tensor, truth: Tensor, n: int) -> float:
+    """Median distance of end points at t_low from the true ones after n steps from ``start`` (B, 2)."""
+    times = GRIDS["karras"](law.schedule, n + 1)[:-1]
+    *_, last = sample(law, start, times, step, _silent)
+    return float((last.x - truth).norm(dim=1).median())
+
+
+def _solved(law: MixtureDenoiser, start: Tensor, tolerance: float) -> Tensor:
+    low, one = torch.tensor([law.schedule.t_low, 1.0], dtype=torch.float64)
+    *_, last = sample(law, start, torch.stack([one, low]), partial(rk45, tolerance=tolerance), _silent)
+    return last.x
+
+
+class _Counting(MixtureDenoiser):
+    """Counts the rows that it is asked for."""
+
+    rows = 0
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
+        self.rows += len(x_t)
+        return super().forward(x_t, t, cond)
+
+
+def _adaptive_curve(law: MixtureDenoiser, start: Tensor, truth: Tensor) -> Iterator[tuple[float, float]]:
+    """(evaluations a row, end error) over tolerances."""
+    for tolerance in TOLERANCES:
+        counting = _Counting(law.schedule, torch.ones(8), law.means, torch.diag_embed(law.variances))
+        end = _solved(counting, start, tolerance)
+        yield counting.rows / len(start), float((end - truth).norm(dim=1).median())
+
+
+def weak_order(step: Step) -> float:
+    """log_4 of the ratio of the variance's errors at 240 and 960 steps; see :func:`spread`."""
+    coarse, fine = (abs(spread(step, n) - 1) for n in WEAK_STEPS)
+    return math.log(coarse / fine, 4)
+
+
+def spread(step: Step, n: int) -> float:
+    """Variance that n steps of VE make of Gaussian data N(0, 1/2), over the true one, without drawing.
+
+    The denoiser is linear, and so is every step: row i of the batch meets a one in place of the i-th noise and zeros in
+    place of all others, and the variance is the sum of the squares of what becomes of them.
+    """
+    schedule = VE(SIGMA_MIN, SIGMA_MAX)
+    law = MixtureDenoiser(
+        schedule, torch.ones(1), torch.zeros(1, 1), torch.full((1, 1, 1), GAUSSIAN_VARIANCE, dtype=torch.float64)
+    )
+    rows, calls = 2 * n + 3, iter(range(1, 2 * n + 3))
+
+    def noise() -> Tensor:
+        unit = torch.zeros(rows, 1, dtype=torch.float64)
+        unit[next(calls)] = 1
+        return unit
+
+    start = torch.zeros(rows, 1, dtype=torch.float64)
+    start[0] = math.sqrt(GAUSSIAN_VARIANCE + SIGMA_MAX**2)
+    *_, last = sample(law, start, GRIDS["karras"](schedule, n), step, noise)
+    return float(last.x.square().sum()) / GAUSSIAN_VARIANCE
+
+
+def distance(law: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> float:
+    """Wasserstein-2 of rows drawn with at most so many evaluations from as many real ones: a mean over three draws."""
+    found = [
+        wasserstein2(_drawn(law, sampler, evaluations, grid, own), _real(law, 2 * own), own).value
+        for own in range(DRAWS * seed, DRAWS * (seed + 1))
+    ]
+    return float(np.mean(found))
+
+
+def floor(seed: int = 0) -> float:
+    """The same between two sets of real rows."""
+    law = ring(VE(SIGMA_MIN, SIGMA_MAX))
+    pairs = [
+        wasserstein2(_real(law, 2 * own + 1), _real(law, 2 * own), own).value
+        for own in range(DRAWS * seed, DRAWS * (seed + 1))
+    ]
+    return float(np.mean(pairs))
+
+
+def _at_ten(law: MixtureDenoiser, sampler: Sampler, seed: int) -> tuple[float, str]:
+    return min((distance(law, sampler, 10, grid, seed), grid) for grid in ("karras", "log-snr"))
+
+
+def _real(law: MixtureDenoiser, stream: int) -> FloatArray:
+    return law.sample(ROWS, torch.Generator().manual_seed(stream)).numpy()
+
+
+def _drawn(law: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> FloatArray:
+    """Rows of a sampler whose last step, to t = 0, costs one evaluation, whatever the others do."""
+    noise = BlockNoise(seed, 0, ROWS, (2,), torch.device("cpu"))
+    times = GRIDS[grid](law.schedule, 1 + (evaluations - 1) // (sampler.evaluations or 1))
+    *_, last = sample(law, SIGMA_MAX * noise().double(), times, sampler, lambda: noise().double())
+    return last.x.numpy()
+
+
+def _silent() -> Tensor:
+    raise AssertionError("a solver draws no noise")

@@ -1,0 +1,171 @@
+"""Subject: the model under test, with the rows and draws that several checks share.
+
+Noised rows are x_t / alpha_t = z + k eps in the network's units, at a noise level k = sigma / alpha: there the noise is
+isotropic. All draws come from streams of (seed, purpose), so that no check moves the numbers of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from driftfield.building import build_step, sampler_options
+from driftfield.datasets.law import Law, stream
+from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, LearnedKernel, sample
+from driftfield.diffusion.samplers.loop import Step
+from driftfield.errors import DriftfieldError
+from driftfield.evaluation import fresh_seed
+from driftfield.evaluation.rows import choose
+from driftfield.model import Model
+from driftfield.scaling import FloatArray
+from driftfield.training.defaults import SAMPLING_STEPS
+
+REAL, OTHER = 2001, 2002  # streams of fresh rows of a law: beside any seed, never the seed itself
+REFERENCE_STEPS = 100  # of Heun's method: halving them moves samples of the default recipe by less than 0.01 std
+
+
+@dataclass
+class Subject:
+    """The model, at most ``rows`` real rows to judge it by, and the seed of every draw."""
+
+    model: Model
+    rows: int
+    seed: int
+
+    @property
+    def law(self) -> Law | None:
+        """The law of the data, where it is known."""
+        return self.model.law
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether the model is a learned kernel, which has no ODE and no score of its own."""
+        return isinstance(self.model.denoiser, LearnedKernel)
+
+    def stream(self, purpose: str) -> np.random.Generator:
+        """A random stream of this verification."""
+        return stream(self.seed, f"verify {purpose}")
+
+    @cached_property
+    def real(self) -> FloatArray:
+        """Rows that training never saw, in the user's units (n, D): fresh ones of a known law, else held-out ones."""
+        if self.law is not None:
+            return self.law.sample(self.rows, fresh_seed(self.seed, REAL))
+        return choose(self.model.held_out, self.rows, self.stream("held out"))
+
+    @cached_property
+    def other(self) -> FloatArray:
+        """A second real sample (m, D), for floors: fresh rows of the law, else training rows."""
+        if self.law is not None:
+            return self.law.sample(self.rows, fresh_seed(self.seed, OTHER))
+        return choose(self.model.train, len(self.real), self.stream("training"))
+
+    @cached_property
+    def z(self) -> FloatArray:
+        """The real rows in the network's units (n, D)."""
+        return self.model.scaler.forward(self.real).astype(np.float64)
+
+    def time(self, noise: float) -> Tensor:
+        """The time at which sigma / alpha is ``noise``, () float64."""
+        schedule = self.model.denoiser.schedule
+        return schedule.time(2 * torch.log(torch.tensor(noise, dtype=torch.float64, device=self.model.device)))
+
+    def noise_at(self, t: Tensor) -> float:
+        """sigma / alpha at a time."""
+        return float(self.model.denoiser.schedule.noise_ratio(t))
+
+    def level(self, noise: float) -> float:
+        """The noise level nearest to ``noise`` at which the network may be asked; of a chain, one of its steps."""
+        schedule = self.model.denoiser.schedule
+        t = self.time(noise)
+        if schedule.T is not None:
+            t = (t * schedule.T).round().clamp(min=1) / schedule.T
+        return self.noise_at(t)
+
+    def levels(self, wanted: tuple[float, ...]) -> list[float]:
+        """The levels nearest to those wanted, without repetition."""
+        return sorted({round(self.level(noise), 12) for noise in wanted})
+
+    def noisy(self, noise: float, purpose: str, rows: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """(z + noise eps, eps), both (n, D), of the real rows in the network's units, or of ``rows`` in those."""
+        z = self.z if rows is None else rows
+        eps = self.stream(f"{purpose} {noise:.6g}").standard_normal(z.shape)
+        return z + noise * eps, eps
+
+    def eps_hat(self, y: FloatArray, noise: float, denoiser: BaseDenoiser | None = None) -> FloatArray:
+        """The estimate of the noise in y (n, D) = x_t / alpha_t by the model's denoiser, or by another; float64."""
+        denoiser = denoiser or self.model.denoiser
+        t = self.time(noise)
+        alpha = float(denoiser.schedule.alpha(t))
+        with torch.no_grad():
+            x_t = torch.as_tensor(alpha * y, dtype=torch.float32, device=self.model.device)
+            found: FloatArray = denoiser(x_t, t).eps.double().cpu().numpy()
+        return found
+
+    @cached_property
+    def samples(self) -> FloatArray:
+        """Rows of the model as a user would draw them (n, D)."""
+        return self.model.sample(len(self.real), self.seed)
+
+    @cached_property
+    def start(self) -> Tensor:
+        """Draws from the prior (n, D), in the network's units: where every sampler here starts."""
+        eps = self.stream("start").standard_normal((len(self.real), self.model.dimensions))
+        prior = self.model.prior
+        return prior.sample(torch.as_tensor(eps, dtype=torch.float32, device=self.model.device))
+
+    @cached_property
+    def log_prob(self) -> FloatArray:
+        """The log-density of the real rows by the ODE, in nats and the user's units (n,)."""
+        return self.model.log_prob(self.real)[0]
+
+    @cached_property
+    def latents(self) -> FloatArray:
+        """The codes of the real rows by the ODE (n, D)."""
+        codes: FloatArray = self.model.latent(self.real)
+        return codes
+
+    def own_sampler(self) -> tuple[Step, Tensor]:
+        """The step function and the times of the recipe."""
+        section = self.model.recipe.sample
+        step = build_step(section.sampler, sampler_options(section), section.last_noise)
+        with torch.no_grad():
+            times = GRIDS[section.grid](self.model.denoiser.schedule, section.steps or SAMPLING_STEPS)
+        return step, times.to(self.model.device)
+
+    def reference_sampler(self) -> tuple[Step, Tensor]:
+        """Heun's method in 100 steps, or in all steps of a chain, between which its network is untrained."""
+        schedule = self.model.denoiser.schedule
+        name, steps = ("karras", REFERENCE_STEPS) if schedule.T is None else ("uniform", schedule.T)
+        return SAMPLERS["heun"], GRIDS[name](schedule, steps).to(self.model.device)
+
+    def draw(
+        self, denoiser: BaseDenoiser, sampler: tuple[Step, Tensor], n: int | None = None, purpose: str = "steps"
+    ) -> FloatArray:
+        """Samples of a denoiser from ``start``, in the user's units (n, D).
+
+        Raises:
+            DriftfieldError: they are not finite.
+        """
+        step, times = sampler
+        start = self.start[:n]
+        noise = _normal(start, int(self.stream(purpose).integers(2**62)))
+        *_, last = sample(denoiser, start, times, step, noise)
+        if not last.x.isfinite().all():
+            raise DriftfieldError("some samples are not finite.")
+        return self.model.scaler.back(last.x.cpu().numpy())
+
+    @cached_property
+    def reference(self) -> FloatArray:
+        """Samples of the model's denoiser by the reference sampler (n, D)."""
+        return self.draw(self.model.denoiser, self.reference_sampler())
+
+
+def _normal(like: Tensor, seed: int) -> Callable[[], Tensor]:
+    generator = torch.Generator(like.device).manual_seed(seed)
+    return lambda: torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)

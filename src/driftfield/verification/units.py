@@ -1,0 +1,72 @@
+"""Checks before sampling: the map between the user's units and the network's, and the end of the forward process."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from driftfield.diffusion.schedules import PRIOR_TOLERANCE
+from driftfield.verification.check import Finding
+from driftfield.verification.subject import Subject
+
+UNITS_SLACK = 0.02  # of a standard deviation, beside four standard errors
+FRESH_SLACK = 0.2  # of a variance; a whitened table of 30 columns and 455 rows has 1.15 for fresh rows
+JACOBIAN_SLACK = 0.01  # nats: float32 rounding of the corners of a cube leaves less than 0.003 in 30 columns
+RETURN_SLACK = 1e-3  # standard deviations: float32
+
+
+def units(subject: Subject) -> Finding:
+    """The largest of three errors of the units, each as a share of what is allowed."""
+    scaler, model = subject.model.scaler, subject.model
+    moments = _moments(subject)
+    points = subject.real[:100]
+    back = scaler.back(scaler.forward(points))
+    returned = float(np.abs((back - points) / model.train.std(0)).max())
+    jacobian = abs(_log_volume_ratio(subject) - scaler.log_det)
+    shares = {"moments": moments, "return": returned / RETURN_SLACK, "jacobian": jacobian / JACOBIAN_SLACK}
+    worst = max(shares, key=lambda key: shares[key])
+    said = {
+        "moments": "mean and variance of the training and held-out rows in the network's units",
+        "return": "the way to the network's units and back",
+        "jacobian": f"log |det|, {scaler.log_det:.4f} where the volume ratio says {_log_volume_ratio(subject):.4f}",
+    }
+    note = f"share of the tolerance that is used; the largest is of {said[worst]}"
+    return Finding(shares[worst], high=1.0, floor=0.0, note=note, details=shares)
+
+
+def _moments(subject: Subject) -> float:
+    """How far the network's units are from mean 0 and variance 1, over what is allowed; 0 where nothing is promised.
+
+    Training rows, which the scaler was fitted to, column by column: four standard errors are allowed beside the slack,
+    as the model keeps only some of them. Held-out rows over all columns, by the mean square: what a scaler of few rows
+    and many columns promises for fresh rows is nearer to 1 than to any other number, but not more.
+    """
+    model = subject.model
+    if model.recipe.data.scaling == "none":
+        return 0.0
+    z = model.scaler.forward(model.train).astype(np.float64)
+    mean, spread = z.mean(0), z.std(0)
+    kurtosis = np.mean(((z - mean) / np.where(spread > 0, spread, 1)) ** 4, axis=0)
+    error = 1 / np.sqrt(len(z))
+    of_mean = np.abs(mean) / (UNITS_SLACK + 4 * error)
+    of_spread = np.abs(spread - 1) / (UNITS_SLACK + 4 * error * np.sqrt(np.maximum(kurtosis - 1, 0)) / 2)
+    square = np.mean(subject.z**2, axis=1)  # (n,)
+    of_fresh = abs(square.mean() - 1) / (FRESH_SLACK + 4 * square.std() / np.sqrt(len(square)))
+    return max(float(of_mean.max()), float(of_spread.max()), float(of_fresh))
+
+
+def _log_volume_ratio(subject: Subject) -> float:
+    """log of the volume, in the network's units, of a cube in the user's, over its own: from where its corners go."""
+    scaler = subject.model.scaler
+    edge = subject.model.train.std(0)  # (D,)
+    corner = subject.model.train.mean(0)
+    corners = np.concatenate([corner[None], corner + np.diag(edge)])
+    z = scaler.forward(corners).astype(np.float64)
+    return float(np.linalg.slogdet(z[1:] - z[0])[1] - np.log(edge).sum())
+
+
+def prior(subject: Subject) -> Finding:
+    """What the forward process leaves of the data at t = 1."""
+    mismatch = subject.model.prior_mismatch
+    note = f"what is left of the data at t = 1, where the signal variance is {mismatch.signal:.2g}"
+    details = {"marginal": mismatch.marginal, "signal": mismatch.signal}
+    return Finding(mismatch.bound, high=PRIOR_TOLERANCE, floor=0.0, note=note, details=details)

@@ -1,0 +1,112 @@
+"""Verify: all checks of one model, in seconds, and what their pattern says."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from driftfield.errors import InputError
+from driftfield.model import Model
+from driftfield.verification import truth
+from driftfield.verification.cause import conclusion, likely_cause
+from driftfield.verification.check import Check
+from driftfield.verification.questions import QUESTIONS
+from driftfield.verification.subject import Subject
+
+ROWS = 4_000
+FEWEST_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked, and what it says.
+
+    Attributes:
+        conclusion: one sentence, with the most likely cause where something fails.
+        cause: its key (see :mod:`driftfield.verification.cause`), "nothing" where all pass.
+        checks: one line each.
+        map: the error of the score in the plane; None where the law is not known.
+        rows, seed, seconds: how it was made.
+    """
+
+    conclusion: str
+    cause: str
+    checks: Sequence[Check]
+    map: truth.ErrorMap | None
+    rows: int
+    seed: int
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check fails."""
+        return not any(check.failed for check in self.checks)
+
+    def __getitem__(self, name: str) -> Check:
+        return next(check for check in self.checks if check.name == name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; numbers that are not finite become null."""
+        plain: dict[str, Any] = _plain(
+            {
+                "passed": self.passed,
+                "conclusion": self.conclusion,
+                "cause": self.cause,
+                "rows": self.rows,
+                "seed": self.seed,
+                "seconds": self.seconds,
+                "checks": [check.as_dict() for check in self.checks],
+            }
+        )
+        return plain
+
+
+def verify(
+    model: Model, rows: int | None = None, seed: int = 0, observe: Callable[[str], None] | None = None
+) -> Verification:
+    """Check a model as a scientific instrument.
+
+    Args:
+        rows: of each side, at most; 4,000 by default. Held-out rows, or fresh ones of a known law.
+        seed: of every draw.
+        observe: told the name of each check before it is made.
+
+    Raises:
+        InputError: fewer than 20 rows are asked for, or held out.
+    """
+    rows = ROWS if rows is None else rows
+    if rows < FEWEST_ROWS:
+        raise InputError(f"A verification needs at least {FEWEST_ROWS} rows, but {rows} were asked for.")
+    started = time.monotonic()
+    subject = Subject(model, rows, seed)
+    if len(subject.real) < FEWEST_ROWS:
+        raise InputError(f"Only {len(subject.real)} rows are held out: a verification needs at least {FEWEST_ROWS}.")
+    checks = []
+    for question in QUESTIONS:
+        if observe is not None:
+            observe(question.label)
+        checks.append(question.ask(subject))
+    return Verification(
+        conclusion(checks),
+        likely_cause(checks),
+        checks,
+        truth.error_map(subject),
+        len(subject.real),
+        seed,
+        time.monotonic() - started,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,181 @@
+"""A change of schedule or of head after training changes no sample, no estimate and no density."""
+
+import pytest
+import torch
+from hypothesis import given
+from mixtures import mixture, rows_of
+from oracles import EVERY, by_property, f64, gaussian_law, inside, knowing, normal, schedule_names, shares
+
+from driftfield.diffusion import (
+    HEADS,
+    SAMPLERS,
+    SCHEDULES,
+    BaseDenoiser,
+    Denoiser,
+    RescheduledDenoiser,
+    Schedule,
+    ThroughHead,
+    log_prob,
+    matched_prior,
+    output,
+    sample,
+)
+from driftfield.errors import InputError
+from driftfield.networks import MLP
+from driftfield.networks.mlp import torch_init
+
+
+def network(head: str = "edm", learned_variance: bool = False, schedule: Schedule = EVERY["ve"]) -> Denoiser:
+    """A denoiser with random weights in float64."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = MLP(2, width=16, depth=2, outputs=4 if learned_variance else None).double()
+        torch_init(made.hidden, made.out)
+        torch.nn.init.normal_(made.out.weight, std=0.3)
+    return Denoiser(made, schedule, head, learned_variance=learned_variance)
+
+
+def size(schedule: Schedule, t: torch.Tensor) -> torch.Tensor:
+    return torch.hypot(schedule.alpha(t), schedule.sigma(t))
+
+
+def common(one: Schedule, other: Schedule, share: float) -> torch.Tensor:
+    """A gamma that both schedules reach, at a share of the way."""
+    low = max(float(s.gamma(f64(s.t_low))) for s in (one, other))
+    high = min(float(s.gamma(f64(s.t_high))) for s in (one, other))
+    return f64(low + share * (high - low))
+
+
+@given(first=schedule_names, second=schedule_names, share=shares)
+@by_property
+def test_the_estimate_is_that_of_the_law_under_the_new_schedule(first: str, second: str, share: float) -> None:
+    """An exact denoiser of any schedule, converted, is the exact denoiser of the other schedule."""
+    converted = RescheduledDenoiser(gaussian_law(EVERY[first], mean=0.4, variance=0.5, D=2), EVERY[second])
+    truth = gaussian_law(EVERY[second], mean=0.4, variance=0.5, D=2)
+    t = EVERY[second].time(common(EVERY[first], EVERY[second], 0.01 + 0.98 * share))
+    x_t = size(EVERY[second], t) * normal(5, 2)
+    found, expected = converted(x_t, t), truth(x_t, t)
+    # Both times come from a gamma by bisection or a formula: 1e-9 where time is steep in gamma.
+    torch.testing.assert_close(found.x0, expected.x0, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(found.eps, expected.eps, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(found.score, expected.score, rtol=1e-6, atol=1e-6)
+
+
+def along(denoiser: BaseDenoiser, gammas: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """DDIM along these decreasing gammas from x_t = size z, to the data."""
+    schedule = denoiser.schedule
+    times = torch.cat([schedule.time(gammas), torch.zeros(1).double()])
+    *_, last = sample(denoiser, size(schedule, times[0]) * z, times, SAMPLERS["ddim"], lambda: torch.zeros(1))
+    return last.x
+
+
+@pytest.mark.parametrize("first", EVERY)
+@pytest.mark.parametrize("second", EVERY)
+def test_samples_along_the_same_noise_levels_are_the_same(first: str, second: str) -> None:
+    denoiser = network(schedule=EVERY[first])
+    converted = RescheduledDenoiser(denoiser, EVERY[second])
+    low, high = common(EVERY[first], EVERY[second], 0.02), common(EVERY[first], EVERY[second], 0.98)
+    gammas = high + (low - high) * torch.linspace(0, 1, 12).double()
+    z = normal(20, 2)
+    torch.testing.assert_close(along(converted, gammas, z), along(denoiser, gammas, z), rtol=1e-5, atol=1e-6)
+
+
+def ends(schedule: Schedule) -> tuple[float, float]:
+    low, high = schedule.gamma(f64([schedule.t_low, schedule.t_high])).tolist()
+    return low, high
+
+
+WIDER = [  # a narrower schedule would begin or end elsewhere, and smooth the density by another noise
+    (first, second)
+    for first in EVERY
+    for second in EVERY
+    if ends(EVERY[second])[0] <= ends(EVERY[first])[0] and ends(EVERY[first])[1] <= ends(EVERY[second])[1]
+]
+
+
+@pytest.mark.parametrize(("first", "second"), WIDER)
+def test_densities_are_the_same(first: str, second: str) -> None:
+    denoiser = network(schedule=EVERY[first])
+    converted = RescheduledDenoiser(denoiser, EVERY[second])
+    x = normal(30, 2)
+    values = [
+        log_prob(each, x, matched_prior(each.schedule, f64([0.0, 0.0]), f64([1.0, 1.0])), 16).value
+        for each in (denoiser, converted)
+    ]
+    # The same ODE between the same ends. The prior of a schedule that ends in pure noise stands for x_1 at the old end,
+    # with alpha^2 (v - 1) missing; the variance here is 1.
+    torch.testing.assert_close(values[1], values[0], rtol=0, atol=1e-5)
+
+
+def test_a_wider_schedule_is_narrowed_to_the_noise_levels_that_the_denoiser_knows() -> None:
+    own, wide = EVERY["vp"], SCHEDULES["ve"](sigma_min=1e-5, sigma_max=1e4)
+    converted = RescheduledDenoiser(gaussian_law(own), wide)
+    for end in ("t_low", "t_high"):
+        found = converted.schedule.gamma(f64(getattr(converted.schedule, end)))
+        torch.testing.assert_close(found, own.gamma(f64(getattr(own, end))), rtol=1e-9, atol=1e-9)
+    assert (wide.t_low, wide.t_high) == (1e-6, 1.0)  # the schedule that was given stays as it was
+    t = f64([0.0, 0.05, 0.99, 1.0])
+    estimate = converted(normal(4, 1), t)
+    assert estimate.x0.isfinite().all()
+
+
+def test_conversions_can_be_chained_and_undone() -> None:
+    denoiser = network(schedule=EVERY["vp"])
+    there = RescheduledDenoiser(denoiser, EVERY["rectified-flow"])
+    back = RescheduledDenoiser(there, EVERY["vp"])
+    t, x_t = inside(EVERY["vp"], 0.4), normal(6, 2)
+    torch.testing.assert_close(back(x_t, t).eps, denoiser(x_t, t).eps, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("head", HEADS)
+def test_through_another_head_the_estimate_is_the_same(name: str, head: str) -> None:
+    law = mixture(EVERY[name], 2)
+    for share in (0.1, 0.7):
+        t = inside(law.schedule, share)
+        x_t = law.schedule.perturb(rows_of(law, 5), t, normal(5, 2))
+        found, expected = ThroughHead(law, head)(x_t, t), law(x_t, t)
+        # x_hat from eps_hat is a difference divided by alpha, which is 1e-3 and more, and rounding is 1e-13 then.
+        torch.testing.assert_close(found.x0, expected.x0, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(found.eps, expected.eps, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("first", HEADS)
+@pytest.mark.parametrize("second", HEADS)
+def test_the_output_is_what_a_network_with_that_head_returns(first: str, second: str) -> None:
+    law, t = mixture(EVERY["vp"], 2), inside(EVERY["vp"], 0.3)
+    x_t = law.schedule.perturb(rows_of(law, 5), t, normal(5, 2))
+    said = knowing(law, second).output(x_t, t)
+    torch.testing.assert_close(output(knowing(law, first)(x_t, t), HEADS[second]), said, rtol=1e-9, atol=1e-9)
+    through = ThroughHead(knowing(law, first), second)
+    torch.testing.assert_close(through.output(x_t, t), said, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_densities_and_samples_through_another_head_are_the_same(head: str) -> None:
+    denoiser = network("v", schedule=EVERY["vp"])
+    through = ThroughHead(denoiser, head)
+    gammas = torch.linspace(8, -8, 10).double()
+    z = normal(20, 2)
+    torch.testing.assert_close(along(through, gammas, z), along(denoiser, gammas, z), rtol=1e-7, atol=1e-8)
+    prior = matched_prior(denoiser.schedule, f64([0.0, 0.0]), f64([1.0, 1.0]))
+    one, other = (log_prob(each, z, prior, 8).value for each in (denoiser, through))
+    torch.testing.assert_close(other, one, rtol=0, atol=1e-7)
+
+
+def test_a_learned_variance_survives_both_conversions() -> None:
+    denoiser = network(learned_variance=True, schedule=EVERY["vp"])
+    t, x_t = inside(EVERY["vp"], 0.4), normal(6, 2)
+    share = denoiser(x_t, t).share
+    through = ThroughHead(denoiser, "eps")
+    assert through.learned_variance
+    torch.testing.assert_close(through(x_t, t).share, share)
+    flow = EVERY["rectified-flow"]
+    s = flow.time(EVERY["vp"].gamma(t))
+    moved = RescheduledDenoiser(denoiser, flow)(x_t * size(flow, s) / size(EVERY["vp"], t), s)
+    torch.testing.assert_close(moved.share, share, rtol=1e-8, atol=1e-8)
+
+
+def test_an_unknown_head_is_refused() -> None:
+    with pytest.raises(InputError, match="head"):
+        ThroughHead(gaussian_law(EVERY["vp"]), "velocity")
