@@ -14,8 +14,8 @@ from driftfield.figures.panels import figure
 from driftfield.figures.style import LIGHT
 from driftfield.recipe import load_recipe
 from driftfield.tutorials import TUTORIALS, common, lesson, measure, ring, vlb, x0
-from driftfield.tutorials.lesson import Lesson
 from driftfield.tutorials.report import contents_of
+from driftfield.tutorials.tutorial import Lesson
 
 SMALL = {  # constants of the modules, as small as their pictures allow
     measure: {"ROWS": 100},

@@ -2,9 +2,9 @@
 
 from driftfield.tutorials.ddpm import MOONS_DDPM, S_CURVE_DDPM, SWISS_ROLL_DDPM
 from driftfield.tutorials.elbo import SWISS_ROLL_ELBO
-from driftfield.tutorials.lesson import Lesson, study
+from driftfield.tutorials.lesson import study
 from driftfield.tutorials.ring import RING_SCORE_SDE, RING_SLICED_SCORE
-from driftfield.tutorials.tutorial import Tutorial
+from driftfield.tutorials.tutorial import Lesson, Tutorial
 from driftfield.tutorials.vlb import DDPM_VLB
 from driftfield.tutorials.x0 import MOONS_CIRCLES_X0, MOONS_CLASSES, PARABOLA_X0
 

@@ -9,7 +9,7 @@ from driftfield.figures.clouds import cloud, robust_view
 from driftfield.figures.labels import number, plus_minus
 from driftfield.figures.section import Details, Link, Section, Table
 from driftfield.tutorials.common import POINTS
-from driftfield.tutorials.lesson import Lesson
+from driftfield.tutorials.tutorial import Lesson
 
 NOTICED = 0.01  # of accuracy: below it a difference between two tests of 5,000 rows a side is noise
 

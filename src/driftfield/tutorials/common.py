@@ -13,8 +13,8 @@ from driftfield.figures.section import Section, Table
 from driftfield.model import Model
 from driftfield.recipe import load_recipe
 from driftfield.scaling import FloatArray
-from driftfield.tutorials.lesson import Lesson
 from driftfield.tutorials.measure import fresh_rows, law_of
+from driftfield.tutorials.tutorial import Lesson
 
 POINTS = 1_000  # in a picture
 Clouds = list[tuple[str, FloatArray]]

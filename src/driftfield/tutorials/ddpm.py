@@ -19,9 +19,8 @@ from driftfield.tutorials.common import (
     loss_section,
     process_sections,
 )
-from driftfield.tutorials.lesson import Lesson
 from driftfield.tutorials.measure import fresh_rows
-from driftfield.tutorials.tutorial import Fault, Idea, Tutorial
+from driftfield.tutorials.tutorial import Fault, Idea, Lesson, Tutorial
 
 PRINTED = {  # the loss of the last batch of an epoch
     1: 0.9140, 101: 0.6532, 201: 0.6371, 301: 0.8389, 401: 0.6238,

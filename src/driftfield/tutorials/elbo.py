@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from driftfield.figures.section import Section
 from driftfield.tutorials.common import beside_section, data_section, loss_section, process_sections
-from driftfield.tutorials.lesson import Lesson
-from driftfield.tutorials.tutorial import Fault, Idea, Tutorial
+from driftfield.tutorials.tutorial import Fault, Idea, Lesson, Tutorial
 
 PRINTED = {  # the loss of the last batch of an epoch
     1: 0.805, 10: 0.0239, 20: 0.0257, 50: 0.0235, 100: 0.0160, 200: 0.0157, 300: 0.0164, 400: 0.00551,

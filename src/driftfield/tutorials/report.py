@@ -6,7 +6,7 @@ from dataclasses import replace
 from driftfield.figures.contents import Command, Contents
 from driftfield.figures.gather import gather
 from driftfield.tutorials.closing import closing
-from driftfield.tutorials.lesson import Lesson
+from driftfield.tutorials.tutorial import Lesson
 
 
 def contents_of(lesson: Lesson, run: str) -> Contents:

@@ -18,9 +18,8 @@ from driftfield.figures.style import Role
 from driftfield.model import Model
 from driftfield.scaling import FloatArray
 from driftfield.tutorials.common import data_section, loss_section
-from driftfield.tutorials.lesson import Lesson
 from driftfield.tutorials.measure import ROWS, fresh_rows, law_of, sampled_accuracy
-from driftfield.tutorials.tutorial import Companion, Fault, Idea, Tutorial
+from driftfield.tutorials.tutorial import Companion, Fault, Idea, Lesson, Tutorial
 
 ROWS_OF_HISTOGRAMS = 20_000
 PARTICLES = 20_000

@@ -1,4 +1,7 @@
-"""What a tutorial is: a recipe, the figures of its chapters, its faults, and which parts its ideas became."""
+"""What a tutorial is: a recipe, the figures of its chapters, its faults, and which parts its ideas became.
+
+And what a lesson is: a tutorial, trained, with everything measured that its report says.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from driftfield.evaluation import Evaluation
     from driftfield.figures.section import Section
-    from driftfield.tutorials.lesson import Lesson
+    from driftfield.model import Model
 
 Settings = Mapping[str, Mapping[str, Any]]  # keys of a recipe, by section
 
@@ -73,3 +77,67 @@ class Tutorial:
     ideas: tuple[Idea, ...]
     faults: tuple[Fault, ...]
     companions: tuple[Companion, ...] = ()
+
+
+@dataclass(frozen=True)
+class EqualQuality:
+    """The shortest training of the default recipe, of 1, 2, 4, .. seconds, that is as good: its time and accuracy."""
+
+    seconds: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Accuracies of the two-sample test, 0.5 at best: as the recipe samples, and with one thing mended or broken."""
+
+    own: float
+    floor: float
+    from_noised_data: float
+    other_sampler: float | None
+    faults: tuple[tuple[Fault, float], ...]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a report is made from."""
+
+    tutorial: Tutorial
+    model: Model
+    judged: Evaluation
+    companions: dict[str, Model]
+    costs: Costs
+    repair: Model
+    repair_judged: Evaluation
+    equal: EqualQuality | None
+    seed: int
+
+    @property
+    def seconds(self) -> float:
+        """Of the tutorial's training."""
+        return float(self.model.facts["training seconds"])
+
+    def summary(self) -> dict[str, Any]:
+        """What a table of all tutorials says of this one; plain data."""
+        return {
+            "tutorial": self.tutorial.name,
+            "steps": self.model.facts["steps"],
+            "seconds": self.seconds,
+            "signal": self.model.prior_mismatch.signal,
+            "prior_bound": self.model.prior_mismatch.bound,
+            "accuracy": self.costs.own,
+            "floor": self.costs.floor,
+            "accuracy_from_noised_data": self.costs.from_noised_data,
+            "metrics": {metric.name: metric.value for metric in self.judged.metrics},
+            "floors": {metric.name: metric.floor for metric in self.judged.metrics},
+            "repair": {
+                "seconds": float(self.repair.facts["training seconds"]),
+                "metrics": {metric.name: metric.value for metric in self.repair_judged.metrics},
+            },
+            "equal_quality_seconds": None if self.equal is None else self.equal.seconds,
+        }
+
+    @property
+    def epochs(self) -> float:
+        """Passes through the rows that were made; steps where rows are drawn anew for each."""
+        return float(self.model.facts["steps"]) / float(self.model.facts.get("steps per epoch", 1))

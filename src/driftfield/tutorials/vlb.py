@@ -15,9 +15,8 @@ from driftfield.figures.labels import number, plus_minus
 from driftfield.figures.section import Section, Table
 from driftfield.model import Model
 from driftfield.tutorials.common import beside_section, data_section, loss_section
-from driftfield.tutorials.lesson import Lesson
 from driftfield.tutorials.measure import fresh_rows, law_of
-from driftfield.tutorials.tutorial import Fault, Idea, Tutorial
+from driftfield.tutorials.tutorial import Fault, Idea, Lesson, Tutorial
 from driftfield.tutorials.x0 import VARIANCES, bound_of
 
 PATHS = 20_000

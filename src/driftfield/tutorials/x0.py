@@ -29,9 +29,8 @@ from driftfield.tutorials.common import (
     loss_section,
     process_sections,
 )
-from driftfield.tutorials.lesson import Lesson
 from driftfield.tutorials.measure import ROWS, accuracy, floor, fresh_rows, law_of, sampled_accuracy
-from driftfield.tutorials.tutorial import Companion, Fault, Idea, Settings, Tutorial
+from driftfield.tutorials.tutorial import Companion, Fault, Idea, Lesson, Settings, Tutorial
 
 PANELS = 11
 BOUND_ROWS = 2_000
