@@ -1,6 +1,6 @@
 """Samplers and densities against closed form: every figure beside its bound, and the pictures of the guide.
 
-    python -m benchmarks.truth [samplers densities probes speed] [--to docs/images] [--seed 0]
+    python -m benchmarks.truth [samplers densities probes networks speed] [--to docs/images] [--seed 0]
 
 Nothing is trained but two small models whose speed is measured: the denoisers are exact.
 """
@@ -47,6 +47,7 @@ STEPS = (10, 20, 40, 80, 160)
 SIGMA_MIN, SIGMA_MAX = 0.0002, 300.0  # at 80 the mismatch of the prior alone would be 2e-5 nats in 30 dimensions
 MIXTURES, ROWS = 3, 64  # random mixtures for each number of dimensions, and rows of each
 PROBES = (4, 16, 64, 256)
+PARTS = ["samplers", "densities", "probes", "networks", "speed"]
 
 
 def samplers(to: Path, seed: int) -> Iterator[list[str]]:
@@ -187,6 +188,27 @@ def speed(seed: int) -> Iterator[list[str]]:
     yield ["peak memory of 10,000 and of 100,000 rows, MB", f"{peaks[0]:.0f}, {peaks[1]:.0f}", "bounded"]
 
 
+def networks(seed: int) -> Iterator[list[str]]:
+    """Densities of networks that were trained for ten seconds: error, its estimate, and what bounds leave, in nats."""
+    yield [
+        "law", "mean error", "mean estimate", "error above estimate", "bound below", "4 paths below", "16 paths below",
+    ]  # fmt: skip
+    for name in ("moons", "8-gaussians"):
+        model = driftfield.fit(name, seed=seed, time=10.0)
+        rows = LAWS[name].sample(1_000, 3)
+        (value, estimate), (fine, _) = model.log_prob(rows), model.log_prob(rows, steps=320)
+        error = np.abs(value - fine)
+        bounds = [model.bound(rows)[0], *(model.importance_bound(rows[:250], n)[0] for n in (4, 16))]
+        below = [float((fine[: len(bound)] - bound).mean()) for bound in bounds]
+        yield [
+            name,
+            f"{error.mean():.1e}",
+            f"{estimate.mean():.1e}",
+            f"{(error > estimate).mean():.0%}",
+            *(f"{gap:.2f}" for gap in below),
+        ]
+
+
 def _peak(n: int) -> float:
     """Peak resident memory, in MB, of a process that computes the densities of n rows of the plane with 4 steps."""
     code = (
@@ -205,7 +227,9 @@ def _peak(n: int) -> float:
 def main() -> None:
     """Run the chosen parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["samplers", "densities", "probes", "speed"], help="which parts")
+    parser.add_argument(
+        "what", nargs="*", default=["samplers", "densities", "probes", "networks", "speed"], help="which parts"
+    )
     parser.add_argument("--to", type=Path, default=Path("docs/images"), help="the folder of the pictures")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -216,6 +240,8 @@ def main() -> None:
         show("Mean absolute error of the log-density, nats", densities(options.to, options.seed))
     if "probes" in options.what:
         show("Hutchinson's estimate in 30 dimensions", probes(options.seed))
+    if "networks" in options.what:
+        show("Densities of networks trained for ten seconds, nats", networks(options.seed))
     if "speed" in options.what:
         show("Speed and memory of densities", speed(options.seed))
     print(f"\n{time.perf_counter() - begun:.0f} s in all.")

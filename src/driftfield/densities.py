@@ -37,7 +37,7 @@ from driftfield.fitted import Fitted
 from driftfield.scaling import FloatArray
 
 SCORE_NOISE = 0.05  # of a standard deviation
-BOUND_STEPS = 200  # of a bound in continuous time
+BOUND_STEPS = 400  # of a bound in continuous time; what it leaves to the density goes with one over the steps
 MOST_PATHS = 1 << 20  # streams of noise for each seed
 
 Label = str | Sequence[str] | None
@@ -103,12 +103,13 @@ class Densities(Fitted):
             "spread": self.spread,
         }
         alpha = 1.0 if time is None else float(self.denoiser.schedule.alpha(time))
+        prior = self.density_prior
         log_volume = self.scaler.log_det + self.dimensions * float(np.log(alpha))
         values, errors = np.empty(len(rows)), np.empty(len(rows))
         for part in _slices(len(rows), max(1, MOST_NUMBERS // self.dimensions)):
             own = None if cond is None else cond[part]
             found = log_prob(
-                self.denoiser, alpha * rows[part], self.prior, cond=own, start=time, first=part.start, **options
+                self.denoiser, alpha * rows[part], prior, cond=own, start=time, first=part.start, **options
             )
             values[part] = found.value.cpu().numpy() + log_volume
             errors[part] = found.total_error.cpu().numpy()
@@ -190,14 +191,14 @@ class Densities(Fitted):
         *,
         times: ArrayLike | None = None,
         variance: str | None = None,
-        draws: int = 4,
+        draws: int = 2,
         seed: int = 0,
         label: Label = None,
     ) -> BoundTerms:
         """The terms L_0 .. L_n of the bound on -log p(z) of each row of x (n, D), in nats and the network's units.
 
         Args:
-            times: increasing from 0 to 1; without, those of the chain, or 200 steps of equal log-SNR.
+            times: increasing from 0 to 1; without, those of the chain, or 400 steps of equal log-SNR.
             variance: of the reverse steps: "small", "large" or "learned"; what was learned, or small.
             draws: of x_t for each row and time.
             seed, label: as in :meth:`log_prob`.
@@ -207,9 +208,8 @@ class Densities(Fitted):
         """
         z, kernel, grid = self._scaled(x), self._kernel(variance), self._times(times)
         cond, found = self._cond(label, len(z)), []
-        for part in _slices(len(z), BLOCK):
-            noise = BlockNoise(seed, part.start, part.stop - part.start, (self.dimensions,), self.device)
-            own = None if cond is None else cond[part]
+        for part in _slices(len(z), BLOCK) or [slice(0, 0)]:
+            own, noise = None if cond is None else cond[part], self._noise(seed, part)
             found.append(bound_terms(kernel, z[part], self.prior, noise, own, times=grid, draws=draws))
         rows = zip(*((b.prior, b.transitions, b.decoder, b.row_error) for b in found), strict=True)
         prior, transitions, decoder, error = (torch.cat(parts).cpu() for parts in rows)
@@ -235,9 +235,8 @@ class Densities(Fitted):
         values, errors = np.empty(len(z)), np.empty(len(z))
         for part in _slices(len(z), BLOCK):
 
-            def noise(path: int, part: slice = part) -> BlockNoise:
-                stream = seed * MOST_PATHS + path
-                return BlockNoise(stream, part.start, part.stop - part.start, (self.dimensions,), self.device)
+            def noise(path: int, part: slice = part) -> Callable[[], Tensor]:
+                return self._noise(seed * MOST_PATHS + path, part)
 
             own = None if cond is None else cond[part]
             found = importance_bound(kernel, z[part], self.prior, noise, paths, own, times=grid)
@@ -260,12 +259,12 @@ class Densities(Fitted):
             InputError: a number is no such integer.
         """
         rows = torch.from_numpy(self._checked(x))
-        noise = BlockNoise(seed, 0, max(1, len(rows)), (self.dimensions,), rows.device)
+        noise = self._noise(seed, slice(0, len(rows)))
         found = dequantised_log_prob(
             lambda x: torch.from_numpy(self.log_prob(x, seed=seed, **options)[0]),
             rows,
             levels,
-            lambda: torch.special.ndtr(noise()[: len(rows)].double()),
+            lambda: torch.special.ndtr(noise().double()).to(rows),  # uniform
             draws,
         )
         bits, error = found.bits(self.dimensions)
@@ -294,6 +293,12 @@ class Densities(Fitted):
         if head is not None:
             denoiser = ThroughHead(denoiser, head)
         return replace(self, denoiser=denoiser, snapshots={})
+
+    def _noise(self, seed: int, part: slice) -> Callable[[], Tensor]:
+        """Noise that belongs to these rows of the seed."""
+        n = part.stop - part.start
+        noise = BlockNoise(seed, part.start, max(1, n), (self.dimensions,), self.device)
+        return lambda: noise()[:n]
 
     def _time(self, t: float | None, noise: float | None) -> Tensor | None:
         """The nearest time () at which the network may be asked, of a time or a noise level; None for neither."""

@@ -28,14 +28,14 @@ def noise_of(seed: int, start: int, n: int) -> BlockNoise:
 
 def test_the_error_of_a_row_is_the_spread_of_its_bound_over_the_draws() -> None:
     law = mixture(VP, 2)
-    x, kernel, prior = rows_of(law, 40), DenoiserKernel(law), unit_prior(law)
-    generator = torch.Generator().manual_seed(0)
-    several = [bound_terms(kernel, x, prior, generator, times=TIMES, draws=4) for _ in range(30)]
+    x, kernel, prior = rows_of(law, 80), DenoiserKernel(law), unit_prior(law)
+    generator, times = torch.Generator().manual_seed(0), TIMES[::6]
+    several = [bound_terms(kernel, x, prior, generator, times=times, draws=4) for _ in range(30)]
     spread = torch.stack([each.total for each in several]).std(0)  # (B,)
     said = torch.stack([each.row_error for each in several]).square().mean(0).sqrt()
-    # A standard deviation of 30 numbers is off by 13 %, its mean over 40 rows by 2 %.
+    # A standard deviation of 30 numbers is off by 13 %, its mean over 80 rows by 1.5 %.
     assert float((spread / said).mean()) == pytest.approx(1, abs=0.1)
-    assert bound_terms(kernel, x, prior, generator, times=TIMES).row_error.isnan().all()  # one draw has no spread
+    assert bound_terms(kernel, x, prior, generator, times=times).row_error.isnan().all()  # one draw has no spread
 
 
 def test_the_bound_is_below_the_density_of_the_ode_and_paths_carry_it_up() -> None:

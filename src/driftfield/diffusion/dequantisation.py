@@ -53,7 +53,8 @@ def dequantised_log_prob(
         )
     check_levels(x, levels)
     values = torch.stack([log_prob(x + uniform().to(x)).double() for _ in range(draws)])  # (draws, B)
-    return DiscreteBound(values.mean(0), values.std(0) / math.sqrt(draws))
+    error = values.std(0) / math.sqrt(draws) if len(x) else values[0]
+    return DiscreteBound(values.mean(0), error)
 
 
 def check_levels(x: Tensor, levels: int) -> None:

@@ -7,7 +7,7 @@ and 30 dimensions on one thread, and 1.8, 2.6 and 1.9 times on two: activations 
 tangents.
 
 Hutchinson's estimate (1990; Grathwohl et al. 2019, eq. 7): v . (J v) with independent signs v has the trace of the
-Jacobian J for its mean, and the variance sum_{i != j} (J_ij^2 + J_ij J_ji), so that a diagonal J has none. The probe of
+Jacobian J for its mean, and the variance sum_{i < j} (J_ij + J_ji)^2, so that a diagonal J has none. The probe of
 a row is fixed during a solve: its integral is then the mean of one smooth integrand, and an adaptive solver sees no
 noise. The mean of P probes has an error that falls as 1 / sqrt(P), and their spread measures it.
 """

@@ -138,7 +138,7 @@ def bound_terms(
                     found.append(-p.log_prob(x.double()))
             values = torch.stack(found)  # (draws, B)
             columns.append(values.mean(0))
-            variances.append(values.var(0) / draws if draws > 1 else torch.full_like(found[0], math.nan))
+            variances.append(values.var(0) / draws if draws > 1 and len(x) else torch.full_like(found[0], math.nan))
     transitions = torch.stack(columns, 1)[:, 1:]  # (B, n - 1)
     row_error = torch.stack(variances).sum(0).sqrt()  # the draws at different times are independent
     return BoundTerms(prior_term, transitions, columns[0], times, row_error)

@@ -36,7 +36,7 @@ STEPS = 40
 FINEST = 0.02  # of the standard deviation of the data: the smallest S s
 LOW_RATIOS = 12.0  # s over lambda_low
 WIDE = 2.0  # S over the standard deviation of the data
-MOST_NUMBERS = 1 << 17  # rows times dimensions of one solve: bounds the memory
+MOST_NUMBERS = 1 << 15  # rows times dimensions of one solve: bounds the memory
 
 Field = Callable[[Tensor], Tensor]
 Change = Callable[[Field, Tensor, Tensor], tuple[Tensor, Tensor]]  # (field, z (b, *D), rows (b,)) -> (b, *D), (b, P)
