@@ -13,6 +13,7 @@ import driftfield
 from driftfield import densities
 from driftfield.datasets import LAWS
 from driftfield.diffusion import HEADS, MixtureDenoiser
+from driftfield.errors import InputError
 from driftfield.model import Model
 from driftfield.recipe import load_recipe
 
@@ -298,3 +299,19 @@ def test_arguments_that_make_no_sense_are_refused(white: Model) -> None:
     ]:
         with pytest.raises(driftfield.InputError, match=word):
             call()
+
+
+def test_options_that_say_two_things_or_nothing_are_refused() -> None:
+    model = driftfield.fit("moons", {"network": {"width": 8}, "train": {"steps": 3}}, rows=200)
+    x = model.train[:3]
+    for options, message in (
+        ({"steps": 8, "tolerance": 1e-3}, "not both"),
+        ({"probes": 4}, "leave them out"),
+        ({"noise": 1e9}, "knows noise levels from"),
+        ({"noise": 1e-9}, "knows noise levels from"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.log_prob(x, **options)
+    with pytest.raises(InputError, match="knows noise levels from"):
+        model.score(x, noise=1e9)
+    assert np.isfinite(model.log_prob(x, steps=4, divergence="hutchinson", probes=2)[0]).all()

@@ -30,6 +30,7 @@ from driftfield.diffusion import (
     log_prob,
 )
 from driftfield.diffusion.heads import Head
+from driftfield.diffusion.likelihood import MOST_EXACT
 from driftfield.diffusion.noise import BLOCK, BlockNoise
 from driftfield.diffusion.probability_flow import MOST_NUMBERS
 from driftfield.errors import InputError, unknown_name
@@ -38,6 +39,7 @@ from driftfield.scaling import FloatArray
 
 SCORE_NOISE = 0.05  # of a standard deviation
 BOUND_STEPS = 400  # of a bound in continuous time; what it leaves to the density goes with one over the steps
+_ROUNDING = 1e-6  # of a noise level at the end of those that a model knows
 MOST_PATHS = 1 << 20  # streams of noise for each seed
 
 Label = str | Sequence[str] | None
@@ -92,6 +94,10 @@ class Densities(Fitted):
                 raise self._no_ode("density at other noise levels")
             return self.importance_bound(x, self.recipe.likelihood.paths, seed=seed)
         section = self.recipe.likelihood
+        if steps is not None and tolerance is not None:
+            raise InputError("Densities take a number of steps or a tolerance, but not both: each says how to solve.")
+        if probes is not None and (divergence or section.divergence) != "hutchinson" and self.dimensions <= MOST_EXACT:
+            raise InputError("Probes are those of Hutchinson's divergence, but this one is exact: leave them out.")
         if steps is None and tolerance is None:
             steps, tolerance = section.steps, section.tolerance
         options: dict[str, Any] = {
@@ -308,13 +314,21 @@ class Densities(Fitted):
         if noise is not None:
             if not noise > 0:
                 raise InputError(f"The noise level must be positive, but it is {noise:g}.")
-            gamma = 2 * torch.log(torch.tensor(noise, dtype=torch.float64, device=self.device))
-            return schedule.clamp(schedule.time(gamma))
+            low, high = (float(schedule.noise_ratio(self._time_of(end))) for end in (schedule.t_low, schedule.t_high))
+            if not low * (1 - _ROUNDING) <= noise <= high * (1 + _ROUNDING):
+                raise InputError(
+                    f"The model knows noise levels from {low:.3g} to {high:.3g} standard deviations of the data, but "
+                    f"{noise:g} is asked for: choose one of these."
+                )
+            return schedule.clamp(schedule.time(2 * torch.log(self._time_of(noise))))
         if t is None:
             return None
         if not 0 <= t <= 1:
             raise InputError(f"The time must lie between 0 and 1, but it is {t:g}.")
-        return schedule.clamp(torch.tensor(t, dtype=torch.float64, device=self.device))
+        return schedule.clamp(self._time_of(t))
+
+    def _time_of(self, value: float) -> Tensor:
+        return torch.tensor(value, dtype=torch.float64, device=self.device)
 
     def _way(self, steps: int | None, tolerance: float | None) -> dict[str, Any]:
         """How to solve the ODE: as asked, or as the recipe says."""

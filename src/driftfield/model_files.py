@@ -73,8 +73,19 @@ def read_model(
     columns = tuple(about["columns"])
     classes = tuple(about.get("classes", ()))
     denoiser = build_denoiser(recipe, len(columns), parts, seed=0, classes=len(classes))
-    denoiser.load_state_dict({k.removeprefix("denoiser."): t for k, t in tensors.items() if k.startswith("denoiser.")})
-    scaler = Scaler(*(tensors[f"scaler.{name}"].numpy() for name in ("mean", "scale", "rotation", "inverse")))
+    weights = {key.removeprefix("denoiser."): t for key, t in tensors.items() if key.startswith("denoiser.")}
+    try:
+        denoiser.load_state_dict(weights)
+        scaler = Scaler(*(tensors[f"scaler.{name}"].numpy() for name in ("mean", "scale", "rotation", "inverse")))
+    except (RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise DriftfieldError(
+            f"The model {folder / runs.MODEL} does not fit its recipe ({reason}): it is damaged or of another run."
+        ) from None
+    if not all(bool(t.isfinite().all()) for t in weights.values() if t.is_floating_point()):
+        raise DriftfieldError(f"The model {folder / runs.MODEL} holds weights that are not finite: train it anew.")
+    if not (np.isfinite(scaler.scale).all() and (scaler.scale > 0).all()):
+        raise DriftfieldError(f"The model {folder / runs.MODEL} holds a scale that is not positive: it is damaged.")
     return kind(
         recipe,
         columns,

@@ -433,3 +433,13 @@ def test_the_page_of_a_tutorial_stays_below_eight_megabytes() -> None:
     strip = weight(clouds.strip("strip", "A strip", chain, COLUMNS))
     others = sum(weight(panel) for panel in every_panel())
     assert 14 * strip + 30 / 9 * others < 5.5e6  # leaving room for a GIF of 1.8 megabytes in base64
+
+
+def test_a_loss_below_zero_is_drawn_on_a_linear_axis() -> None:
+    from driftfield.figures.curves import training_loss
+
+    axes = figure([training_loss("loss", "The loss", np.arange(5.0), -0.3 - np.arange(5.0))], LIGHT).axes[0]
+    assert axes.get_yscale() == "linear"
+    assert len(axes.lines[0].get_ydata()) == 5
+    axes = figure([training_loss("loss", "The loss", np.arange(5.0), 0.3 + np.arange(5.0))], LIGHT).axes[0]
+    assert axes.get_yscale() == "log"

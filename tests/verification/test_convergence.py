@@ -47,6 +47,8 @@ def test_solvers_and_random_samplers_are_measured_each_in_their_way(monkeypatch:
     errors = [error for _, error in adaptive.curve]
     assert errors == sorted(errors, reverse=True)
     assert adaptive.order is None
+    assert random.variance_error == pytest.approx(0, abs=0.05)
+    assert heun.variance_error is None
     assert adaptive.at_ten is None
     found = [heun, random, adaptive]
     assert [len(panel.alt.split(";")) for panel in convergence_panels(found, 0.1)] == [2, 1]

@@ -137,7 +137,7 @@ def score(
     steps: Annotated[int | None, typer.Option("--steps", help="Runge-Kutta steps, even")] = None,
     tolerance: Annotated[float | None, typer.Option("--tolerance", help="of steps that each row chooses")] = None,
     t: Annotated[float | None, typer.Option("--t", help="density of the noisy rows at this time")] = None,
-    noise: Annotated[float | None, typer.Option("--noise", help="the same at this noise level, in std")] = None,
+    noise: Annotated[float | None, typer.Option("--noise", help="at this noise level, in std of the data")] = None,
     divergence: Annotated[str | None, typer.Option("--divergence", help="exact or hutchinson")] = None,
     probes: Annotated[int | None, typer.Option("--probes", help="for each row, of hutchinson")] = None,
     bound: Annotated[bool, typer.Option("--bound", help="add the variational bound and its error")] = False,

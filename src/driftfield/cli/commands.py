@@ -151,8 +151,9 @@ def score(
 ) -> None:
     """Log-densities to a file or stdout, also bounds and latent codes; ``options`` are those of Model.log_prob."""
     model = _load(run, device, out)
-    if bound and (options["t"] is not None or options["noise"] is not None):
-        raise InputError("The bound is one on the density of the data: leave out --bound, or --noise and --t.")
+    if (bound or latent) and (options["t"] is not None or options["noise"] is not None):
+        what = "--bound" if bound else "--latent"
+        raise InputError(f"Bounds and latent codes are of the data themselves: leave out {what}, or --noise and --t.")
     rows = load_like(data, model.columns).values
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)

@@ -9,7 +9,7 @@ from driftfield import run as runs
 from driftfield.cli.commands import Request, train
 from driftfield.cli.progress import say
 from driftfield.datasets import write_rows
-from driftfield.errors import InputError, unknown_name
+from driftfield.errors import InputError, Interrupted, unknown_name
 from driftfield.files import write_atomically
 
 DEFAULT_TIME = "15s"  # for the training, so that the whole command ends within two minutes on two cores
@@ -54,7 +54,13 @@ def tutorial(
     else:
         request = Request(None, out, name, None, epochs, time, seed, settings=settings, force=force, quiet=quiet)
     train(request)
-    print(write_lesson(name, out, seed))
+    try:
+        print(write_lesson(name, out, seed))
+    except Interrupted:
+        raise Interrupted(
+            f"Interrupted while measuring; the trained run is kept. Go on with: driftfield tutorial {name} -o "
+            f"{shlex.quote(str(out))}"
+        ) from None
 
 
 def write_lesson(name: str, out: Path, seed: int) -> Path:

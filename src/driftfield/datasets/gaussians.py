@@ -170,6 +170,8 @@ def random_mixture(D: int, components: int, seed: int, equal: bool = False) -> G
     The principal axes are uniform on the orthogonal matrices, the standard deviations along them log-uniform on
     [0.2, 2]: a condition number of at most 100. The means are N(0, 9/D I): in every dimension about as far apart.
     """
+    if D < 1 or components < 1:
+        raise InputError(f"A mixture needs a dimension and a component at least, but they are {D} and {components}.")
     rng = stream(seed, f"random mixture {D} {components}")
     weights = np.full(components, 1 / components) if equal else rng.dirichlet(np.full(components, 3.0))
     means = _DISTANCE / np.sqrt(D) * rng.standard_normal((components, D))

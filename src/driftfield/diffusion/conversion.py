@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from driftfield.diffusion.denoisers import BaseDenoiser, Denoiser, Estimate
+from driftfield.diffusion.denoisers import BaseDenoiser, Denoiser, Estimate, held
 from driftfield.diffusion.heads import Head
 from driftfield.diffusion.schedules import Schedule, match
 
@@ -44,13 +44,14 @@ class RescheduledDenoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, *D), t () or (B,), of the new schedule."""
-        x_t, t = self.schedule.askable(x_t, t)
+        x, u = self.schedule.askable(x_t, t)
         own = self.denoiser.schedule
-        asked = own.time(self.schedule.gamma(t))
+        asked = own.time(self.schedule.gamma(u))
         factor = torch.hypot(own.alpha(asked), own.sigma(asked)) / torch.hypot(
-            self.schedule.alpha(t), self.schedule.sigma(t)
+            self.schedule.alpha(u), self.schedule.sigma(u)
         )
-        return replace(self.denoiser(match(factor, x_t) * x_t, asked, cond), t=t, schedule=self.schedule)
+        estimate = replace(self.denoiser(match(factor, x) * x, asked, cond), t=u, schedule=self.schedule)
+        return held(estimate, x_t, t)
 
 
 def output(estimate: Estimate, head: Head) -> Tensor:

@@ -10,7 +10,7 @@ posterior mean x_hat = E[x | x_t], and it knows everything about the law of x_t 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +42,24 @@ class Estimate:
     @property
     def velocity(self) -> Tensor:
         """dx/dt = alpha' x0 + sigma' eps of the probability-flow ODE; (B, *D)."""
-        d_alpha, d_sigma = self.schedule.derivatives(self.t)
+        d_alpha, d_sigma = self.schedule.derivatives(self.schedule.clamp(self.t))
         return match(d_alpha, self.x0) * self.x0 + match(d_sigma, self.eps) * self.eps
+
+
+def held(estimate: Estimate, x_t: Tensor, t: Tensor) -> Estimate:
+    """An estimate of (x_t, t) from one that was made at the nearest time at which a network may be asked.
+
+    Beyond t_high x_hat is held, as x_t says hardly more of x, and eps_hat = (x_t - alpha x_hat) / sigma is what is left
+    of x_t itself, (B, *D) at t () or (B,): every sampler rests on  x_t = alpha x_hat + sigma eps_hat.
+    """
+    schedule = estimate.schedule
+    late = t.double() > schedule.t_high
+    if not late.any():
+        return estimate
+    alpha, sigma = schedule.alpha(t.double()), schedule.sigma(t.double())
+    eps = (x_t - match(alpha, x_t) * estimate.x0) / match(sigma, x_t)
+    beyond = match(late.double(), x_t) > 0
+    return replace(estimate, eps=torch.where(beyond, eps, estimate.eps), t=torch.where(late, t.double(), estimate.t))
 
 
 class BaseDenoiser(nn.Module):
@@ -135,8 +151,8 @@ class Denoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, *D), t () or (B,)."""
-        x_t, t = self.schedule.askable(x_t, t)
-        return self.read(x_t, t, *self.outputs(x_t, t, cond))
+        x, asked = self.schedule.askable(x_t, t)
+        return held(self.read(x, asked, *self.outputs(x, asked, cond)), x_t, t)
 
     def read(self, x_t: Tensor, t: Tensor, out: Tensor, second: Tensor | None = None) -> Estimate:
         """The estimate from outputs at hand: x_hat = (sigma out - b x_t) / D, eps_hat = (a x_t - alpha out) / D."""

@@ -152,8 +152,8 @@ class LearnedKernel(BaseDenoiser):
         """
         if ((t.double() - s.double() - self.length).abs() > STEP_TOLERANCE).any():
             raise InputError(
-                f"The learned kernel knows only the T steps of its chain: sample with the {self.schedule.T} uniform "
-                "steps, or with a sampler that asks a denoiser."
+                f"The learned kernel knows only the T steps of its chain: take {self.schedule.T} steps on the grid "
+                '"uniform", or a sampler that asks a denoiser.'
             )
         log_std = log_softplus(self.std_network(x_t, t.to(x_t.dtype), cond))
         return Gaussian(self._mean(x_t, t, cond), 2 * log_std)

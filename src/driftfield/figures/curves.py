@@ -86,8 +86,12 @@ def training_loss(
     printed: Mapping[int, float] | None = None,
     x_label: str = "epoch",
 ) -> Panel:
-    """A loss on a logarithmic axis, and the numbers that the tutorial printed as hollow circles."""
-    positive = np.isfinite(losses) & (losses > 0)
+    """A loss on a logarithmic axis, and the numbers that the tutorial printed as hollow circles.
+
+    One that is mostly below zero, as some objectives' losses are, is on a linear axis.
+    """
+    logarithmic = bool((losses > 0).mean() > 0.5) if len(losses) else True
+    positive = np.isfinite(losses) & ((losses > 0) | (not logarithmic))
     marks = {epoch: loss for epoch, loss in (printed or {}).items() if loss > 0}
 
     def draw(axes: Axes, theme: Theme) -> None:
@@ -105,7 +109,7 @@ def training_loss(
                 zorder=4,
                 label="printed by the tutorial",
             )
-        _scales(axes, log_x=False, log_y=True)
+        _scales(axes, log_x=False, log_y=logarithmic)
         axes.set_xlabel(x_label)
         axes.set_ylabel("loss")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=_ROUND))

@@ -12,7 +12,7 @@ from driftfield.diffusion.fokker_planck import convolved, evolve
 from driftfield.figures.clouds import robust_view
 from driftfield.figures.curves import Curve, lines
 from driftfield.figures.histograms import density_over_histogram, histogram, histogram_2d
-from driftfield.figures.labels import number
+from driftfield.figures.labels import number, plus_minus
 from driftfield.figures.section import Section, Table
 from driftfield.figures.style import Role
 from driftfield.model import Model
@@ -41,7 +41,7 @@ def _loss_words(model: Model) -> tuple[str, ...]:
     if model.recipe.objective.kind == "sliced-score":
         return (
             "The sliced objective differs from the denoising one by a constant that nobody knows, and is negative: "
-            "its value says nothing, only its change does. Negative values have no place on a log axis.",
+            "its value says nothing, only its change does.",
         )
     return ("Squared error of the score times σ², which is that of the noise; fresh rows for every step.",)
 
@@ -88,14 +88,14 @@ def _two_objectives(lesson: Lesson) -> Section:
     for (name, model), role in zip(models.items(), ROLES, strict=True):
         made = model.sample(ROWS, lesson.seed)
         r = polar(made)[0]
-        nll = -float(model.log_prob(x)[0].mean())
+        density = model.log_prob(x)[0]
         rows.append(
             (
                 name,
                 f"{model.facts['steps']:,}",
                 number(float(model.facts["training seconds"])),
                 f"{sampled_accuracy(model, lesson.seed):.3f}",
-                f"{nll:.3f}",
+                plus_minus(-float(density.mean()), float(density.std() / np.sqrt(len(density)))),
                 f"{r.mean():.4f} ± {r.std():.4f}",
             )
         )

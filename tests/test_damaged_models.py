@@ -1,0 +1,52 @@
+"""A model file that is damaged is named as such, whatever is wrong inside it; the data are not to blame."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import driftfield
+from driftfield.errors import DriftfieldError
+
+Change = Callable[[dict[str, np.ndarray]], None]
+
+
+def no_weights(tensors: dict[str, np.ndarray]) -> None:
+    del tensors[next(name for name in tensors if name.startswith("denoiser.network"))]
+
+
+def not_a_number(tensors: dict[str, np.ndarray]) -> None:
+    next(t for name, t in tensors.items() if name.startswith("denoiser.network"))[...] = np.nan
+
+
+def no_scale(tensors: dict[str, np.ndarray]) -> None:
+    tensors["scaler.scale"][...] = 0
+
+
+def no_scaler(tensors: dict[str, np.ndarray]) -> None:
+    del tensors["scaler.mean"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (no_weights, "does not fit its recipe"),
+        (not_a_number, "weights that are not finite"),
+        (no_scale, "a scale that is not positive"),
+        (no_scaler, "does not fit its recipe"),
+    ],
+)
+def test_a_damaged_model_is_named_in_one_sentence(change: Change, message: str, tmp_path: Path) -> None:
+    tiny = {"network": {"width": 8}, "train": {"steps": 3}}
+    path = driftfield.fit("moons", tiny, rows=200).save(tmp_path / "run") / "model.safetensors"
+    with safe_open(path, framework="np") as file:
+        about, tensors = file.metadata(), {key: file.get_tensor(key).copy() for key in file.keys()}  # noqa: SIM118
+    change(tensors)
+    save_file(tensors, path, metadata=about)
+    with pytest.raises(DriftfieldError, match=message) as raised:
+        driftfield.load(tmp_path / "run")
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_code == 1
