@@ -89,7 +89,7 @@ def _best_told(subject: Subject, denoiser: Denoiser, noise: float) -> tuple[floa
     a, b = denoiser.head(schedule, t)
     target = match(a, x) * x + match(b, e) * e
     told = sorted({round(subject.level(noise * factor), 12) for factor in TOLD} | {noise})
-    errors = [_squared_error(denoiser, x_t, subject.time(level), target) for level in told]
+    errors = [_squared_error(denoiser, x_t, t, subject.time(level), target) for level in told]
     best = int(np.argmin(errors))
     own = errors[told.index(noise)]
     factor = float((target * x_t).sum() / x_t.square().sum())
@@ -98,6 +98,10 @@ def _best_told(subject: Subject, denoiser: Denoiser, noise: float) -> tuple[floa
     return told[best], gain, errors[best] / linear if linear > 0 else math.inf
 
 
-def _squared_error(denoiser: Denoiser, x_t: Tensor, u: Tensor, target: Tensor) -> float:
+def _squared_error(denoiser: Denoiser, x_t: Tensor, t: Tensor, u: Tensor, target: Tensor) -> float:
+    """Of the network's output at x_t, if it is told u in place of t; its input stays as it is, scaled for t."""
+    alpha, sigma = denoiser.schedule.alpha(torch.stack([t, u])), denoiser.schedule.sigma(torch.stack([t, u]))
+    size = torch.hypot(alpha, sigma) if denoiser.scale_input else torch.ones_like(alpha)
     with torch.no_grad():
-        return float((denoiser.output(x_t, u) - target).double().square().mean())
+        output = denoiser.output(match(size[1] / size[0], x_t) * x_t, u)
+        return float((output - target).double().square().mean())
