@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterMathtext, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Transform
 
 from driftfield.figures.curves import spread
-from driftfield.figures.labels import number
+from driftfield.figures.labels import number, power_of_ten
 from driftfield.figures.panels import Panel, figure
 from driftfield.figures.style import LIGHT, Theme
 
@@ -62,7 +62,7 @@ def _panel(name: str, title: str, curves: Sequence[Named], y_label: str, floor: 
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_major_formatter(LogFormatterMathtext())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
         axes.set_xlabel("evaluations of the denoiser")
         axes.set_ylabel(y_label)
         _names(axes, curves, theme)

@@ -53,6 +53,11 @@ def noise_level(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text and "·" not in text else text
 
 
+def power_of_ten(value: float) -> str:
+    """A tick of a logarithmic axis of many decades: 10⁻³."""
+    return _power(round(math.log10(value))) if value > 0 else ""
+
+
 def _power(exponent: int) -> str:
     return "10" + str(exponent).translate(_SUPERSCRIPT)
 
