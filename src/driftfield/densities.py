@@ -39,7 +39,7 @@ from driftfield.scaling import FloatArray
 
 SCORE_NOISE = 0.05  # of a standard deviation
 BOUND_STEPS = 400  # of a bound in continuous time; what it leaves to the density goes with one over the steps
-_ROUNDING = 1e-6  # of a noise level at the end of those that a model knows
+_ROUNDING = 1e-3  # of a noise level at the end of those that a model knows
 MOST_PATHS = 1 << 20  # streams of noise for each seed
 
 Label = str | Sequence[str] | None
@@ -89,6 +89,7 @@ class Densities(Fitted):
         """
         rows = self._scaled(x)
         cond, time = self._cond(label, len(rows)), self._time(t, noise)
+        self._check_known(noise)
         if isinstance(self.denoiser, LearnedKernel):
             if time is not None:
                 raise self._no_ode("density at other noise levels")
@@ -135,8 +136,9 @@ class Densities(Fitted):
 
         Args:
             t: the time; or
-            noise: the noise level sigma / alpha, in standard deviations of the data; 0.05 by default. Smaller ones are
-                nearer to the score of the data themselves, and noisier: the network's error is divided by sigma.
+            noise: the noise level sigma / alpha, in standard deviations of the data, or the nearest that the schedule
+                has; 0.05 by default. Smaller ones are nearer to the score of the data themselves, and noisier: the
+                network's error is divided by sigma.
             label: the class given, or one for each row.
 
         Raises:
@@ -314,18 +316,22 @@ class Densities(Fitted):
         if noise is not None:
             if not noise > 0:
                 raise InputError(f"The noise level must be positive, but it is {noise:g}.")
-            low, high = (float(schedule.noise_ratio(self._time_of(end))) for end in (schedule.t_low, schedule.t_high))
-            if not low * (1 - _ROUNDING) <= noise <= high * (1 + _ROUNDING):
-                raise InputError(
-                    f"The model knows noise levels from {low:.3g} to {high:.3g} standard deviations of the data, but "
-                    f"{noise:g} is asked for: choose one of these."
-                )
             return schedule.clamp(schedule.time(2 * torch.log(self._time_of(noise))))
         if t is None:
             return None
         if not 0 <= t <= 1:
             raise InputError(f"The time must lie between 0 and 1, but it is {t:g}.")
         return schedule.clamp(self._time_of(t))
+
+    def _check_known(self, noise: float | None) -> None:
+        """Refuse a noise level beyond those of the schedule, whose density would be that of another."""
+        schedule = self.denoiser.schedule
+        low, high = (float(schedule.noise_ratio(self._time_of(end))) for end in (schedule.t_low, schedule.t_high))
+        if noise is not None and not low * (1 - _ROUNDING) <= noise <= high * (1 + _ROUNDING):
+            raise InputError(
+                f"The model knows noise levels from {low:.3g} to {high:.3g} standard deviations of the data, but "
+                f"{noise:g} is asked for: choose one of these."
+            )
 
     def _time_of(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=torch.float64, device=self.device)
