@@ -318,3 +318,16 @@ def test_data_far_from_the_origin_are_found_from_times_at_which_no_network_is_as
     # Nothing but the discretisation is left: of order 1 in 400 steps over up to nine decades of noise levels. Beyond
     # t_high x_hat is held, of which the converted denoiser, which knows no more than sigma = 20, is wrong by 5 / 400.
     assert error < {1: 0.1}.get(SAMPLERS[sampler].order or 9, 0.02 if name == "converted" else 2e-3)
+
+
+@pytest.mark.parametrize("sampler", [name for name, each in SAMPLERS.items() if not each.needs])
+def test_every_sampler_walks_a_learned_schedule_in_one_step_or_more(sampler: str) -> None:
+    schedule = SCHEDULES["learned"](hidden=8).requires_grad_(False)
+    law = gaussian_law(schedule, mean=0.7, variance=0.0, D=2)
+    for n in (1, 2, 3, 12):
+        noise = normal(40, 4, 2, seed=n)
+        draws = iter(noise)
+        *_, last = sample(law, normal(4, 2), GRIDS["log-snr"](schedule, n), SAMPLERS[sampler], partial(next, draws))
+        assert last.x.isfinite().all()
+        if sampler not in ("euler-maruyama", "rk45"):  # which do not return the estimate at the end
+            torch.testing.assert_close(last.x, torch.full_like(last.x, 0.7), rtol=0, atol=1e-9)

@@ -51,7 +51,7 @@ def test_solvers_and_random_samplers_are_measured_each_in_their_way(monkeypatch:
     assert heun.variance_error is None
     assert adaptive.at_ten is None
     found = [heun, random, adaptive]
-    assert [len(panel.alt.split(";")) for panel in convergence_panels(found, 0.1)] == [2, 1]
+    assert [len(panel.alt.split(";")) for panel in convergence_panels(found, 0.1)] == [2, 1, 2]
     with Image.open(io.BytesIO(convergence_png(found, 0.1))) as picture:
         assert picture.width > 1000
 

@@ -19,30 +19,58 @@ if TYPE_CHECKING:
     from driftfield.verification.convergence import Convergence
 
 Named = tuple[str, Sequence[tuple[float, float]]]  # a curve of (evaluations, error) and its name
-_SIZE = (6.2, 4.4)
+_SIZE, _WIDE = (6.2, 4.4), (12.4, 4.4)
 _MARKS = ("o", "s", "^", "D", "v", "P")
 _LEADER = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 1, "shrinkB": 2, "relpos": (0, 0.5)}
 _SAME = {"ddim"}  # Euler's curve under another name
 _TICKS = (10, 20, 50, 100, 200)
 _APART = 0.052  # of the height: a line of names
+NEAR = 1.1  # times the floor: as good as real rows
 _MOST = 30.0  # times the floor, which the picture of distances shows
 
 
-def convergence_panels(found: Sequence[Convergence], floor: float) -> tuple[Panel, Panel]:
-    """Solvers by the error of their end points; random samplers by their distance from the law, above its floor."""
+def convergence_panels(found: Sequence[Convergence], floor: float) -> tuple[Panel, Panel, Panel]:
+    """Solvers by the error of their end points, random samplers by their distance from the law, all with ten calls."""
     solvers = [(one.name, one.curve) for one in found if one.curve and one.name not in _SAME]
     random = [(one.name, one.distances) for one in found if one.distances]
     return (
         _panel("solvers", "Solvers", solvers, "median end-point error", None),
         _panel("random", "Random samplers", random, "Wasserstein-2", floor),
+        _at_ten([(one.name, one.at_ten[0] / floor) for one in found if one.at_ten and one.name not in _SAME]),
     )
 
 
 def convergence_png(found: Sequence[Convergence], floor: float, theme: Theme = LIGHT) -> bytes:
-    """Both panels side by side, as a PNG."""
+    """All panels, as a PNG."""
     buffer = io.BytesIO()
     figure(convergence_panels(found, floor), theme, 2).savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()
+
+
+def _at_ten(ratios: Sequence[tuple[str, float]]) -> Panel:
+    """Wasserstein-2 with ten evaluations over its floor, the best sampler on top."""
+    ordered = sorted(ratios, key=lambda each: each[1])
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        axes.set_xscale("log")
+        for row, (_, ratio) in enumerate(ordered):
+            colour = theme.generated if ratio <= NEAR else theme.data
+            axes.plot([1, min(ratio, _MOST)], [row, row], color=theme.rule, linewidth=1.0, zorder=1)
+            axes.plot(min(ratio, _MOST), row, "o" if ratio <= _MOST else ">", color=colour, markersize=5)
+            axes.text(1.3 * _MOST, row, number(ratio, 3), color=theme.muted, fontsize=8.5, va="center")
+        for place in (1.0, NEAR):
+            axes.axvline(place, color=theme.muted, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
+        axes.set_ylim(len(ordered) - 0.5, -0.5)
+        axes.set_xlim(0.7, 1.2 * _MOST)
+        axes.xaxis.set_major_locator(FixedLocator((1, 2, 5, 10, 20)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_xlabel(f"Wasserstein-2 / floor (dashed: 1 and {NEAR})")
+
+    words = "; ".join(f"{name} {number(ratio, 3)}" for name, ratio in ordered)
+    alt = f"Wasserstein-2 over its floor with ten evaluations: {words}."
+    return Panel("at-ten", "Ten evaluations", alt, draw, _WIDE, wide=True)
 
 
 def _panel(name: str, title: str, curves: Sequence[Named], y_label: str, floor: float | None) -> Panel:
