@@ -94,21 +94,7 @@ class Densities(Fitted):
             if time is not None:
                 raise self._no_ode("density at other noise levels")
             return self.importance_bound(x, self.recipe.likelihood.paths, seed=seed)
-        section = self.recipe.likelihood
-        if steps is not None and tolerance is not None:
-            raise InputError("Densities take a number of steps or a tolerance, but not both: each says how to solve.")
-        if probes is not None and (divergence or section.divergence) != "hutchinson" and self.dimensions <= MOST_EXACT:
-            raise InputError("Probes are those of Hutchinson's divergence, but this one is exact: leave them out.")
-        if steps is None and tolerance is None:
-            steps, tolerance = section.steps, section.tolerance
-        options: dict[str, Any] = {
-            "steps": section.steps if steps is None else steps,
-            "tolerance": tolerance,
-            "divergence": divergence or section.divergence,
-            "probes": section.probes if probes is None else probes,
-            "seed": seed,
-            "spread": self.spread,
-        }
+        options = self._solving(steps, tolerance, divergence, probes) | {"seed": seed, "spread": self.spread}
         alpha = 1.0 if time is None else float(self.denoiser.schedule.alpha(time))
         prior = self.density_prior
         log_volume = self.scaler.log_det + self.dimensions * float(np.log(alpha))
@@ -335,6 +321,24 @@ class Densities(Fitted):
 
     def _time_of(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=torch.float64, device=self.device)
+
+    def _solving(
+        self, steps: int | None, tolerance: float | None, divergence: str | None, probes: int | None
+    ) -> dict[str, Any]:
+        """How a density is computed: as asked, or as the recipe says; options that contradict are refused."""
+        section = self.recipe.likelihood
+        if steps is not None and tolerance is not None:
+            raise InputError("Densities take a number of steps or a tolerance, but not both: each says how to solve.")
+        if probes is not None and (divergence or section.divergence) != "hutchinson" and self.dimensions <= MOST_EXACT:
+            raise InputError("Probes are those of Hutchinson's divergence, but this one is exact: leave them out.")
+        if steps is None and tolerance is None:
+            steps, tolerance = section.steps, section.tolerance
+        return {
+            "steps": section.steps if steps is None else steps,
+            "tolerance": tolerance,
+            "divergence": divergence or section.divergence,
+            "probes": section.probes if probes is None else probes,
+        }
 
     def _way(self, steps: int | None, tolerance: float | None) -> dict[str, Any]:
         """How to solve the ODE: as asked, or as the recipe says."""
