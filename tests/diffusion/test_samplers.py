@@ -354,7 +354,8 @@ def test_the_order_of_convergence_is_the_same_on_every_schedule(name: str, sampl
     errors = [end_error(schedule, truth, x, "log-snr", sampler, n) for n in (75, 300)]
     # Noise levels span up to nine decades here, so the terms of the next order are still a tenth or so.
     assert math.log(errors[0] / errors[1], 4) == pytest.approx(ORDERS[sampler], abs=0.2)
-    assert errors[1] < {1: 6e-3, 2: 4e-4}[ORDERS[sampler]]
+    # Polynomials in sigma / alpha, over so many decades, are the worst of those of second order.
+    assert errors[1] < {"euler": 6e-3, "lms-2": 4e-4}.get(sampler, 2e-4)
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp-2m"])
