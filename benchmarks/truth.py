@@ -20,16 +20,15 @@ from torch import Tensor
 
 import driftfield
 from benchmarks.__main__ import median, show
+from driftfield.codecs.scaling import Scaler
 from driftfield.datasets import LAWS, random_mixture
-from driftfield.diffusion import SAMPLERS, BaseDenoiser, Gaussian, exact_denoiser, log_prob, matched_prior
-from driftfield.diffusion.samplers import Sampler
-from driftfield.diffusion.schedules import VE
-from driftfield.figures.convergence import convergence_png
-from driftfield.figures.curves import Curve, lines
-from driftfield.figures.panels import figure
-from driftfield.figures.style import LIGHT
-from driftfield.recipe import LikelihoodSection
-from driftfield.scaling import Scaler
+from driftfield.diffusion import SAMPLERS, BaseDenoiser, Gaussian, Sampler, exact_denoiser, log_prob, matched_prior
+from driftfield.diffusion.basics.schedules import VE
+from driftfield.recipes.schema import LikelihoodSection
+from driftfield.report.convergence import convergence_png
+from driftfield.report.curves import Curve, lines
+from driftfield.report.panels import figure
+from driftfield.report.style import LIGHT
 from driftfield.verification import convergence
 
 YARDSTICK = {  # median end-point errors at 16, 64 and 256 steps, as published beside the mixture

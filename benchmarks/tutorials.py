@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 import driftfield
-from driftfield.building import Parts, build_denoiser, build_loss
 from driftfield.datasets import LAWS
-from driftfield.recipe import load_recipe
+from driftfield.recipes.building import Parts, build_denoiser, build_loss
+from driftfield.recipes.schema import load_recipe
 from driftfield.tutorials import TUTORIALS
 from driftfield.tutorials.elbo import PRINTED
 

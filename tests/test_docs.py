@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from driftfield.building import check_names
 from driftfield.cli.app import app
 from driftfield.cli.lessons import DEFAULT_TIME
 from driftfield.datasets import LAWS
-from driftfield.recipe import load_recipe, parse_settings, recipe_names
+from driftfield.recipes.building import check_names
+from driftfield.recipes.schema import load_recipe, parse_settings, recipe_names
 from driftfield.tutorials import TUTORIALS
 
 ROOT = Path(__file__).parent.parent

@@ -19,22 +19,22 @@ __version__ = "0.1.0"
 __all__ = ["DriftfieldError", "InputError", "Model", "Parts", "Recipe", "__version__", "fit", "load", "resume"]
 
 if TYPE_CHECKING:
-    from driftfield.building import Parts
     from driftfield.errors import DriftfieldError, InputError
-    from driftfield.fitting import fit, resume
-    from driftfield.model import Model
-    from driftfield.model import load_model as load
-    from driftfield.recipe import Recipe
+    from driftfield.fitting.fit import fit, resume
+    from driftfield.model.model import Model
+    from driftfield.model.model import load_model as load
+    from driftfield.recipes.building import Parts
+    from driftfield.recipes.schema import Recipe
 
 _HOMES = {
     "DriftfieldError": ("driftfield.errors", "DriftfieldError"),
     "InputError": ("driftfield.errors", "InputError"),
-    "Model": ("driftfield.model", "Model"),
-    "Parts": ("driftfield.building", "Parts"),
-    "Recipe": ("driftfield.recipe", "Recipe"),
-    "fit": ("driftfield.fitting", "fit"),
-    "load": ("driftfield.model", "load_model"),
-    "resume": ("driftfield.fitting", "resume"),
+    "Model": ("driftfield.model.model", "Model"),
+    "Parts": ("driftfield.recipes.building", "Parts"),
+    "Recipe": ("driftfield.recipes.schema", "Recipe"),
+    "fit": ("driftfield.fitting.fit", "fit"),
+    "load": ("driftfield.model.model", "load_model"),
+    "resume": ("driftfield.fitting.fit", "resume"),
 }
 
 

@@ -12,7 +12,7 @@ from command import COMMAND, Run, environment
 
 from driftfield.cli import commands
 from driftfield.cli.commands import Request
-from driftfield.recipe import load_recipe
+from driftfield.recipes.schema import load_recipe
 
 CLASSED = ["--set", "data.label=kind", "--set", "network.width=16", "--set", "train.batch=64"]
 
@@ -104,7 +104,7 @@ def test_a_report_is_written_in_the_theme_that_is_asked_for(driftfield: Run, tin
     done = driftfield("report", "run", "--theme", "blackboard", "--rows", "20")
     assert done.returncode == 0, done.stderr
     dark = (tmp_path / "run" / "report.html").read_text()
-    from driftfield.figures.style import BLACKBOARD, LIGHT
+    from driftfield.report.style import BLACKBOARD, LIGHT
 
     assert BLACKBOARD.paper in dark
     assert LIGHT.paper not in dark

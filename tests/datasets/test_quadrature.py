@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp as scipy_logsumexp
 from scipy.special import ndtr
 
-from driftfield.datasets.law import FloatArray, in_chunks
+from driftfield.datasets.distribution import FloatArray, in_chunks
 from driftfield.datasets.quadrature import (
     bell,
     gauss_legendre,

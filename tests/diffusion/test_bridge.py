@@ -7,7 +7,7 @@ from oracles import CHAINS, EVERY, by_property, f64, normal, schedule_names, see
 from torch.distributions import Normal
 
 from driftfield.diffusion import SCHEDULES, Schedule, bridge, transition
-from driftfield.diffusion.bridge import bridge_variance
+from driftfield.diffusion.basics.bridge import bridge_variance
 
 three_times = st.lists(st.integers(1, 1000), min_size=3, max_size=3, unique=True).map(sorted)
 

@@ -14,9 +14,9 @@ from driftfield.diffusion import (
     correlated_prior,
     log_prob,
     matched_prior,
-    probability_flow,
     standard_prior,
 )
+from driftfield.diffusion.further import probability_flow
 from driftfield.errors import InputError
 
 VP = SCHEDULES["vp"]()

@@ -16,7 +16,7 @@ from driftfield.diffusion import (
     log_prob,
     standard_prior,
 )
-from driftfield.diffusion.noise import BlockNoise
+from driftfield.diffusion.further.row_noise import BlockNoise
 
 VP = SCHEDULES["vp"]()
 TIMES = GRIDS["log-snr"](VP, 60).flip(0)
@@ -85,7 +85,7 @@ def test_a_path_does_not_depend_on_how_many_are_walked_together(monkeypatch: pyt
 
     whole = bound(0, 6, 5)
     torch.testing.assert_close(bound(2, 3, 5), whole[2:5], rtol=0, atol=1e-9)
-    monkeypatch.setattr("driftfield.diffusion.elbo.ROWS", 12)  # two paths of six rows at a time
+    monkeypatch.setattr("driftfield.diffusion.further.chain_bound.ROWS", 12)  # two paths of six rows at a time
     torch.testing.assert_close(bound(0, 6, 5), whole, rtol=0, atol=1e-9)
     two = importance_bound(kernel, x, prior, lambda k: noise_of(k, 0, 6), 2, times=TIMES).value
     one = [importance_bound(kernel, x, prior, lambda k, p=p: noise_of(p, 0, 6), 2, times=TIMES).value for p in (0, 1)]

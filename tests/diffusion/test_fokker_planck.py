@@ -9,7 +9,7 @@ from torch.distributions import Normal
 
 from driftfield.datasets import LAWS
 from driftfield.diffusion import SCHEDULES, Schedule
-from driftfield.diffusion.fokker_planck import convolved, evolve
+from driftfield.diffusion.further.fokker_planck import convolved, evolve
 from driftfield.errors import InputError
 
 MEANS, STD = (0.5, -0.7), 0.4

@@ -4,7 +4,7 @@ import pytest
 import torch
 from oracles import CHAINS, EVERY, f64, normal
 
-from driftfield.diffusion.forward import chain_times, walk
+from driftfield.diffusion.basics.forward import chain_times, walk
 from driftfield.errors import InputError
 
 ROWS = 40_000

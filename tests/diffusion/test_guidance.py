@@ -9,7 +9,7 @@ from oracles import EVERY, by_property, f64, inside, normal, schedule_names, see
 from torch.distributions import MultivariateNormal
 
 from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, Estimate, MixtureDenoiser, Schedule, sample
-from driftfield.diffusion.guidance import GuidedDenoiser
+from driftfield.diffusion.further.guidance import GuidedDenoiser
 from driftfield.errors import InputError
 
 MEANS = f64([[1.5, 0.0], [-1.0, 1.0], [0.0, -1.2]])

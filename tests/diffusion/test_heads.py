@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from oracles import EVERY, Says, by_property, f64, inside, normal, schedule_names, seeds, shares, some_times
 
 from driftfield.diffusion import HEADS, Denoiser, Schedule
-from driftfield.diffusion.heads import Head
+from driftfield.diffusion.basics.heads import Head
 
 head_names = st.sampled_from(sorted(HEADS))
 

@@ -7,8 +7,8 @@ from oracles import CHAINS, EVERY, Says, f64, normal, ring_law
 from torch import Tensor, nn
 
 from driftfield.diffusion import BaseDenoiser, bridge
-from driftfield.diffusion.forward import chain_times
-from driftfield.diffusion.kernels import LearnedKernel, log_softplus
+from driftfield.diffusion.basics.forward import chain_times
+from driftfield.diffusion.basics.kernels import LearnedKernel, log_softplus
 from driftfield.errors import InputError
 
 

@@ -9,8 +9,8 @@ from oracles import Says, by_property, f64, gaussian_law, normal, ring_law, seed
 from safetensors.torch import load_file, save_file
 
 from driftfield.diffusion import GRIDS, SCHEDULES, Denoiser, MixtureDenoiser, diffusion_bound
-from driftfield.diffusion.learned_schedule import Learned
-from driftfield.diffusion.objectives.bound import bound_variance, continuous_bound
+from driftfield.diffusion.further.continuous_bound import bound_variance, continuous_bound
+from driftfield.diffusion.further.learned_schedule import Learned
 from driftfield.errors import InputError
 
 STEPS, BATCH = 300, 256

@@ -6,9 +6,9 @@ from oracles import CHAINS, EVERY, by_property, f64, normal, ring_law, some_time
 from torch import Tensor, nn
 
 from driftfield.diffusion import HEADS, VARIANCES, Denoiser, DenoiserKernel, bridge, denoising_loss
-from driftfield.diffusion.gaussian import Gaussian
-from driftfield.diffusion.objectives.denoising import METRICS, WEIGHTS
-from driftfield.diffusion.objectives.elbo import hybrid_loss
+from driftfield.diffusion.basics.denoising import METRICS, WEIGHTS
+from driftfield.diffusion.basics.gaussian import Gaussian
+from driftfield.diffusion.further.chain_loss import hybrid_loss
 from driftfield.errors import InputError
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracles import by_property
 from scipy import stats
 
-from driftfield.diffusion.noise import BLOCK, BlockNoise
+from driftfield.diffusion.further.row_noise import BLOCK, BlockNoise
 
 CPU = torch.device("cpu")
 

@@ -38,7 +38,7 @@ from driftfield.diffusion import (
     denoising_loss,
     diffusion_bound,
 )
-from driftfield.diffusion.objectives.denoising import Weight
+from driftfield.diffusion.basics.denoising import Weight
 from driftfield.errors import InputError
 
 LEAST_P = 1e-3  # of a goodness-of-fit test; seeds are fixed, so it either always passes or never

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from oracles import by_property, f64, normal
 from scipy.integrate import RK45, solve_ivp
 
-from driftfield.diffusion import ode
-from driftfield.diffusion.ode import integrate
+from driftfield.diffusion.further import ode
+from driftfield.diffusion.further.ode import integrate
 from driftfield.errors import DriftfieldError
 
 

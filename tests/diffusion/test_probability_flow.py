@@ -5,8 +5,9 @@ import torch
 from mixtures import mixture, rows_of, unit_prior
 from oracles import EVERY, f64, gaussian_law, normal
 
-from driftfield.diffusion import SCHEDULES, Denoiser, decode, encode, log_prob, probability_flow
-from driftfield.diffusion.probability_flow import ProbabilityFlow
+from driftfield.diffusion import SCHEDULES, Denoiser, decode, encode, log_prob
+from driftfield.diffusion.further import probability_flow
+from driftfield.diffusion.further.probability_flow import ProbabilityFlow
 from driftfield.networks import MLP
 
 

@@ -41,9 +41,9 @@ from driftfield.diffusion import (
     Schedule,
     sample,
 )
-from driftfield.diffusion.noise import BlockNoise
-from driftfield.diffusion.samplers.loop import Memory, Step
-from driftfield.diffusion.samplers.stochastic import ddim
+from driftfield.diffusion.basics.loop import Memory, Step
+from driftfield.diffusion.basics.stochastic import ddim
+from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.errors import InputError
 
 DETERMINISTIC = tuple(name for name, sampler in SAMPLERS.items() if not sampler.random and sampler.evaluations)

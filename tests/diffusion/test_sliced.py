@@ -5,7 +5,7 @@ import torch
 from oracles import EVERY, Says, f64, gaussian_law, normal, ring_law
 
 from driftfield.diffusion import BaseDenoiser, Denoiser, Estimate, Schedule
-from driftfield.diffusion.objectives.sliced import sliced_score_loss
+from driftfield.diffusion.further.sliced import sliced_score_loss
 
 
 class Linear(BaseDenoiser):

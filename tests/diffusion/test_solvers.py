@@ -27,14 +27,15 @@ from driftfield.diffusion import (
     SCHEDULES,
     BaseDenoiser,
     Estimate,
+    Memory,
     RescheduledDenoiser,
     Schedule,
+    Step,
     sample,
 )
-from driftfield.diffusion.samplers import Memory, Step
-from driftfield.diffusion.samplers.adaptive import rk45
-from driftfield.diffusion.samplers.multistep import exponential_moments, power_moments, weights
-from driftfield.diffusion.samplers.stochastic import churn, predictor_corrector
+from driftfield.diffusion.basics.stochastic import churn, predictor_corrector
+from driftfield.diffusion.further.adaptive import rk45
+from driftfield.diffusion.further.multistep import exponential_moments, power_moments, weights
 
 
 @given(

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import driftfield
-from driftfield.building import Parts, build_denoiser, build_judge, build_loss
 from driftfield.errors import Interrupted, TrainingError
-from driftfield.recipe import Recipe, TrainSection
+from driftfield.recipes.building import Parts, build_denoiser, build_judge, build_loss
+from driftfield.recipes.schema import Recipe, TrainSection
 from driftfield.training import loop
 from driftfield.training.batches import shuffled
 from driftfield.training.checkpoint import optimizer_tensors, unpack

@@ -9,10 +9,10 @@ import pytest
 import driftfield
 from driftfield.datasets import LAWS
 from driftfield.evaluation.metric import Metric
-from driftfield.figures import Contents, Link, Section
-from driftfield.figures.panels import figure
-from driftfield.figures.style import LIGHT
-from driftfield.recipe import load_recipe
+from driftfield.recipes.schema import load_recipe
+from driftfield.report import Contents, Link, Section
+from driftfield.report.panels import figure
+from driftfield.report.style import LIGHT
 from driftfield.tutorials import TUTORIALS, common, lesson, measure, ring, vlb, x0
 from driftfield.tutorials.report import contents_of
 from driftfield.tutorials.tutorial import Lesson

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from driftfield.codecs.scaling import Scaler
 from driftfield.diffusion import SCHEDULES, BaseDenoiser, EmpiricalDenoiser, Estimate, exact_denoiser
-from driftfield.model import Model
-from driftfield.scaling import Scaler
+from driftfield.model.model import Model
 
 
 class Placed(BaseDenoiser):

@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.integrate import solve_ivp
 
 from driftfield.diffusion import SAMPLERS
-from driftfield.diffusion.schedules import VE
-from driftfield.figures.convergence import convergence_panels, convergence_png
+from driftfield.diffusion.basics.schedules import VE
+from driftfield.report.convergence import convergence_panels, convergence_png
 from driftfield.verification import convergence
 from driftfield.verification.convergence import Convergence, measure, ring, spread, weak_order
 

@@ -15,7 +15,7 @@ from broken_models import (
 
 import driftfield
 from driftfield.errors import InputError
-from driftfield.model import Model
+from driftfield.model.model import Model
 from driftfield.verification import QUESTIONS, Verification, verify
 from driftfield.verification.subject import Subject
 

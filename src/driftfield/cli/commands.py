@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftfield import run as runs
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar, say
 from driftfield.datasets import catalogue, check_writable, csv_text, load, load_like, write_rows
 from driftfield.errors import InputError, Interrupted, TrainingError
-from driftfield.recipe import Recipe, load_recipe, parse_settings, recipe_names
+from driftfield.model import run as runs
+from driftfield.recipes.schema import Recipe, load_recipe, parse_settings, recipe_names
 
 if TYPE_CHECKING:
-    from driftfield.fitting import Task, Watch
-    from driftfield.model import Model
+    from driftfield.fitting.fit import Task, Watch
+    from driftfield.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def fit(request: Request) -> None:
 
 def train(request: Request) -> Path:
     """Train with a bar; Ctrl-C and SIGTERM save. Returns the run's folder."""
-    from driftfield import fitting
-    from driftfield.building import Parts
+    from driftfield.fitting import fit as fitting
+    from driftfield.recipes.building import Parts
 
     asked = _asked_recipe(request)
     out = request.out or Path("runs") / _name_of(request.data or asked.data.name or "")
@@ -93,7 +93,7 @@ def train(request: Request) -> Path:
 
 
 def _prepare(request: Request, asked: Recipe, out: Path) -> "Task":
-    from driftfield import fitting
+    from driftfield.fitting import fit as fitting
 
     runs.check_free(out, request.force)
     fitting.choose_device(request.device)
@@ -109,7 +109,7 @@ def _prepare(request: Request, asked: Recipe, out: Path) -> "Task":
 
 
 def _resume(request: Request, out: Path, watch: "Watch") -> "Model":
-    from driftfield import fitting
+    from driftfield.fitting import fit as fitting
 
     if request.recipe or request.steps or request.epochs or request.time or request.settings:
         raise InputError(
@@ -196,9 +196,9 @@ def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:
 
 def report(run: Path, out: Path | None, rows: int | None, theme: str | None, seed: int) -> None:
     """The page."""
-    from driftfield.figures import write_pictures, write_report
-    from driftfield.figures.gather import gather
-    from driftfield.figures.style import find_theme
+    from driftfield.report import write_pictures, write_report
+    from driftfield.report.gather import gather
+    from driftfield.report.style import find_theme
 
     if theme is not None:
         find_theme(theme)
@@ -219,9 +219,9 @@ def report(run: Path, out: Path | None, rows: int | None, theme: str | None, see
 
 def animate(run: Path, out: Path, view: str, theme: str | None, seed: int) -> None:
     """The moving picture."""
-    from driftfield.figures import animate as write_animation
-    from driftfield.figures import check_animation
-    from driftfield.figures.gather import gather_process
+    from driftfield.report import animate as write_animation
+    from driftfield.report import check_animation
+    from driftfield.report.gather import gather_process
 
     check_animation(out, view, theme)
     model = _load(run)
@@ -322,8 +322,8 @@ def _load(run: Path, device: str = "auto", out: Path | None = None) -> "Model":
     if out is not None:
         check_writable(out)
     runs.find(run)
-    from driftfield.fitting import choose_device
-    from driftfield.model import load_model
+    from driftfield.fitting.fit import choose_device
+    from driftfield.model.model import load_model
 
     return load_model(run, device=str(choose_device(device)))
 

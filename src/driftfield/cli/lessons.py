@@ -5,12 +5,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from driftfield import run as runs
 from driftfield.cli.commands import Request, train
 from driftfield.cli.progress import say
 from driftfield.datasets import write_rows
 from driftfield.errors import InputError, Interrupted, unknown_name
 from driftfield.files import write_atomically
+from driftfield.model import run as runs
 
 DEFAULT_TIME = "15s"  # for the training, so that the whole command ends within two minutes on two cores
 
@@ -65,8 +65,8 @@ def tutorial(
 
 def write_lesson(name: str, out: Path, seed: int) -> Path:
     """Measure a trained run of a tutorial, write its report and figures, and return the report's path."""
-    from driftfield.figures import write_pictures, write_report
-    from driftfield.model import load_model
+    from driftfield.model.model import load_model
+    from driftfield.report import write_pictures, write_report
     from driftfield.tutorials import TUTORIALS, study
     from driftfield.tutorials.report import contents_of
 
@@ -88,7 +88,7 @@ def write_lesson(name: str, out: Path, seed: int) -> Path:
 
 def _full_length(name: str) -> int:
     """The epochs of a recipe; rows that are fresh make an epoch of every step."""
-    from driftfield.recipe import load_recipe
+    from driftfield.recipes.schema import load_recipe
     from driftfield.training.batches import steps_of_a_pass
 
     recipe = load_recipe(name)

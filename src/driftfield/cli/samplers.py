@@ -61,7 +61,7 @@ def _entry(name: str) -> dict[str, Any]:
 def _measured(out: Path, seed: int, json_: bool) -> None:
     import torch
 
-    from driftfield.figures.convergence import convergence_png
+    from driftfield.report.convergence import convergence_png
     from driftfield.verification import convergence
 
     torch.set_num_threads(1)  # a few hundred particles are not worth a second thread

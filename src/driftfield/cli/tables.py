@@ -46,7 +46,7 @@ def print_evaluation(judged: "Evaluation") -> None:
 
 def print_verification(found: Mapping[str, Any]) -> None:
     """The conclusion, one line for each check, and what failures mean."""
-    from driftfield.figures.verification import allowed
+    from driftfield.report.verification import allowed
 
     console = plain_console()
     console.print(found["conclusion"], soft_wrap=True, markup=False)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from driftfield import run as runs
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar, say
 from driftfield.files import write_atomically
+from driftfield.model import run as runs
 
 if TYPE_CHECKING:
     from driftfield.verification import Verification
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: bool) -> None:
     """Check a run; ends with exit code 1 if a check fails."""
     runs.find(run)
-    from driftfield.figures.style import find_theme
-    from driftfield.figures.verification import render_verification
-    from driftfield.fitting import choose_device
-    from driftfield.model import load_model
+    from driftfield.fitting.fit import choose_device
+    from driftfield.model.model import load_model
+    from driftfield.report.style import find_theme
+    from driftfield.report.verification import render_verification
     from driftfield.verification import QUESTIONS
     from driftfield.verification import verify as verify_model
 

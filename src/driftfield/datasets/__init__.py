@@ -1,8 +1,8 @@
 """The ground floor: toy laws with known densities, and tables from files and from memory."""
 
-from driftfield.datasets.decimals import decimals, rounded
+from driftfield.codecs.decimals import decimals, rounded
+from driftfield.datasets.distributions import LAWS, FloatArray, Law
 from driftfield.datasets.gaussians import GaussianMixture, random_mixture
-from driftfield.datasets.laws import LAWS, FloatArray, Law
 from driftfield.datasets.nodes import Nodes, Noise
 from driftfield.datasets.tables import LABEL_OF_A_LAW, Table, catalogue, load, load_like, split
 from driftfield.datasets.writing import check_writable, csv_text, write_rows

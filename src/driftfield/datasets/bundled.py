@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from driftfield.datasets.csv_files import comma_separated
+from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.frames import count_from_zero
-from driftfield.datasets.law import FloatArray
 from driftfield.datasets.sheet import Misfit, Sheet
 from driftfield.errors import unknown_name
 

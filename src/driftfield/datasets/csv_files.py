@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from driftfield.datasets.law import FloatArray
+from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.sheet import Misfit, Sheet, capital, reason
 from driftfield.errors import InputError
 

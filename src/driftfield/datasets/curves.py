@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from driftfield.datasets.law import Draw, FloatArray, Law, LogDensity, MakeNodes, in_chunks, planar_law
+from driftfield.datasets.distribution import Draw, FloatArray, Law, LogDensity, MakeNodes, in_chunks, planar_law
 from driftfield.datasets.nodes import Nodes
 from driftfield.datasets.quadrature import (
     Path,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftfield.datasets.law import FloatArray
+from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.sheet import Misfit, Sheet, capital
 from driftfield.errors import InputError
 

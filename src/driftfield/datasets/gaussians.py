@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from driftfield.datasets.chunks import FloatArray
-from driftfield.datasets.law import Law, checked_rows, law_of, stream
+from driftfield.datasets.distribution import Law, checked_rows, law_of, stream
 from driftfield.datasets.nodes import Nodes, Noise
 from driftfield.datasets.quadrature import plane_entropy
 from driftfield.errors import InputError

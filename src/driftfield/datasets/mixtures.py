@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from driftfield.datasets.distribution import FloatArray, Law
 from driftfield.datasets.gaussians import GaussianMixture, random_mixture
-from driftfield.datasets.law import FloatArray, Law
 
 
 def eight_gaussians() -> Law:

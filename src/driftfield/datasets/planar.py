@@ -10,7 +10,7 @@ from math import lgamma, log, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.datasets.law import FloatArray, Law, planar_law
+from driftfield.datasets.distribution import FloatArray, Law, planar_law
 from driftfield.datasets.nodes import Nodes
 from driftfield.datasets.quadrature import bell, logsumexp, nodes_for_noise, segment, tensor
 from driftfield.errors import InputError

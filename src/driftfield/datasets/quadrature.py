@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.datasets.chunks import FloatArray, in_chunks, logsumexp
-from driftfield.datasets.law import LogDensity
+from driftfield.datasets.distribution import LogDensity
 
 __all__ = [
     "Path",

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.datasets.law import FloatArray
+from driftfield.datasets.distribution import FloatArray
 from driftfield.errors import InputError, unknown_name
 
 MOST_COLUMNS = 2_000

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.datasets.bundled import PREFIX, SETS, bundled_sheet
+from driftfield.datasets.distribution import FloatArray, Law, stream
+from driftfield.datasets.distributions import LAWS
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_sheet, count_from_zero, frame_sheet, numbered_names
-from driftfield.datasets.law import FloatArray, Law, stream
-from driftfield.datasets.laws import LAWS
 from driftfield.datasets.sheet import Sheet, check_varying, labels, numbers, suggestion
 from driftfield.errors import InputError, unknown_name
 

@@ -7,8 +7,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.files import SUFFIXES
-from driftfield.datasets.law import FloatArray
 from driftfield.errors import InputError
 from driftfield.files import replacing
 

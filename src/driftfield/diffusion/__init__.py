@@ -1,35 +1,43 @@
-"""The mathematics of diffusion models, on torch tensors alone; read it from ``schedules`` to ``likelihood``."""
+"""The mathematics of diffusion models, on torch tensors alone."""
 
-from driftfield.diffusion.bridge import bridge, transition
-from driftfield.diffusion.catalogue import SCHEDULES
-from driftfield.diffusion.chains import Chain
-from driftfield.diffusion.conversion import RescheduledDenoiser, ThroughHead, output
-from driftfield.diffusion.denoisers import BaseDenoiser, Denoiser, Estimate
-from driftfield.diffusion.dequantisation import DiscreteBound, dequantised_log_prob
-from driftfield.diffusion.elbo import BoundTerms, bound_terms, importance_bound
-from driftfield.diffusion.exact import EmpiricalDenoiser, MixtureDenoiser, TiedMixtureDenoiser, exact_denoiser
-from driftfield.diffusion.forward import chain_times, walk
-from driftfield.diffusion.gaussian import Gaussian, matched_prior, standard_prior
-from driftfield.diffusion.guidance import GuidedDenoiser
-from driftfield.diffusion.heads import HEADS
-from driftfield.diffusion.kernels import VARIANCES, DenoiserKernel, Kernel, LearnedKernel
-from driftfield.diffusion.learned_schedule import Learned
-from driftfield.diffusion.likelihood import LogDensity, correlated_prior, log_prob
-from driftfield.diffusion.objectives import (
-    METRICS,
-    TIMES,
-    WEIGHTS,
-    bound_variance,
-    chain_loss,
-    continuous_bound,
-    denoising_loss,
-    diffusion_bound,
-    hybrid_loss,
-    sliced_score_loss,
+from collections.abc import Callable
+from functools import partial
+
+from driftfield.diffusion.basics.bridge import bridge, transition
+from driftfield.diffusion.basics.chains import Chain, constant, cosine_chain, linear, quadratic, sigmoid
+from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser, Estimate
+from driftfield.diffusion.basics.denoising import METRICS, WEIGHTS, denoising_loss
+from driftfield.diffusion.basics.forward import State, chain_times, walk
+from driftfield.diffusion.basics.gaussian import Gaussian, matched_prior, standard_prior
+from driftfield.diffusion.basics.grids import GRIDS
+from driftfield.diffusion.basics.heads import HEADS
+from driftfield.diffusion.basics.kernels import VARIANCES, DenoiserKernel, Kernel, LearnedKernel
+from driftfield.diffusion.basics.loop import Memory, Sampler, Step, sample
+from driftfield.diffusion.basics.schedules import VE, VP, Cosine, RectifiedFlow, Schedule, SubVP
+from driftfield.diffusion.basics.single_step import euler, heun, midpoint, rk4
+from driftfield.diffusion.basics.stochastic import (
+    ancestral,
+    churn,
+    ddim,
+    euler_maruyama,
+    learned_kernel,
+    predictor_corrector,
+    sde_dpmpp_2m,
 )
-from driftfield.diffusion.probability_flow import decode, encode
-from driftfield.diffusion.samplers import GRIDS, SAMPLERS, State, sample
-from driftfield.diffusion.schedules import Schedule
+from driftfield.diffusion.basics.times import TIMES
+from driftfield.diffusion.further.adaptive import rk45
+from driftfield.diffusion.further.chain_bound import BoundTerms, bound_terms, importance_bound
+from driftfield.diffusion.further.chain_loss import chain_loss, hybrid_loss
+from driftfield.diffusion.further.continuous_bound import bound_variance, continuous_bound, diffusion_bound
+from driftfield.diffusion.further.conversion import RescheduledDenoiser, ThroughHead, output
+from driftfield.diffusion.further.dequantisation import DiscreteBound, dequantised_log_prob
+from driftfield.diffusion.further.exact import EmpiricalDenoiser, MixtureDenoiser, TiedMixtureDenoiser, exact_denoiser
+from driftfield.diffusion.further.guidance import GuidedDenoiser
+from driftfield.diffusion.further.learned_schedule import Learned
+from driftfield.diffusion.further.likelihood import LogDensity, correlated_prior, log_prob
+from driftfield.diffusion.further.multistep import adams_bashforth, dpmpp_2m, dpmpp_3m, linear_multistep, unipc
+from driftfield.diffusion.further.probability_flow import decode, encode
+from driftfield.diffusion.further.sliced import sliced_score_loss
 
 __all__ = [
     "GRIDS",
@@ -54,10 +62,13 @@ __all__ = [
     "Learned",
     "LearnedKernel",
     "LogDensity",
+    "Memory",
     "MixtureDenoiser",
     "RescheduledDenoiser",
+    "Sampler",
     "Schedule",
     "State",
+    "Step",
     "ThroughHead",
     "TiedMixtureDenoiser",
     "bound_terms",
@@ -84,3 +95,77 @@ __all__ = [
     "transition",
     "walk",
 ]
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "linear": linear,
+    "quadratic": quadratic,
+    "sigmoid": sigmoid,
+    "cosine-chain": cosine_chain,
+    "vp": VP,
+    "sub-vp": SubVP,
+    "ve": VE,
+    "cosine": Cosine,
+    "rectified-flow": RectifiedFlow,
+    "learned": Learned,
+}
+
+SAMPLERS: dict[str, Sampler] = {
+    "euler": Sampler(euler, 1, 1, False, "Euler's method in sigma / alpha", "Karras et al. 2022, eq. 4"),
+    "ddim": Sampler(ddim, 1, 1, False, "the same; with eta, partly ancestral", "Song et al. 2021 (DDIM), eq. 12"),
+    "heun": Sampler(heun, 2, 2, False, "mean slope of both ends", "Karras et al. 2022, algorithm 1"),
+    "midpoint": Sampler(
+        midpoint, 2, 2, False, "slope at the middle in log-SNR, DPM-Solver-2", "Lu et al. 2022, algorithm 1"
+    ),
+    "rk4": Sampler(rk4, 4, 4, False, "Runge-Kutta in the angle atan(sigma / alpha)", "Salimans, Ho 2022, appendix D"),
+    "lms-2": Sampler(linear_multistep, 2, 1, False, "Adams-Bashforth in sigma / alpha", "Hairer et al. 1993, III.1"),
+    "ab-2": Sampler(
+        adams_bashforth, 2, 1, False, "exponential Adams-Bashforth in log-SNR, DEIS", "Zhang, Chen 2023, sec. 3.3"
+    ),
+    "ab-3": Sampler(
+        partial(adams_bashforth, order=3), 3, 1, False, "the same through three estimates", "Zhang, Chen 2023, sec. 3.3"
+    ),
+    "dpmpp-2m": Sampler(
+        dpmpp_2m, 2, 1, False, "DPM-Solver++(2M), on the data", "Lu et al. 2022 (DPM-Solver++), algorithm 2"
+    ),
+    "dpmpp-3m": Sampler(
+        dpmpp_3m, 3, 1, False, "the same through three estimates, exact weights", "Lu et al. 2022 (DPM-Solver++)"
+    ),
+    "unipc": Sampler(unipc, 3, 1, False, "2M, corrected at no cost", "Zhao et al. 2023, algorithms 1, 2"),
+    "rk45": Sampler(rk45, None, None, False, "to a tolerance, each row for itself", "Dormand, Prince 1980"),
+    "ancestral": Sampler(ancestral, 1, 1, True, "the kernel's own draw, small variance", "Ho et al. 2020, algorithm 2"),
+    "ancestral-large": Sampler(
+        partial(ancestral, variance="large"), 1, 1, True, "the same, large variance", "Ho et al. 2020, sec. 3.2"
+    ),
+    "ancestral-learned": Sampler(
+        partial(ancestral, variance="learned"),
+        None,
+        1,
+        True,
+        "the same, learned variance",
+        "Nichol, Dhariwal 2021, eq. 15",
+        "a learned variance",
+    ),
+    "ancestral-marginal": Sampler(
+        partial(ancestral, variance="marginal"), None, 1, True, "a mistake to look at: too much noise", "a tutorial"
+    ),
+    "kernel": Sampler(
+        learned_kernel,
+        None,
+        1,
+        True,
+        "the model's own reverse step",
+        "Sohl-Dickstein et al. 2015, table 1",
+        "a learned kernel",
+    ),
+    "euler-maruyama": Sampler(
+        euler_maruyama, 1, 1, True, "the reverse SDE, step by step", "Song et al. 2021 (SDE), eq. 6"
+    ),
+    "sde-dpmpp-2m": Sampler(
+        sde_dpmpp_2m, None, 1, True, "SDE-DPM-Solver++(2M)", "Lu et al. 2022 (DPM-Solver++), sec. 5"
+    ),
+    "churn": Sampler(churn, None, 2, True, "Heun with noise put back, EDM", "Karras et al. 2022, algorithm 2"),
+    "predictor-corrector": Sampler(
+        predictor_corrector, None, 2, True, "ancestral, then a step of Langevin's", "Song et al. 2021, algorithms 4, 5"
+    ),
+}

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from driftfield.codecs.scaling import SMALLEST_EIGENVALUE, FloatArray, Scaler
 from driftfield.errors import InputError
 from driftfield.evaluation.rows import checked, choose, standardised
-from driftfield.scaling import SMALLEST_EIGENVALUE, FloatArray, Scaler
 
 FIT_ROWS = 20_000
 SEARCH_ROWS = (1_000, 5_000)  # at least and at most; between them as many rows as hold SEARCH_CELLS numbers

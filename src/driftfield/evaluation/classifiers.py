@@ -12,8 +12,8 @@ Source: Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, section 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from driftfield.codecs.scaling import FloatArray
 from driftfield.evaluation.metric import Measured
-from driftfield.scaling import FloatArray
 
 FOLDS = 3
 NEIGHBOURS = 30

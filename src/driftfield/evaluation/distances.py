@@ -26,10 +26,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
+from driftfield.codecs.scaling import FloatArray
 from driftfield.errors import DriftfieldError
 from driftfield.evaluation.metric import Measured
 from driftfield.evaluation.rows import choose
-from driftfield.scaling import FloatArray
 
 TRANSPORT_ROWS = 2_000
 TRANSPORT_BLOCKS = 3

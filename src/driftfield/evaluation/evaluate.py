@@ -7,12 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from driftfield.codecs.scaling import FloatArray
 from driftfield.datasets import Law
 from driftfield.evaluation.baselines import Baseline, baselines
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metrics import Metric, nll, two_sample
 from driftfield.evaluation.verdict import verdict
-from driftfield.scaling import FloatArray
 
 REAL, OTHER = 1001, 1002  # streams of fresh rows of a law: beside any seed, never the seed itself
 DENSITY_WORK = 40_000  # rows times columns whose densities are computed: the divergence costs one pass a column

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from driftfield.codecs.scaling import FloatArray, Scaler
 from driftfield.evaluation.metric import Metric
 from driftfield.evaluation.rows import checked, choose, standardised
-from driftfield.scaling import FloatArray, Scaler
 
 MOST_ROWS = 10_000
 MOST_TRAINING_ROWS = 200_000

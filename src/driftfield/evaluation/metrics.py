@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
+from driftfield.codecs.scaling import FloatArray, Scaler
 from driftfield.errors import InputError
 from driftfield.evaluation.classifiers import FOLDS, c2st, judge_settings
 from driftfield.evaluation.distances import (
@@ -23,7 +24,6 @@ from driftfield.evaluation.distances import (
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metric import Measured, Metric
 from driftfield.evaluation.rows import checked, choose, standardised
-from driftfield.scaling import FloatArray, Scaler
 
 __all__ = ["Measured", "Memorisation", "Metric", "memorisation", "nll", "two_sample"]
 

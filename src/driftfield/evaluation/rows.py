@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from driftfield.codecs.scaling import FloatArray, Scaler
 from driftfield.errors import InputError
-from driftfield.scaling import FloatArray, Scaler
 
 FEWEST_ROWS = 3  # three folds need a row each, and a standard error needs two
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from driftfield.codecs.scaling import FloatArray
 from driftfield.evaluation.baselines import Baseline, best
 from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Metric
-from driftfield.scaling import FloatArray
 
 NOISE = 2.0  # standard errors within which an excess over the floor is called noise,
 NOISE_OF_FEW = 3.0  # and the same where two errors exceed a slight difference: there a false alarm would sound grave

@@ -5,9 +5,9 @@ from importlib import import_module
 from inspect import cleandoc
 
 from driftfield.evaluation import Evaluation, Metric
-from driftfield.figures.clouds import cloud, robust_view
-from driftfield.figures.labels import number, plus_minus
-from driftfield.figures.section import Details, Link, Section, Table
+from driftfield.report.clouds import cloud, robust_view
+from driftfield.report.labels import number, plus_minus
+from driftfield.report.section import Details, Link, Section, Table
 from driftfield.tutorials.common import POINTS
 from driftfield.tutorials.tutorial import Lesson
 
@@ -74,7 +74,7 @@ def signed(value: float) -> str:
 
 
 def _whole(lesson: Lesson) -> str:
-    from driftfield.recipe import load_recipe
+    from driftfield.recipes.schema import load_recipe
 
     train = load_recipe(lesson.tutorial.name).train
     if train.epochs is not None:

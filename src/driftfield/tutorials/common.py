@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from driftfield.figures.animation import gif_bytes
-from driftfield.figures.clouds import cloud, robust_view, strip
-from driftfield.figures.curves import training_loss
-from driftfield.figures.gather import gather_process
-from driftfield.figures.labels import number
-from driftfield.figures.section import Section, Table
-from driftfield.model import Model
-from driftfield.recipe import load_recipe
-from driftfield.scaling import FloatArray
+from driftfield.codecs.scaling import FloatArray
+from driftfield.model.model import Model
+from driftfield.recipes.schema import load_recipe
+from driftfield.report.animation import gif_bytes
+from driftfield.report.clouds import cloud, robust_view, strip
+from driftfield.report.curves import training_loss
+from driftfield.report.gather import gather_process
+from driftfield.report.labels import number
+from driftfield.report.section import Section, Table
 from driftfield.tutorials.measure import fresh_rows, law_of
 from driftfield.tutorials.tutorial import Lesson
 

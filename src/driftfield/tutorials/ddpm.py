@@ -7,11 +7,11 @@ import torch
 
 from driftfield.datasets import LAWS
 from driftfield.diffusion import SCHEDULES
-from driftfield.figures.clouds import cloud
-from driftfield.figures.curves import Curve, lines
-from driftfield.figures.labels import number
-from driftfield.figures.section import Section, Table
-from driftfield.figures.style import Role
+from driftfield.report.clouds import cloud
+from driftfield.report.curves import Curve, lines
+from driftfield.report.labels import number
+from driftfield.report.section import Section, Table
+from driftfield.report.style import Role
 from driftfield.tutorials.common import (
     POINTS,
     beside_section,
@@ -85,14 +85,14 @@ def _schedules(lesson: Lesson) -> Section:
 
 
 IDEAS = (
-    Idea("linear, quadratic and sigmoid betas", "linear, quadratic, sigmoid", "driftfield.diffusion.chains"),
-    Idea("x_t in one step from x_0 and noise", "Schedule.perturb", "driftfield.diffusion.schedules"),
-    Idea("predicting the noise", "the head eps", "driftfield.diffusion.heads"),
-    Idea("antithetic steps t and T - 1 - t", "antithetic", "driftfield.diffusion.objectives.times"),
-    Idea("squared error of the noise", "denoising_loss, weight simple", "driftfield.diffusion.objectives.denoising"),
+    Idea("linear, quadratic and sigmoid betas", "linear, quadratic, sigmoid", "driftfield.diffusion.basics.chains"),
+    Idea("x_t in one step from x_0 and noise", "Schedule.perturb", "driftfield.diffusion.basics.schedules"),
+    Idea("predicting the noise", "the head eps", "driftfield.diffusion.basics.heads"),
+    Idea("antithetic steps t and T - 1 - t", "antithetic", "driftfield.diffusion.basics.times"),
+    Idea("squared error of the noise", "denoising_loss, weight simple", "driftfield.diffusion.basics.denoising"),
     Idea("layers gated by an embedding of the step", "ConditionalMLP", "driftfield.networks.conditional"),
-    Idea("the posterior's mean and variance", "bridge", "driftfield.diffusion.bridge"),
-    Idea("ancestral sampling with variance beta", "ancestral-large", "driftfield.diffusion.samplers.stochastic"),
+    Idea("the posterior's mean and variance", "bridge", "driftfield.diffusion.basics.bridge"),
+    Idea("ancestral sampling with variance beta", "ancestral-large", "driftfield.diffusion.basics.stochastic"),
     Idea("an average of the weights", "train.ema", "driftfield.training.loop"),
 )
 FAULTS = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from driftfield.figures.section import Section
+from driftfield.report.section import Section
 from driftfield.tutorials.common import beside_section, data_section, loss_section, process_sections
 from driftfield.tutorials.tutorial import Fault, Idea, Lesson, Tutorial
 
@@ -37,15 +37,21 @@ SWISS_ROLL_ELBO = Tutorial(
     summary="a learned kernel, trained on the evidence lower bound of all 50 steps",
     chapters=chapters,
     ideas=(
-        Idea("q(x_t given x_{t-1}), the forward chain of T betas", "Chain, walk", "driftfield.diffusion.forward"),
-        Idea("constant beta", "constant", "driftfield.diffusion.chains"),
+        Idea(
+            "q(x_t given x_{t-1}), the forward chain of T betas", "Chain, walk", "driftfield.diffusion.basics.forward"
+        ),
+        Idea("constant beta", "constant", "driftfield.diffusion.basics.chains"),
         Idea(
             "two networks for the mean and the spread of a reverse step",
             "LearnedKernel",
-            "driftfield.diffusion.kernels",
+            "driftfield.diffusion.basics.kernels",
         ),
-        Idea("the negative ELBO by Monte Carlo", "chain_loss", "driftfield.diffusion.objectives.elbo"),
-        Idea("the log-likelihood that it bounds", "bound_terms, importance_bound", "driftfield.diffusion.elbo"),
+        Idea("the negative ELBO by Monte Carlo", "chain_loss", "driftfield.diffusion.further.chain_loss"),
+        Idea(
+            "the log-likelihood that it bounds",
+            "bound_terms, importance_bound",
+            "driftfield.diffusion.further.chain_bound",
+        ),
         Idea("ReLU layers with t / T appended", "MLP", "driftfield.networks.mlp"),
     ),
     faults=(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from driftfield.fitting import fit
-from driftfield.model import Model
-from driftfield.recipe import load_recipe
+from driftfield.fitting.fit import fit
+from driftfield.model.model import Model
+from driftfield.recipes.schema import load_recipe
 from driftfield.tutorials.measure import ROWS, accuracy, floor, from_noised_data, law_of, sampled_accuracy
 from driftfield.tutorials.tutorial import Costs, EqualQuality, Lesson, Tutorial
 

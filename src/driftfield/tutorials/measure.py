@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from driftfield.building import build_step, sampler_options
+from driftfield.codecs.scaling import FloatArray
 from driftfield.datasets import Law
 from driftfield.diffusion import GRIDS, sample
-from driftfield.diffusion.noise import BlockNoise
+from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.evaluation import fresh_seed
 from driftfield.evaluation.classifiers import c2st
-from driftfield.model import Model
-from driftfield.scaling import FloatArray
+from driftfield.model.model import Model
+from driftfield.recipes.building import build_step, sampler_options
 
 ROWS = 5_000  # of each side of a two-sample test
 STREAM = 2001  # of the fresh rows that these tests judge by

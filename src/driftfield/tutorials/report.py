@@ -3,8 +3,8 @@
 import shlex
 from dataclasses import replace
 
-from driftfield.figures.contents import Command, Contents
-from driftfield.figures.gather import gather
+from driftfield.report.contents import Command, Contents
+from driftfield.report.gather import gather
 from driftfield.tutorials.closing import closing
 from driftfield.tutorials.tutorial import Lesson
 

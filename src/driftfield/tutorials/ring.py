@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from driftfield.codecs.scaling import FloatArray
 from driftfield.datasets import Law
 from driftfield.diffusion import walk
-from driftfield.diffusion.fokker_planck import convolved, evolve
-from driftfield.figures.clouds import robust_view
-from driftfield.figures.curves import Curve, lines
-from driftfield.figures.histograms import density_over_histogram, histogram, histogram_2d
-from driftfield.figures.labels import number, plus_minus
-from driftfield.figures.section import Section, Table
-from driftfield.figures.style import Role
-from driftfield.model import Model
-from driftfield.scaling import FloatArray
+from driftfield.diffusion.further.fokker_planck import convolved, evolve
+from driftfield.model.model import Model
+from driftfield.report.clouds import robust_view
+from driftfield.report.curves import Curve, lines
+from driftfield.report.histograms import density_over_histogram, histogram, histogram_2d
+from driftfield.report.labels import number, plus_minus
+from driftfield.report.section import Section, Table
+from driftfield.report.style import Role
 from driftfield.tutorials.common import data_section, loss_section
 from driftfield.tutorials.measure import ROWS, fresh_rows, law_of, sampled_accuracy
 from driftfield.tutorials.tutorial import Companion, Fault, Idea, Lesson, Tutorial
@@ -231,15 +231,13 @@ def _histogram_error(particles: FloatArray, p: FloatArray, centres: FloatArray, 
 
 
 IDEAS = (
-    Idea("the Langevin equation with linear beta(t), A(t) and B(t)", "VP", "driftfield.diffusion.schedules"),
-    Idea("the score network", "the head score", "driftfield.diffusion.heads"),
-    Idea("score matching weighted by B²", "denoising_loss, weight snr", "driftfield.diffusion.objectives.denoising"),
-    Idea(
-        "the reverse Langevin equation by Euler–Maruyama", "euler-maruyama", "driftfield.diffusion.samplers.stochastic"
-    ),
-    Idea("densities by the probability-flow ODE", "log_prob", "driftfield.diffusion.likelihood"),
-    Idea("sliced score matching", "sliced_score_loss", "driftfield.diffusion.objectives.sliced"),
-    Idea("the Smoluchowski equation", "evolve", "driftfield.diffusion.fokker_planck"),
+    Idea("the Langevin equation with linear beta(t), A(t) and B(t)", "VP", "driftfield.diffusion.basics.schedules"),
+    Idea("the score network", "the head score", "driftfield.diffusion.basics.heads"),
+    Idea("score matching weighted by B²", "denoising_loss, weight snr", "driftfield.diffusion.basics.denoising"),
+    Idea("the reverse Langevin equation by Euler–Maruyama", "euler-maruyama", "driftfield.diffusion.basics.stochastic"),
+    Idea("densities by the probability-flow ODE", "log_prob", "driftfield.diffusion.further.likelihood"),
+    Idea("sliced score matching", "sliced_score_loss", "driftfield.diffusion.further.sliced"),
+    Idea("the Smoluchowski equation", "evolve", "driftfield.diffusion.further.fokker_planck"),
     Idea("fresh data in every step", "fresh", "driftfield.training.batches"),
 )
 FAULTS = (

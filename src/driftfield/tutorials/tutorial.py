@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
-    from driftfield.figures.section import Section
-    from driftfield.model import Model
+    from driftfield.model.model import Model
+    from driftfield.report.section import Section
 
 Settings = Mapping[str, Mapping[str, Any]]  # keys of a recipe, by section
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from driftfield.diffusion import DenoiserKernel, Schedule, importance_bound, walk
-from driftfield.diffusion.bridge import bridge_mean, bridge_variance
-from driftfield.diffusion.forward import chain_times
-from driftfield.figures.curves import Curve, Level, ladder, lines
-from driftfield.figures.labels import number, plus_minus
-from driftfield.figures.section import Section, Table
-from driftfield.model import Model
+from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance
+from driftfield.diffusion.basics.forward import chain_times
+from driftfield.model.model import Model
+from driftfield.report.curves import Curve, Level, ladder, lines
+from driftfield.report.labels import number, plus_minus
+from driftfield.report.section import Section, Table
 from driftfield.tutorials.common import beside_section, data_section, loss_section
 from driftfield.tutorials.measure import fresh_rows, law_of
 from driftfield.tutorials.tutorial import Fault, Idea, Lesson, Tutorial
@@ -195,13 +195,13 @@ DDPM_VLB = Tutorial(
     summary="every term of the bound, closed forms against simulation, learned variance",
     chapters=chapters,
     ideas=(
-        Idea("xₜ given x₀ in closed form", "Schedule.perturb", "driftfield.diffusion.schedules"),
-        Idea("the chain, step by step", "walk", "driftfield.diffusion.forward"),
-        Idea("the posterior of xₜ₋₁", "bridge", "driftfield.diffusion.bridge"),
-        Idea("L_T, Lₜ₋₁, L₀", "bound_terms", "driftfield.diffusion.elbo"),
-        Idea("the KL divergence of two Gaussians", "Gaussian.kl", "driftfield.diffusion.gaussian"),
-        Idea("fixed and learned variance", "DenoiserKernel", "driftfield.diffusion.kernels"),
-        Idea("the likelihood that is bounded", "log_prob", "driftfield.diffusion.likelihood"),
+        Idea("xₜ given x₀ in closed form", "Schedule.perturb", "driftfield.diffusion.basics.schedules"),
+        Idea("the chain, step by step", "walk", "driftfield.diffusion.basics.forward"),
+        Idea("the posterior of xₜ₋₁", "bridge", "driftfield.diffusion.basics.bridge"),
+        Idea("L_T, Lₜ₋₁, L₀", "bound_terms", "driftfield.diffusion.further.chain_bound"),
+        Idea("the KL divergence of two Gaussians", "Gaussian.kl", "driftfield.diffusion.basics.gaussian"),
+        Idea("fixed and learned variance", "DenoiserKernel", "driftfield.diffusion.basics.kernels"),
+        Idea("the likelihood that is bounded", "log_prob", "driftfield.diffusion.further.likelihood"),
     ),
     faults=(
         Fault(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from driftfield.codecs.scaling import FloatArray
 from driftfield.datasets import LABEL_OF_A_LAW
 from driftfield.diffusion import (
     SCHEDULES,
@@ -15,13 +16,12 @@ from driftfield.diffusion import (
     bound_terms,
     bound_variance,
 )
-from driftfield.figures.clouds import field_of_clouds
-from driftfield.figures.curves import Curve, lines
-from driftfield.figures.labels import number, plus_minus
-from driftfield.figures.section import Section, Table
-from driftfield.figures.style import Role
-from driftfield.model import Model
-from driftfield.scaling import FloatArray
+from driftfield.model.model import Model
+from driftfield.report.clouds import field_of_clouds
+from driftfield.report.curves import Curve, lines
+from driftfield.report.labels import number, plus_minus
+from driftfield.report.section import Section, Table
+from driftfield.report.style import Role
 from driftfield.tutorials.common import (
     beside_section,
     data_section,
@@ -264,17 +264,15 @@ def _striding(lesson: Lesson) -> Section:
 
 
 IDEAS = (
-    Idea("linear and cosine betas, cut to a range", "linear, cosine_chain", "driftfield.diffusion.chains"),
-    Idea("predicting the data", "the head x0", "driftfield.diffusion.heads"),
-    Idea(
-        "half the difference of signal-to-noise ratios", "weight half-snr", "driftfield.diffusion.objectives.denoising"
-    ),
-    Idea("Huber's loss", "metric huber", "driftfield.diffusion.objectives.denoising"),
-    Idea("the posterior with a fixed variance", "DenoiserKernel", "driftfield.diffusion.kernels"),
-    Idea("a learned variance", "DenoiserKernel, hybrid_loss", "driftfield.diffusion.kernels"),
-    Idea("a schedule learned by a monotone network", "Learned", "driftfield.diffusion.learned_schedule"),
+    Idea("linear and cosine betas, cut to a range", "linear, cosine_chain", "driftfield.diffusion.basics.chains"),
+    Idea("predicting the data", "the head x0", "driftfield.diffusion.basics.heads"),
+    Idea("half the difference of signal-to-noise ratios", "weight half-snr", "driftfield.diffusion.basics.denoising"),
+    Idea("Huber's loss", "metric huber", "driftfield.diffusion.basics.denoising"),
+    Idea("the posterior with a fixed variance", "DenoiserKernel", "driftfield.diffusion.basics.kernels"),
+    Idea("a learned variance", "DenoiserKernel, hybrid_loss", "driftfield.diffusion.basics.kernels"),
+    Idea("a schedule learned by a monotone network", "Learned", "driftfield.diffusion.further.learned_schedule"),
     Idea("an hourglass of GELU layers", "MLP, widths", "driftfield.networks.mlp"),
-    Idea("time-step striding", "uniform and trailing grids", "driftfield.diffusion.samplers.grids"),
+    Idea("time-step striding", "uniform and trailing grids", "driftfield.diffusion.basics.grids"),
 )
 FAULTS = (
     Fault(
@@ -346,16 +344,16 @@ MOONS_CLASSES = Tutorial(
     summary="eps-prediction told the class, classifier-free guidance, fewer steps",
     chapters=class_chapters,
     ideas=(
-        Idea("predicting the noise", "the head eps", "driftfield.diffusion.heads"),
+        Idea("predicting the noise", "the head eps", "driftfield.diffusion.basics.heads"),
         Idea("sine and cosine of the step", "SineTime", "driftfield.networks.embeddings"),
         Idea(
             f"class labels, hidden now and then (data.label = {LABEL_OF_A_LAW})",
             "MLP, classes",
             "driftfield.networks.mlp",
         ),
-        Idea("classifier-free guidance", "GuidedDenoiser", "driftfield.diffusion.guidance"),
-        Idea("time-step striding", "trailing", "driftfield.diffusion.samplers.grids"),
-        Idea("cosine betas", "cosine_chain", "driftfield.diffusion.chains"),
+        Idea("classifier-free guidance", "GuidedDenoiser", "driftfield.diffusion.further.guidance"),
+        Idea("time-step striding", "trailing", "driftfield.diffusion.basics.grids"),
+        Idea("cosine betas", "cosine_chain", "driftfield.diffusion.basics.chains"),
     ),
     faults=(
         Fault(

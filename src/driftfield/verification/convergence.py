@@ -19,13 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from driftfield.diffusion import GRIDS, SAMPLERS, Estimate, MixtureDenoiser, Schedule, sample
-from driftfield.diffusion.noise import BlockNoise
-from driftfield.diffusion.samplers import Sampler, Step
-from driftfield.diffusion.samplers.adaptive import rk45
-from driftfield.diffusion.schedules import VE
+from driftfield.codecs.scaling import FloatArray
+from driftfield.diffusion import GRIDS, SAMPLERS, Estimate, MixtureDenoiser, Sampler, Schedule, Step, sample
+from driftfield.diffusion.basics.schedules import VE
+from driftfield.diffusion.further.adaptive import rk45
+from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.evaluation.distances import wasserstein2
-from driftfield.scaling import FloatArray
 
 PARTICLES = 256
 ROWS, DRAWS = 1_000, 3  # of each side of a Wasserstein distance, and how many of them are averaged

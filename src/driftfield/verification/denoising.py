@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from driftfield.diffusion import Denoiser
-from driftfield.diffusion.denoisers import LABELS
-from driftfield.diffusion.schedules import match
+from driftfield.diffusion.basics.denoisers import LABELS
+from driftfield.diffusion.basics.schedules import match
 from driftfield.verification.check import DoesNotApply, Finding
 from driftfield.verification.subject import Subject
 

@@ -14,13 +14,13 @@ import math
 
 import numpy as np
 
+from driftfield.codecs.scaling import FloatArray, Scaler
 from driftfield.errors import InputError
 from driftfield.evaluation import memorisation
 from driftfield.evaluation.distances import sliced_wasserstein2
 from driftfield.evaluation.memorisation import MATERIAL, SIGNIFICANT
 from driftfield.evaluation.metric import Measured
 from driftfield.evaluation.rows import standardised
-from driftfield.scaling import FloatArray, Scaler
 from driftfield.verification.check import DoesNotApply, Finding
 from driftfield.verification.subject import Subject
 from driftfield.verification.truth import denoiser_of_law

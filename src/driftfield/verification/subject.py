@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from driftfield.building import build_step, sampler_options
-from driftfield.datasets.law import Law, stream
+from driftfield.codecs.scaling import FloatArray
+from driftfield.datasets.distribution import Law, stream
 from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, LearnedKernel, sample
-from driftfield.diffusion.samplers.loop import Step
+from driftfield.diffusion.basics.loop import Step
 from driftfield.errors import DriftfieldError
 from driftfield.evaluation import fresh_seed
 from driftfield.evaluation.rows import choose
-from driftfield.model import Model
-from driftfield.scaling import FloatArray
-from driftfield.training.defaults import SAMPLING_STEPS
+from driftfield.model.model import Model
+from driftfield.recipes.building import build_step, sampler_options
+from driftfield.recipes.defaults import SAMPLING_STEPS
 
 REAL, OTHER = 2001, 2002  # streams of fresh rows of a law: beside any seed, never the seed itself
 REFERENCE_STEPS = 100  # of Heun's method: halving them moves samples of the default recipe by less than 0.01 std

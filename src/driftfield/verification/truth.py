@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from scipy.integrate import trapezoid
 
+from driftfield.codecs.scaling import FloatArray
 from driftfield.datasets.nodes import Nodes
 from driftfield.diffusion import BaseDenoiser, exact_denoiser
 from driftfield.errors import InputError
-from driftfield.scaling import FloatArray
 from driftfield.verification.check import DoesNotApply, Finding
 from driftfield.verification.subject import Subject
 

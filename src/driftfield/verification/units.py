@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from driftfield.diffusion.schedules import PRIOR_TOLERANCE
+from driftfield.diffusion.basics.schedules import PRIOR_TOLERANCE
 from driftfield.verification.check import Finding
 from driftfield.verification.subject import Subject
 

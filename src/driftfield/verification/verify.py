@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from driftfield.errors import InputError
-from driftfield.model import Model
+from driftfield.model.model import Model
 from driftfield.verification import truth
 from driftfield.verification.cause import conclusion, likely_cause
 from driftfield.verification.check import Check

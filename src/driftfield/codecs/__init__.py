@@ -1,0 +1,1 @@
+"""Codecs: between the user's rows and the network's tensors."""

@@ -1,0 +1,54 @@
+"""Diagonal Gaussians: the law of every transition, and the priors that sampling starts from.
+
+    log N(x; m, v) = -1/2 sum_d [ (x - m)^2 / v + log(2 pi v) ]
+    KL(N(m1, v1) || N(m2, v2)) = 1/2 sum_d [ log(v2 / v1) - 1 + v1 / v2 + (m1 - m2)^2 / v2 ]
+
+Variances are stored as logarithms, so that v = 0 (log v = -inf, a point) and very small variances are ordinary.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from driftfield.diffusion.basics.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """N(mean, exp(log_var)): mean (B, *D), log_var broadcastable to it. Densities are in nats, summed over D."""
+
+    mean: Tensor
+    log_var: Tensor
+
+    def sample(self, eps: Tensor) -> Tensor:
+        """mean + exp(log_var / 2) eps, for standard normal eps of x's shape (B, *D)."""
+        return self.mean + (self.log_var / 2).exp() * eps
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log density of x (B, *D) in nats; (B,)."""
+        terms = (x - self.mean) ** 2 * (-self.log_var).exp() + self.log_var + math.log(2 * math.pi)
+        return -0.5 * terms.flatten(1).sum(1)  # (B,)
+
+    def kl(self, other: "Gaussian") -> Tensor:
+        """KL(self || other) in nats; (B,)."""
+        difference = self.log_var - other.log_var
+        terms = torch.expm1(difference) - difference + (self.mean - other.mean) ** 2 * (-other.log_var).exp()
+        return 0.5 * terms.flatten(1).sum(1)  # (B,)
+
+
+def standard_prior(schedule: Schedule, like: Tensor) -> Gaussian:
+    """N(0, prior_std^2 I): the usual prior of the schedule; ``like`` (*D) gives shape, dtype and device."""
+    return Gaussian(torch.zeros_like(like), torch.full_like(like, 2 * math.log(schedule.prior_std)))
+
+
+def matched_prior(schedule: Schedule, mean: Tensor, variance: Tensor) -> Gaussian:
+    """The Gaussian with the first two moments of x_1: N(alpha m, alpha^2 v + sigma^2), at t = 1.
+
+    Args:
+        mean, variance: (*D) moments of the data, per dimension.
+    """
+    one = torch.ones((), dtype=torch.float64, device=mean.device)
+    alpha, sigma = schedule.alpha(one), schedule.sigma(one)
+    return Gaussian((alpha * mean).to(mean), torch.log(alpha**2 * variance + sigma**2).to(mean))

@@ -1,0 +1,93 @@
+"""The one loop that all samplers share: a generator of states, so that a trajectory costs nothing extra."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from driftfield.diffusion.basics.denoisers import BaseDenoiser, Estimate
+from driftfield.diffusion.basics.forward import State
+
+
+class Past(NamedTuple):
+    """A step of a multistep method that is over: its time t (), its x_t (B, *D), and what the denoiser said of it."""
+
+    t: Tensor
+    x: Tensor
+    estimate: Estimate
+
+
+@dataclass
+class Memory:
+    """What a step may use and keep.
+
+    Attributes:
+        noise: returns fresh standard normal noise of x's shape at each call.
+        cond: passed on to the denoiser.
+        steps: how many steps the whole walk has.
+        past: what multistep methods keep, the latest first.
+    """
+
+    noise: Callable[[], Tensor]
+    cond: Tensor | None = None
+    steps: int = 1
+    past: list[Past] = field(default_factory=list)
+
+    def remember(self, t: Tensor, x: Tensor, estimate: Estimate, keep: int) -> None:
+        """Put a step before the others, of which ``keep`` are kept, itself included."""
+        self.past = [Past(t, x, estimate), *self.past][:keep]
+
+
+Step = Callable[[BaseDenoiser, Tensor, Tensor, Tensor, Memory], Tensor]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A step function, called as such, with what is known of it.
+
+    Attributes:
+        step: (denoiser, x_t, t, s, memory) -> x_s.
+        order: of convergence to the solution of the probability-flow ODE; of a random sampler, the weak order, of
+            convergence to its law. None where no theory states one.
+        evaluations: of the denoiser in a step; None where the step chooses.
+        random: it draws noise on the way.
+        summary, source: what it is, and where it comes from.
+        needs: what the model must have learned, in words, where it must.
+    """
+
+    step: Step
+    order: int | None
+    evaluations: int | None
+    random: bool
+    summary: str
+    source: str
+    needs: str = ""
+
+    def __call__(self, denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
+        return self.step(denoiser, x_t, t, s, memory)
+
+
+def sample(
+    denoiser: BaseDenoiser,
+    x: Tensor,
+    times: Tensor,
+    step: Step,
+    noise: Callable[[], Tensor],
+    cond: Tensor | None = None,
+) -> Iterator[State]:
+    """Walk the decreasing ``times`` (n + 1,) from x (B, *D) at times[0]; yields n + 1 states, the last one the sample.
+
+    Args:
+        step: (denoiser, x_t, t, s, memory) -> x_s for s < t.
+        noise: returns fresh standard normal noise of x's shape at each call.
+        cond: passed on to the denoiser.
+    """
+    memory = Memory(noise, cond, len(times) - 1)
+    yield State(times[0], x)
+    for t, s in pairwise(times):
+        with torch.no_grad():
+            x = step(denoiser, x, t, s, memory)
+        yield State(s, x)

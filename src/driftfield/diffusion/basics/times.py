@@ -1,0 +1,61 @@
+r"""Which times are trained on: functions (schedule, n, generator) -> t (n,), in float64.
+
+Uniform times have a density of 1 on [0, 1]; on a discrete chain they are i / T with i uniform in 1 .. T. Stratified
+(low-discrepancy) and antithetic times have the same marginal law and a loss estimate of smaller variance (Kingma et al.
+2021, appendix I.1). Log-normal times draw log(sigma / alpha) ~ N(mean, std^2) (Karras et al. 2022, table 1), which
+spends the work where there is something to learn; the part beyond the schedule's ends is put on its ends.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from driftfield.diffusion.basics.schedules import Schedule
+
+
+def _uniform_draws(n: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(n, dtype=torch.float64, generator=generator, device=generator.device)
+
+
+def _stratified_draws(n: int, generator: torch.Generator) -> Tensor:
+    places = torch.arange(n, dtype=torch.float64, device=generator.device)
+    return (places + _uniform_draws(n, generator)) / n
+
+
+def on_schedule(schedule: Schedule, u: Tensor) -> Tensor:
+    """u in [0, 1) as times: ceil(u T) / T on a chain of T steps, else spread over [t_low, t_high]."""
+    if schedule.T is not None:
+        return torch.floor(u * schedule.T + 1).clamp(max=schedule.T) / schedule.T
+    return schedule.t_low + (schedule.t_high - schedule.t_low) * u
+
+
+def uniform(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
+    """Independent uniform times."""
+    return on_schedule(schedule, _uniform_draws(n, generator))
+
+
+def stratified(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
+    """One uniform time in each of n equal strata."""
+    return on_schedule(schedule, _stratified_draws(n, generator))
+
+
+def antithetic(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
+    """Pairs u and 1 - u: on a chain the steps i and T + 1 - i."""
+    u = _uniform_draws((n + 1) // 2, generator)
+    return on_schedule(schedule, torch.cat([u, (1 - u).clamp(max=1 - 2**-53)])[:n])
+
+
+def log_normal(schedule: Schedule, n: int, generator: torch.Generator, mean: float = -1.2, std: float = 1.8) -> Tensor:
+    """Times at which log(sigma / alpha) ~ N(mean, std^2), stratified."""
+    u = _stratified_draws(n, generator).clamp(1e-9, 1 - 1e-9)
+    t = schedule.time(2 * (mean + std * torch.special.ndtri(u)))
+    return t if schedule.T is None else (t * schedule.T).round().clamp(1, schedule.T) / schedule.T
+
+
+TIMES: dict[str, Callable[..., Tensor]] = {
+    "uniform": uniform,
+    "stratified": stratified,
+    "antithetic": antithetic,
+    "log-normal": log_normal,
+}

@@ -1,0 +1,1 @@
+"""Part II: for whoever goes on."""

@@ -1,0 +1,244 @@
+r"""The variational bound of a chain, term by term, in nats.
+
+For any reverse process p(x_s | x_t) over times 0 = t_0 < t_1 < .. < t_n = 1, on a chain t_i = i / T,
+
+    -log p(x) <= L_n + sum_{i=2..n} L_{i-1} + L_0                              (Ho et al. 2020, eq. 5)
+
+    L_n     = KL( q(x_1 | x) || prior )                                        no network can change it
+    L_{i-1} = E KL( q(x_{t_{i-1}} | x_{t_i}, x) || p(x_{t_{i-1}} | x_{t_i}) )  two Gaussians: closed form
+    L_0     = -E log p(x | x_{t_1})                                            the decoder
+
+The expectations are over x_{t_i} = alpha x + sigma eps. The decoder is Gaussian: a learned kernel's own last step; for
+a kernel that adds no noise at s = 0, N(x; x_hat, v I) with v = sigma^2 / alpha^2 at t_1. That is the variance of x
+given x_{t_1} under a flat prior, and the best estimate of any data has no larger mean squared error.
+
+The same bound is the mean of log w over paths x_{t_1} .. x_{t_n} of the forward chain, with
+
+    w = p(x_1) prod_i p(x_{t_{i-1}} | x_{t_i}) / q(x_{t_i} | x_{t_{i-1}}),        E w = p(x),
+
+and log (w_1 + .. + w_K) / K over K paths is a tighter one, which rises to log p(x) with K (Burda et al. 2016, theorem
+1). Both are computed in float64; only networks see x's own dtype.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from driftfield.diffusion.basics.bridge import bridge, transition
+from driftfield.diffusion.basics.forward import chain_times, walk
+from driftfield.diffusion.basics.gaussian import Gaussian
+from driftfield.diffusion.basics.kernels import Kernel
+from driftfield.diffusion.basics.schedules import match
+from driftfield.errors import InputError
+
+ROWS = 8_192  # at a time, of the importance bound
+
+Noise = Callable[[], Tensor]  # fresh standard normal noise of the rows' shape at each call
+
+
+@dataclass(frozen=True)
+class BoundTerms:
+    """The bound on -log p(x) of each row: ``prior`` (B,), ``transitions`` (B, n - 1), ``decoder`` (B,), in nats.
+
+    transitions[:, i - 1] is L_i, the step that ends at ``times``[i] (n + 1,). ``row_error`` (B,) is the standard error
+    of each row's bound over the draws of x_t; not a number for a single draw.
+    """
+
+    prior: Tensor
+    transitions: Tensor
+    decoder: Tensor
+    times: Tensor
+    row_error: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The bound; (B,)."""
+        return self.columns.sum(1)
+
+    @property
+    def columns(self) -> Tensor:
+        """L_0, L_1, .., L_n, one for each time; (B, n + 1)."""
+        return torch.cat([self.decoder[:, None], self.transitions, self.prior[:, None]], 1)
+
+    def means(self) -> Tensor:
+        """L_0, L_1, .., L_n, averaged over the rows; (n + 1,)."""
+        return self.columns.mean(0)
+
+    def errors(self) -> Tensor:
+        """Their Monte Carlo standard errors, which hold the choice of the rows too; (n + 1,)."""
+        return standard_error(self.columns)
+
+    def mean_total(self) -> tuple[float, float]:
+        """The mean of the bound over the rows, and its standard error."""
+        return float(self.total.mean()), float(standard_error(self.total))
+
+
+def standard_error(values: Tensor) -> Tensor:
+    """Of the mean over dim 0: std / sqrt(n)."""
+    return values.std(0) / math.sqrt(len(values))
+
+
+def decoded(
+    kernel: Kernel, x_t: Tensor, t: Tensor, s: Tensor, cond: Tensor | None = None, log_var: Tensor | float | None = None
+) -> Gaussian:
+    """p(x_s | x_t), with the decoder's variance where the kernel adds no noise.
+
+    Args:
+        log_var: of the decoder, broadcastable to x_t (B, *D); log of sigma_t^2 / alpha_t^2 unless given.
+    """
+    gaussian = kernel.step(x_t, t, s, cond)
+    if (s > 0).all():
+        return gaussian
+    own = match(kernel.schedule.gamma(t), x_t) if log_var is None else torch.as_tensor(log_var).to(x_t)
+    return Gaussian(gaussian.mean, torch.where(torch.isneginf(gaussian.log_var), own, gaussian.log_var))
+
+
+def bound_terms(
+    kernel: Kernel,
+    x: Tensor,
+    prior: Gaussian,
+    generator: torch.Generator | Noise,
+    cond: Tensor | None = None,
+    decoder_log_var: Tensor | float | None = None,
+    times: Tensor | None = None,
+    draws: int = 1,
+) -> BoundTerms:
+    """The terms of the bound for each row of x (B, *D), without gradients.
+
+    Args:
+        prior: the Gaussian that stands for x_1, of event shape (*D).
+        generator: of the noise, or a function that returns it, of x's shape, at each call.
+        decoder_log_var: of the decoder, for a kernel without one; log of sigma^2 / alpha^2 at t_1 unless given.
+        times: (n + 1,) increasing from 0 to 1; those of the chain unless given.
+        draws: of x_t for each row and time, averaged; their spread gives ``row_error``.
+
+    Raises:
+        InputError: no times are given and the schedule is no chain, or the times do not go from 0 to 1.
+    """
+    schedule = kernel.schedule
+    times = _grid(kernel, times)
+    noise = _noise(generator, x)
+    columns, variances = [], []
+    with torch.no_grad():
+        end = times[-1]
+        last = Gaussian(schedule.alpha(end) * x.double(), (2 * schedule.log_sigma(end)).expand(x.shape))
+        prior_term = last.kl(_double(prior))
+        for s, t in pairwise(times):
+            found = []
+            for _ in range(draws):
+                x_t = schedule.perturb(x, t, noise())
+                p = _double(decoded(kernel, x_t, t, s, cond, decoder_log_var))
+                if s > 0:
+                    found.append(bridge(schedule, x_t.double(), x.double(), t, s).kl(p))
+                else:
+                    found.append(-p.log_prob(x.double()))
+            values = torch.stack(found)  # (draws, B)
+            columns.append(values.mean(0))
+            variances.append(values.var(0) / draws if draws > 1 and len(x) else torch.full_like(found[0], math.nan))
+    transitions = torch.stack(columns, 1)[:, 1:]  # (B, n - 1)
+    row_error = torch.stack(variances).sum(0).sqrt()  # the draws at different times are independent
+    return BoundTerms(prior_term, transitions, columns[0], times, row_error)
+
+
+def log_weight(
+    kernel: Kernel,
+    x: Tensor,
+    prior: Gaussian,
+    noise: Callable[[], Tensor],
+    cond: Tensor | None = None,
+    decoder_log_var: Tensor | float | None = None,
+    times: Tensor | None = None,
+) -> Tensor:
+    """One draw of log w for each row of x (B, *D), along one path; (B,) float64. Its mean is minus the bound.
+
+    Args:
+        noise: returns fresh standard normal noise of x's shape at each call.
+        prior, decoder_log_var, times: as in :func:`bound_terms`, which says the same with less noise.
+    """
+    times = _grid(kernel, times)
+    alpha_ts, log_var_ts = transition(kernel.schedule, times[1:], times[:-1])  # (n,)
+    path = walk(kernel.schedule, x.double(), noise, times)
+    log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    for i, (before, after) in enumerate(pairwise(path)):
+        q = Gaussian(alpha_ts[i] * before.x, log_var_ts[i].expand_as(before.x))
+        p = _double(decoded(kernel, after.x.to(x), after.t, before.t, cond, decoder_log_var))
+        log_w = log_w + p.log_prob(before.x) - q.log_prob(after.x)
+    return log_w + _double(prior).log_prob(after.x)
+
+
+@dataclass(frozen=True)
+class ImportanceBound:
+    """``value``: a lower bound on log p(x) in expectation, in nats (B,); ``error``: its standard error (B,)."""
+
+    value: Tensor
+    error: Tensor
+
+
+def importance_bound(
+    kernel: Kernel,
+    x: Tensor,
+    prior: Gaussian,
+    generator: torch.Generator | Callable[[int], Noise],
+    paths: int = 64,
+    cond: Tensor | None = None,
+    decoder_log_var: Tensor | float | None = None,
+    times: Tensor | None = None,
+) -> ImportanceBound:
+    """log (w_1 + .. + w_K) / K over K paths for each row of x (B, *D) (Burda et al. 2016, eq. 8).
+
+    The error is that of the mean of w, carried to the logarithm: std(w) / (mean(w) sqrt(K)). With few paths, or weights
+    of heavy tails, it is too small.
+
+    Args:
+        generator: of the noise, or a function that returns the noise of path k, itself a function that returns it, of
+            x's shape, at each call: with it a path does not depend on how many are walked together.
+        paths: K.
+
+    Raises:
+        InputError: fewer than two paths.
+    """
+    if paths < 2:
+        raise InputError(f"The importance bound needs at least 2 paths for its error, but {paths} were asked for.")
+    weights = []
+    with torch.no_grad():
+        for chunk in torch.split(torch.arange(paths), max(1, ROWS // max(1, len(x)))):
+            rows = _tiled(x, len(chunk))
+            if isinstance(generator, torch.Generator):
+                noise = _noise(generator, rows)
+            else:
+                noise = _together([generator(int(k)) for k in chunk], x)
+            tiled = None if cond is None else _tiled(cond, len(chunk))
+            weights.append(log_weight(kernel, rows, prior, noise, tiled, decoder_log_var, times).view(len(chunk), -1))
+    log_w = torch.cat(weights)  # (K, B)
+    value = torch.logsumexp(log_w, 0) - math.log(paths)
+    return ImportanceBound(value, standard_error((log_w - value).exp()))
+
+
+def _grid(kernel: Kernel, times: Tensor | None) -> Tensor:
+    if times is None:
+        return chain_times(kernel.schedule)
+    if times[0] != 0 or times[-1] != 1 or not (times.diff() > 0).all():
+        raise InputError("The times of a bound must increase from 0 to 1: it is about the data and the whole chain.")
+    return times.double()
+
+
+def _noise(generator: torch.Generator | Noise, x: Tensor) -> Noise:
+    if not isinstance(generator, torch.Generator):
+        return _together([generator], x)
+    return lambda: torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+
+
+def _together(sources: list[Noise], x: Tensor) -> Noise:
+    return lambda: torch.cat([source().to(x) for source in sources])
+
+
+def _double(gaussian: Gaussian) -> Gaussian:
+    return Gaussian(gaussian.mean.double(), gaussian.log_var.double())
+
+
+def _tiled(x: Tensor, n: int) -> Tensor:
+    return x.repeat(n, *[1] * (x.ndim - 1))  # (n B, *D)

@@ -1,0 +1,197 @@
+r"""The bound of a whole chain as an objective, drawn along paths.
+
+    loss(x) = 1/T [ -log p(x_T) - sum_{i=1..n} ( log p(x_{i-1} | x_i) - log q(x_i | x_{i-1}) ) ],   x_1 .. x_T ~ q
+
+in nats, summed over dimensions. With n = T its mean is the bound on -log p(x) over T (Sohl-Dickstein et al. 2015, eq.
+11); n = T - 1 leaves the first step of sampling untrained, as one tutorial does. Three ways to draw it, equal in mean:
+
+    "stepwise"  along the chain, one evaluation of the networks a step
+    "all"       the same number from the same noise; the path in one go, x_i = alpha_i (x + sum_{j<=i} std_j / alpha_j
+                z_j), several steps in one evaluation, and log q from the noise itself, -z^2 / 2 - log std_i + const
+    "random"    one step i for each row, uniform on 1 .. n and stratified over the rows, with the weight n: an nth of
+                the work. Given x_i the mean over x_{i-1} is in closed form, -E log p(x_{i-1} | x_i) under the bridge,
+                and so are those of log q and log p(x_T): x_i and i are the only noise
+
+The hybrid loss trains a learned variance beside a denoiser (Nichol, Dhariwal 2021, eq. 16).
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from driftfield.diffusion.basics.bridge import bridge, transition
+from driftfield.diffusion.basics.denoisers import Denoiser
+from driftfield.diffusion.basics.denoising import Weight, denoising_loss, simple, squared
+from driftfield.diffusion.basics.forward import chain_times, walk
+from driftfield.diffusion.basics.gaussian import Gaussian, standard_prior
+from driftfield.diffusion.basics.kernels import LEARNED, DenoiserKernel, Kernel
+from driftfield.diffusion.basics.schedules import match
+from driftfield.diffusion.further.chain_bound import decoded
+from driftfield.errors import InputError, unknown_name
+
+ROWS = 2_048  # in one evaluation: their activations stay in the cache of a core, which all steps at once would leave
+
+Terms = Callable[[Kernel, Tensor, torch.Generator, int, Gaussian, Tensor | None], Tensor]
+
+
+def stepwise(
+    kernel: Kernel, x: Tensor, generator: torch.Generator, n: int, prior: Gaussian, cond: Tensor | None
+) -> Tensor:
+    """The bound's n steps and its prior term, (B,), along the chain."""
+    times = chain_times(kernel.schedule)
+    alpha_ts, log_var_ts = transition(kernel.schedule, times[1:], times[:-1])  # (T,)
+    draws = iter(_noise(len(times) - 1, x, generator))
+    path = list(walk(kernel.schedule, x, lambda: next(draws), times))
+    loss = -prior.log_prob(path[-1].x)
+    for i, (before, after) in enumerate(pairwise(path[: n + 1])):
+        q = Gaussian(match(alpha_ts[i], x) * before.x, match(log_var_ts[i], x).expand_as(x))
+        p = decoded(kernel, after.x, after.t, before.t, cond)
+        loss = loss + q.log_prob(after.x) - p.log_prob(before.x)
+    return loss
+
+
+def all_steps(
+    kernel: Kernel, x: Tensor, generator: torch.Generator, n: int, prior: Gaussian, cond: Tensor | None
+) -> Tensor:
+    """The same from the same noise, with as many steps in one evaluation as have 2,048 rows together."""
+    times = chain_times(kernel.schedule)
+    z = _noise(len(times) - 1, x, generator)  # (T, B, *D)
+    alpha, log_var_ts = kernel.schedule.alpha(times[1:]), transition(kernel.schedule, times[1:], times[:-1])[1]  # (T,)
+    steps = match((log_var_ts / 2).exp() / alpha, z) * z
+    path = torch.cat([x[None], match(alpha, z) * (x + steps.cumsum(0))])  # (T + 1, B, *D)
+    log_q = _log_q(z[:n].flatten(0, 1), log_var_ts[:n].repeat_interleave(len(x))).view(n, -1)  # (n, B)
+    loss = log_q.sum(0) - prior.log_prob(path[-1])
+    for chunk in torch.split(torch.arange(n, device=x.device), max(1, ROWS // len(x))):
+        t, s = (times[i].repeat_interleave(len(x)) for i in (chunk + 1, chunk))
+        tiled = None if cond is None else cond.repeat(len(chunk), *[1] * (cond.ndim - 1))
+        p = decoded(kernel, path[chunk + 1].flatten(0, 1), t, s, tiled)
+        loss = loss - p.log_prob(path[chunk].flatten(0, 1)).view(len(chunk), -1).sum(0)
+    return loss
+
+
+def random_step(
+    kernel: Kernel, x: Tensor, generator: torch.Generator, n: int, prior: Gaussian, cond: Tensor | None
+) -> Tensor:
+    """One step for each row, times n, with the expectations over all but x_i in closed form."""
+    schedule, times = kernel.schedule, chain_times(kernel.schedule)
+    places = torch.randperm(len(x), generator=generator, device=x.device)
+    offset = torch.rand(len(x), dtype=torch.float64, generator=generator, device=x.device)
+    i = ((places + offset) / len(x) * n).long().clamp(max=n - 1)  # (B,): the step from times[i] to times[i + 1]
+    s, t = times[i], times[i + 1]
+    alpha, log_var = schedule.alpha(times), 2 * schedule.log_sigma(times)  # (T + 1,): shorter than the batch
+    log_var_ts = transition(schedule, times[1:], times[:-1])[1]  # (T,)
+    (eps,) = _noise(1, x, generator)
+    x_t = match(alpha[i + 1], x) * x + match((log_var[i + 1] / 2).exp(), x) * eps
+    cross = _cross_entropy(bridge(schedule, x_t, x, t, s), decoded(kernel, x_t, t, s, cond))
+    entropy = 0.5 * x[0].numel() * (1 + math.log(2 * math.pi) + log_var_ts[i].to(x))  # of q(x_i | x_{i-1})
+    end = Gaussian(match(alpha[-1], x) * x, match(log_var[-1], x))
+    return n * (cross - entropy) + _cross_entropy(end, prior)
+
+
+TERMS: dict[str, Terms] = {"stepwise": stepwise, "all": all_steps, "random": random_step}
+
+
+def chain_loss(
+    kernel: Kernel,
+    x: Tensor,
+    generator: torch.Generator,
+    terms: str = "all",
+    last: bool = True,
+    prior: Gaussian | None = None,
+    cond: Tensor | None = None,
+) -> Tensor:
+    """One draw of the bound over T for each row of x (B, *D), in nats; (B,).
+
+    Args:
+        terms: a name in TERMS.
+        last: n = T; without, n = T - 1.
+        prior: of event shape (*D); N(0, prior_std^2 I) unless given.
+
+    Raises:
+        InputError: the name is unknown, the schedule is no chain, or no step is left.
+    """
+    if terms not in TERMS:
+        raise unknown_name("terms", terms, TERMS)
+    T = len(chain_times(kernel.schedule)) - 1
+    n = T if last else T - 1
+    if n < 1:
+        raise InputError("A chain of one step has nothing to train without its last: use more steps, or keep the last.")
+    return TERMS[terms](kernel, x, generator, n, prior or standard_prior(kernel.schedule, x[0]), cond) / T
+
+
+def hybrid_loss(
+    denoiser: Denoiser,
+    x: Tensor,
+    t: Tensor,
+    eps: Tensor,
+    weight: Weight = simple,
+    metric: Callable[[Tensor], Tensor] = squared,
+    share: float = 1e-3,
+    cond: Tensor | None = None,
+) -> Tensor:
+    """denoising_loss + share T KL( q(x_s | x_t, x) || p(x_s | x_t) ), s = t - 1 / T, with one network evaluation.
+
+    The mean of p is held still in the second part, which so teaches the variance alone. At t = 1 / T it is 0: the
+    decoder's term has no learned variance here.
+
+    Args:
+        x, eps: (B, *D) data and standard normal noise.
+        t: () or (B,) times i / T, uniform if the second part is to be share times the bound.
+
+    Returns:
+        (B,) losses, summed over dimensions.
+
+    Raises:
+        InputError: the schedule is no chain, or the denoiser has no learned variance.
+    """
+    schedule = denoiser.schedule
+    if schedule.T is None:
+        raise InputError(
+            "The hybrid loss needs a discrete chain, but the schedule has continuous time: choose a chain."
+        )
+    if not denoiser.learned_variance:
+        raise InputError(
+            "The hybrid loss trains a learned variance: build the denoiser with one, or choose another loss."
+        )
+    t = schedule.clamp(t)
+    x_t = schedule.perturb(x, t, eps)
+    first, second = denoiser.outputs(x_t, t, cond)
+    answered = Denoiser(_Answered(first), schedule, denoiser.head)
+    loss = denoising_loss(answered, x, t, eps, weight, metric)
+
+    s = t - 1 / schedule.T
+    decoder = s < 0.5 / schedule.T
+    s = torch.where(decoder, t / 2, s)  # any time will do where the term is left out
+    estimate = denoiser.read(x_t, t, first.detach(), second)
+    p = DenoiserKernel(denoiser, LEARNED).transition(estimate, x_t, t, s)
+    kl = bridge(schedule, x_t, x, t, s).kl(p)
+    return loss + share * schedule.T * torch.where(decoder, 0.0, kl)
+
+
+class _Answered(nn.Module):
+    """A network whose answer is at hand already."""
+
+    def __init__(self, answer: Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.answer
+
+
+def _noise(n: int, x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(n, *x.shape, generator=generator, device=x.device, dtype=x.dtype)
+
+
+def _log_q(z: Tensor, log_var: Tensor) -> Tensor:
+    """log q(x_t | x_s) = -1/2 sum_d [ z^2 + log(2 pi var) ] from the noise z (B, *D) in it and log var (B,); (B,)."""
+    return -0.5 * (z.square() + match(log_var + math.log(2 * math.pi), z)).flatten(1).sum(1)
+
+
+def _cross_entropy(q: Gaussian, p: Gaussian) -> Tensor:
+    """-E_q log p = -log p(mean of q) + 1/2 sum_d var_q / var_p, in nats; (B,)."""
+    ratio = (q.log_var - p.log_var).exp().expand(q.mean.shape)
+    return 0.5 * ratio.flatten(1).sum(1) - p.log_prob(q.mean)

@@ -1,0 +1,104 @@
+r"""The diffusion term of the variational bound, in nats.
+
+In continuous time the bound on -log p(x) is, up to a reconstruction and a prior term that do not depend on the network,
+
+    L(x) = 1/2 int E |eps_hat - eps|^2 d gamma  =  1/2 (gamma_high - gamma_low) E_{gamma ~ U} |eps_hat - eps|^2
+
+(Kingma et al. 2021, eq. 17 and 18): the same for every schedule between the same ends. Differences of L between two
+networks are differences of their bounds on the log-likelihood, so it says which of two has the better density; the
+losses that train well say it less clearly, as they give little weight to small noise.
+
+One draw with t uniform on [t_low, t_high] is  l = 1/2 (t_high - t_low) gamma'(t) |eps_hat - eps|^2.  Its mean L does
+not depend on a schedule between its ends, but its variance E[l^2] - L^2 does. So a learned schedule is trained to make
+E[l^2] small while the network makes E[l] small, each blind to the other's aim (sec. 5.1 and appendix I.2): with [.]
+for what no gradient passes, and c any constant,
+
+    loss = l(network, [schedule]) + c l([network], schedule)^2 - [c l^2].
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser
+from driftfield.diffusion.basics.denoising import denoising_loss, snr
+from driftfield.diffusion.basics.schedules import Schedule
+
+
+def diffusion_bound(denoiser: Denoiser, x: Tensor, generator: torch.Generator, cond: Tensor | None = None) -> Tensor:
+    """One draw of L for each row of x (B, *D), in nats, summed over dimensions; (B,), gamma stratified over the rows.
+
+    On a discrete chain gamma is continuous all the same.
+    """
+    schedule = denoiser.schedule
+    low, high = _gamma_ends(schedule, x.device)
+    places = torch.arange(len(x), dtype=torch.float64, device=x.device)
+    places = places[torch.randperm(len(x), generator=generator, device=x.device)]
+    offset = torch.rand(len(x), dtype=torch.float64, generator=generator, device=x.device)
+    t = schedule.time(low + (high - low) * (places + offset) / len(x))
+    eps = torch.randn(x.shape, generator=generator, device=x.device)
+    return 0.5 * float(high - low) * denoising_loss(denoiser, x, t, eps, weight=snr, cond=cond)
+
+
+def continuous_bound(denoiser: BaseDenoiser, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None) -> Tensor:
+    """One draw of L for each row, for t uniform on [t_low, t_high]; it trains a learned schedule beside the network.
+
+    Its value is l. With c = 1 / (D (gamma_high - gamma_low) / 2), one over what l is in the mean for eps_hat = 0, both
+    gradients are of one size. A schedule with parameters costs a second evaluation of the network where gradients are
+    on.
+
+    Args:
+        x, eps: (B, *D) data and standard normal noise.
+        t: () or (B,) times.
+
+    Returns:
+        (B,) in nats, summed over dimensions.
+    """
+    draw = _Draw(denoiser)
+    timed = {id(parameter) for parameter in denoiser.schedule.parameters() if parameter.requires_grad}
+    if not timed or not torch.is_grad_enabled():
+        value: Tensor = draw(x, t, eps, cond)
+        return value
+    of_network: dict[str, Tensor] = {}
+    of_schedule: dict[str, Tensor] = {}
+    for name, parameter in draw.named_parameters():
+        of_network[name] = parameter.detach() if id(parameter) in timed else parameter
+        of_schedule[name] = parameter if id(parameter) in timed else parameter.detach()
+    low, high = _gamma_ends(denoiser.schedule, x.device)
+    size = 0.5 * x[0].numel() * float(high - low)
+    square: Tensor = functional_call(draw, of_schedule, (x, t, eps, cond)) ** 2 / size
+    value = functional_call(draw, of_network, (x, t, eps, cond))
+    return value + (square - square.detach())
+
+
+def bound_variance(denoiser: BaseDenoiser, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
+    """(mean, variance) over the rows of x (B, *D) of one draw of L with independent uniform times; in nats, nats^2."""
+    low, high = denoiser.schedule.t_low, denoiser.schedule.t_high
+    t = low + (high - low) * torch.rand(len(x), dtype=torch.float64, generator=generator, device=x.device)
+    eps = torch.randn(x.shape, dtype=x.dtype, generator=generator, device=x.device)
+    with torch.no_grad():
+        draws = continuous_bound(denoiser, x, t, eps).double()
+    return float(draws.mean()), float(draws.var())
+
+
+@torch.no_grad()
+def _gamma_ends(schedule: Schedule, device: torch.device) -> Tensor:
+    return schedule.gamma(torch.tensor([schedule.t_low, schedule.t_high], dtype=torch.float64, device=device))  # (2,)
+
+
+class _Draw(nn.Module):
+    """l as a module, so that its parameters can be exchanged for detached ones."""
+
+    def __init__(self, denoiser: BaseDenoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None) -> Tensor:
+        schedule = self.denoiser.schedule
+        t = schedule.clamp(t)
+        if isinstance(self.denoiser, Denoiser):
+            error = denoising_loss(self.denoiser, x, t, eps, weight=snr, cond=cond)
+        else:
+            eps_hat = self.denoiser(schedule.perturb(x, t, eps), t, cond).eps
+            error = (eps_hat - eps).square().flatten(1).sum(1)  # (B,)
+        return 0.5 * (schedule.t_high - schedule.t_low) * schedule.gamma_rate(t).to(error) * error

@@ -1,0 +1,221 @@
+r"""The probability-flow ODE: the deterministic way from data to noise and back, on which densities are computed.
+
+With y = x_t / alpha and lambda = sigma / alpha it is dy / dlambda = eps_hat (Song et al. 2021, eq. 13; Karras et al.
+2022, eq. 4). It is solved here in z = x_t / sqrt(m^2 alpha^2 + sigma^2) = y / r with r = sqrt(m^2 + lambda^2),
+
+    dz / dlambda = eps_hat / r - lambda / r^2 z,
+
+which vanishes for Gaussian data of standard deviation m, 1 for standardised data, whatever the schedule, so that only
+the departure from the Gaussian has to be integrated. The variable is w, with
+
+    lambda = S tan phi,    phi = s sinh w,    S = 2 m,
+
+and a small angle s. Steps that are equal in w are equal in lambda where lambda is below the finest structure of the
+data (the field is smooth in lambda there), in log lambda between that and the size of the data, and in 1 / lambda
+beyond, where z stands nearly still. On random mixtures of five Gaussians in 30 dimensions this takes the mean error of
+40 Runge-Kutta steps from 5e-3 nats, for steps equal in log lambda, to 3e-4. The finest structure is taken for
+12 lambda_low, as the default recipe chooses its smallest noise level, and for no less than 0.02 m.
+
+Beyond t_high, where no network is asked, z is held. So a denoiser has one density under every schedule that reaches
+its noise levels; it costs alpha / sigma at t_high times the mean of the data in their units: nothing for standardised
+data, 5e-4 nats for means of about 1 that a cosine or a rectified flow carries unscaled, 1e-2 for means of 30.
+
+A solution carries along the integrals of what a ``Change`` says of the field beside its value: its divergence, exact or
+estimated, or nothing.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from driftfield.diffusion.basics.denoisers import BaseDenoiser
+from driftfield.diffusion.basics.schedules import match
+from driftfield.diffusion.further.ode import integrate
+from driftfield.errors import InputError
+
+STEPS = 40
+FINEST = 0.02  # of the standard deviation of the data: the smallest S s
+LOW_RATIOS = 12.0  # s over lambda_low
+WIDE = 2.0  # S over the standard deviation of the data
+MOST_NUMBERS = 1 << 15  # rows times dimensions of one solve: bounds the memory
+
+Field = Callable[[Tensor], Tensor]
+Change = Callable[[Field, Tensor, Tensor], tuple[Tensor, Tensor]]  # (field, z (b, *D), rows (b,)) -> (b, *D), (b, P)
+
+
+class Moment(NamedTuple):
+    """A place on the way: the time t, lambda, and d lambda / dw; () or (b,) each, float64."""
+
+    t: Tensor
+    ratio: Tensor
+    rate: Tensor
+
+
+class ProbabilityFlow:
+    """The ODE of a denoiser from a start on, for data of some spread.
+
+    Args:
+        denoiser: gives the field.
+        cond: (B, ..) of each row, passed on to the denoiser.
+        start: time () at which the way begins; t_low for None, and then x stands for x_t / alpha_t.
+        spread: m, the standard deviation of the data in the denoiser's units.
+
+    Attributes:
+        begin, end: w at the start and at t_high, () float64; beyond t_high z does not change any more.
+        first_scale, last_scale: z = first_scale x at the start, and x_1 = last_scale z; () float64.
+    """
+
+    def __init__(
+        self, denoiser: BaseDenoiser, cond: Tensor | None = None, start: Tensor | None = None, spread: float = 1.0
+    ) -> None:
+        if not 0 < spread < float("inf"):
+            raise InputError(f"The spread of the data must be positive and finite, but it is {spread}.")
+        schedule = denoiser.schedule
+        self.denoiser, self.cond = denoiser, cond
+        low, high, one = torch.tensor(
+            [schedule.t_low, schedule.t_high, 1.0], dtype=torch.float64, device=schedule.device
+        )
+        self.spread, self.S = spread, WIDE * spread
+        self.s = max(LOW_RATIOS * float(schedule.noise_ratio(low)), FINEST * spread) / self.S
+        first = low if start is None else start.double().to(low).clamp(schedule.t_low, 1.0)
+        self.begin = self._position(schedule.noise_ratio(torch.minimum(first, high)))
+        self.end = self._position(schedule.noise_ratio(high))
+        size = self._size(first)
+        self.first_scale = schedule.alpha(first) / size if start is None else 1 / size
+        self.last_scale = self._size(one)
+
+    def moment(self, w: Tensor) -> Moment:
+        """The moment at w, () or (b,)."""
+        phi = self.s * torch.sinh(w)
+        tangent = torch.tan(phi)
+        ratio = self.S * tangent
+        rate = self.S * self.s * torch.cosh(w) * (1 + tangent**2)
+        return Moment(self.denoiser.schedule.time(2 * torch.log(ratio)), ratio, rate)
+
+    def slope(self, z: Tensor, at: Moment, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+        """dz / dw (b, *D) and what ``change`` says of it (b, P), for the rows with these numbers."""
+        size = self._size(at.t)
+        cond = None if self.cond is None else self.cond[rows]
+        r = torch.hypot(at.ratio, torch.full_like(at.ratio, self.spread))
+        toward, back = at.rate / r, at.rate * at.ratio / r**2
+
+        def field(z: Tensor) -> Tensor:
+            eps = self.denoiser(match(size, z) * z, at.t, cond).eps
+            return match(toward, z) * eps - match(back, z) * z
+
+        return change(field, z, rows)
+
+    def _position(self, ratio: Tensor) -> Tensor:
+        return torch.asinh(torch.atan(ratio / self.S) / self.s)
+
+    def _size(self, t: Tensor) -> Tensor:
+        return torch.hypot(self.spread * self.denoiser.schedule.alpha(t), self.denoiser.schedule.sigma(t))
+
+
+def nothing(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The field alone, without gradients."""
+    with torch.no_grad():
+        return field(z), torch.zeros(len(z), 0, device=z.device)
+
+
+def solve(
+    flow: ProbabilityFlow,
+    z: Tensor,
+    change: Change = nothing,
+    steps: int = STEPS,
+    tolerance: float | None = None,
+    backward: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """z (B, *D) at the other end, and the integrals of the change (B, P) in float64.
+
+    By the classical Runge-Kutta method of order 4 with ``steps`` steps equal in w, or, with a tolerance, by Dormand and
+    Prince's method with error control per row (:mod:`driftfield.diffusion.further.ode`).
+
+    Args:
+        backward: from t_high to the start.
+    """
+    begin, end = (flow.end, flow.begin) if backward else (flow.begin, flow.end)
+    if tolerance is not None:
+        return _adaptive(flow, z, change, tolerance, begin, end)
+    return _fixed(flow, z, change, steps, begin, end)
+
+
+def _fixed(
+    flow: ProbabilityFlow, z: Tensor, change: Change, steps: int, begin: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor]:
+    rows = torch.arange(len(z), device=z.device)
+    nodes = begin + (end - begin) * torch.linspace(0, 1, 2 * steps + 1, dtype=torch.float64, device=begin.device)
+    moments = [Moment(*parts) for parts in zip(*flow.moment(nodes), strict=True)]
+    h = (end - begin) / steps
+    half, whole = (h / 2).to(z), h.to(z)
+    total: Tensor | float = 0.0
+    for i in range(steps):
+        first, middle, last = moments[2 * i : 2 * i + 3]
+        k1, d1 = flow.slope(z, first, rows, change)
+        k2, d2 = flow.slope(z + half * k1, middle, rows, change)
+        k3, d3 = flow.slope(z + half * k2, middle, rows, change)
+        k4, d4 = flow.slope(z + whole * k3, last, rows, change)
+        z = z + whole / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        total = total + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4).double()
+    return z, torch.as_tensor(total)
+
+
+def _adaptive(
+    flow: ProbabilityFlow, z: Tensor, change: Change, tolerance: float, begin: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor]:
+    shape, D = z.shape[1:], math.prod(z.shape[1:])
+    some = torch.zeros(0, dtype=torch.int64, device=z.device)
+    integrals = change(lambda z: z, z[some], some)[1].shape[1]
+
+    def slope(y: Tensor, w: Tensor, rows: Tensor) -> Tensor:
+        velocity, rate = flow.slope(y[:, :D].reshape(-1, *shape).to(z), flow.moment(w), rows, change)
+        return torch.cat([velocity.flatten(1), rate], 1).double()
+
+    y = torch.cat([z.flatten(1).double(), z.new_zeros(len(z), integrals).double()], 1)
+    y = integrate(slope, y, begin, end, tolerance, tolerance).y
+    return y[:, :D].reshape(-1, *shape).to(z), y[:, D:]
+
+
+def encode(
+    denoiser: BaseDenoiser,
+    x: Tensor,
+    steps: int = STEPS,
+    cond: Tensor | None = None,
+    start: Tensor | None = None,
+    tolerance: float | None = None,
+    spread: float = 1.0,
+) -> Tensor:
+    """The latent x_1 (B, *D) of each row of x (B, *D): where its ODE ends. Arguments as in ``likelihood.log_prob``."""
+    found = []
+    for part in parts(x):
+        flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
+        z, _ = solve(flow, flow.first_scale.to(x) * x[part], nothing, steps, tolerance)
+        found.append(flow.last_scale.to(z) * z)
+    return torch.cat(found)
+
+
+def decode(
+    denoiser: BaseDenoiser,
+    latent: Tensor,
+    steps: int = STEPS,
+    cond: Tensor | None = None,
+    start: Tensor | None = None,
+    tolerance: float | None = None,
+    spread: float = 1.0,
+) -> Tensor:
+    """The row (B, *D) whose latent x_1 is the one given (B, *D): :func:`encode` backward, up to its error."""
+    found = []
+    for part in parts(latent):
+        flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
+        z, _ = solve(flow, latent[part] / flow.last_scale.to(latent), nothing, steps, tolerance, backward=True)
+        found.append(z / flow.first_scale.to(z))
+    return torch.cat(found)
+
+
+def parts(x: Tensor) -> list[slice]:
+    """Slices of the rows of x (B, *D) that are solved together, so that memory does not grow with B; one at least."""
+    size = max(1, MOST_NUMBERS // math.prod(x.shape[1:]))
+    return [slice(i, min(i + size, len(x))) for i in range(0, max(1, len(x)), size)]

@@ -1,0 +1,260 @@
+"""From a recipe to its parts; a part that a researcher passes in person is taken as it is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from driftfield.diffusion import (
+    GRIDS,
+    HEADS,
+    METRICS,
+    SAMPLERS,
+    SCHEDULES,
+    TIMES,
+    WEIGHTS,
+    BaseDenoiser,
+    Denoiser,
+    LearnedKernel,
+    Schedule,
+    chain_loss,
+    continuous_bound,
+    denoising_loss,
+    diffusion_bound,
+    hybrid_loss,
+    sliced_score_loss,
+)
+from driftfield.diffusion.basics.loop import Step
+from driftfield.diffusion.basics.stochastic import with_last_noise
+from driftfield.errors import InputError, unknown_name
+from driftfield.networks import NETWORKS
+from driftfield.recipes.combinations import check_combination
+from driftfield.recipes.schema import ObjectiveSection, Recipe, SampleSection, call_with_options
+
+Objective = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
+Loss = Callable[..., Tensor]  # (rows (B, *D), generator, labels (B,) if there are any) -> (B,), per dimension
+Noise = Callable[[Tensor, torch.Generator], Tensor]
+BOUND_SHARE = 1e-3  # of the bound in the hybrid loss (Nichol, Dhariwal 2021, sec. 3.1)
+LABEL_DROPOUT = 0.1  # share of rows whose label is hidden, so that a model without labels is learned as well
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts that stand in for names: a network module, a schedule, an objective (denoiser, rows, generator) -> (B,)."""
+
+    network: nn.Module | None = None
+    schedule: Schedule | None = None
+    objective: Objective | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Which parts were passed."""
+        return [name for name in ("network", "schedule", "objective") if getattr(self, name) is not None]
+
+
+def build_schedule(recipe: Recipe) -> Schedule:
+    """The schedule of a recipe."""
+    options = recipe.schedule.model_dump(exclude={"kind"})
+    if recipe.schedule.kind not in SCHEDULES:
+        raise unknown_name("schedule", recipe.schedule.kind, SCHEDULES)
+    schedule: Schedule = call_with_options(
+        f'schedule "{recipe.schedule.kind}"', SCHEDULES[recipe.schedule.kind], options
+    )
+    return schedule
+
+
+def build_denoiser(
+    recipe: Recipe,
+    dimensions: int,
+    parts: Parts,
+    seed: int,
+    directions: Tensor | None = None,
+    classes: int = 0,
+) -> BaseDenoiser:
+    """The denoiser of a recipe for rows of the given number of columns, with weights drawn from the seed.
+
+    ``directions`` are those of the network's positional features: the columns of the table in the network's units.
+    ``classes`` is the number of class labels.
+    """
+    schedule = parts.schedule or build_schedule(recipe)
+    with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global state: lend them a copy
+        torch.default_generator.manual_seed(seed)
+        build = partial(_build_network, recipe, dimensions, schedule, directions=directions, classes=classes)
+        if recipe.kernel.kind == "learned":
+            return LearnedKernel(schedule, build(), build())
+        learned_variance = recipe.denoiser.variance == "learned"
+        network = parts.network or build(outputs=2 * dimensions if learned_variance else None)
+    told = "log-sigma" if recipe.network.embedding in (None, "sine") else "t"
+    label = getattr(network, "label", told)
+    return Denoiser(network, schedule, recipe.denoiser.head, label, recipe.denoiser.scale_input, learned_variance)
+
+
+def _build_network(
+    recipe: Recipe,
+    dimensions: int,
+    schedule: Schedule,
+    directions: Tensor | None,
+    classes: int,
+    outputs: int | None = None,
+) -> nn.Module:
+    section = recipe.network
+    if section.kind not in NETWORKS:
+        raise unknown_name("network", section.kind, NETWORKS)
+    if section.frequencies and (section.embedding not in (None, "sine") or not recipe.denoiser.scale_input):
+        raise InputError(
+            "The positional features of network.frequencies need network.embedding = sine and "
+            "denoiser.scale_input = true: change one of them."
+        )
+    asked = section.model_dump(exclude={"kind"}) | {"outputs": outputs, "classes": classes or None}
+    asked |= {"steps": schedule.T} if section.kind == "conditional-mlp" else {"directions": directions}
+    network: nn.Module = call_with_options(
+        f'network "{section.kind}"', NETWORKS[section.kind], asked, dimensions=dimensions
+    )
+    return network
+
+
+def build_loss(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
+    """(rows, generator, labels) -> loss of each row, per dimension."""
+    if parts.objective is not None:
+        own = parts.objective
+        return lambda rows, generator, *labels: own(cast(Denoiser, denoiser), rows, generator)
+    if recipe.objective.kind not in OBJECTIVES:
+        raise unknown_name("objective", recipe.objective.kind, OBJECTIVES)
+    loss = OBJECTIVES[recipe.objective.kind](recipe.objective, denoiser)
+    return lambda rows, generator, *labels: loss(rows, generator, *labels) / rows[0].numel()
+
+
+def _elbo(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
+    terms, last = section.terms or "all", section.last_transition is not False
+    kernel = cast(LearnedKernel, denoiser)
+    return lambda rows, generator, *labels: chain_loss(kernel, rows, generator, terms, last)
+
+
+def _denoising(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
+    weight, metric = _weighing(section)
+    return _at_times(section, cast(Denoiser, denoiser), partial(denoising_loss, weight=weight, metric=metric))
+
+
+def _hybrid(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
+    weight, metric = _weighing(section)
+    share = BOUND_SHARE if section.bound_share is None else section.bound_share
+    return _at_times(section, denoiser, partial(hybrid_loss, weight=weight, metric=metric, share=share))
+
+
+def _bound(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
+    return _at_times(section, denoiser, continuous_bound)
+
+
+def _sliced(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
+    return _at_times(section, denoiser, sliced_score_loss, v=rademacher)
+
+
+OBJECTIVES: dict[str, Callable[[ObjectiveSection, BaseDenoiser], Loss]] = {
+    "denoising": _denoising,
+    "elbo": _elbo,
+    "hybrid": _hybrid,
+    "bound": _bound,
+    "sliced-score": _sliced,
+}
+
+
+def _at_times(section: ObjectiveSection, denoiser: BaseDenoiser, draw: Callable[..., Tensor], **noise: Noise) -> Loss:
+    """The loss whose one draw is ``draw(denoiser, x, t, eps, cond=.., **noise)`` at times that the recipe chooses."""
+    if section.times not in TIMES:
+        raise unknown_name("times", section.times, TIMES)
+    times: Callable[..., Tensor] = TIMES[section.times]
+    if section.times == "log-normal":
+        times = partial(times, **{k: v for k, v in (("mean", section.mean), ("std", section.std)) if v is not None})
+    elif section.mean is not None or section.std is not None:
+        raise InputError(f'The times "{section.times}" take no mean and std: these belong to "log-normal".')
+
+    def loss(rows: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        t = times(denoiser.schedule, len(rows), generator)
+        eps = torch.randn(rows.shape, generator=generator, device=rows.device)
+        cond = None if labels is None else _partly_hidden(labels, section.label_dropout, generator)
+        drawn = {name: make(rows, generator) for name, make in noise.items()}
+        return draw(denoiser, rows, t, eps, cond=cond, **drawn)
+
+    return loss
+
+
+def rademacher(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Independent signs, of the shape of the rows."""
+    return torch.randint(0, 2, rows.shape, generator=generator, device=rows.device).to(rows) * 2 - 1
+
+
+def _partly_hidden(labels: Tensor, dropout: float | None, generator: torch.Generator) -> Tensor:
+    """The labels (B,), with a share of them replaced by -1, which is none."""
+    chances = torch.rand(len(labels), generator=generator, device=labels.device)
+    return torch.where(chances < (LABEL_DROPOUT if dropout is None else dropout), -1, labels)
+
+
+def _weighing(section: ObjectiveSection) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]:
+    for table, name, what in ((METRICS, section.metric, "metric"), (WEIGHTS, section.weight, "weight")):
+        if name not in table:
+            raise unknown_name(what, name, table)
+    return WEIGHTS[section.weight], METRICS[section.metric]
+
+
+def build_judge(denoiser: BaseDenoiser, parts: Parts) -> Loss | None:
+    """(rows, generator, labels) -> the bound on the NLL of each row, per dimension; None where there is no such bound.
+
+    That is for an objective of the user's own, and for a learned kernel, whose loss is a bound already.
+    """
+    if parts.objective is not None or not isinstance(denoiser, Denoiser):
+        return None
+    return lambda rows, generator, *labels: diffusion_bound(denoiser, rows, generator, *labels) / rows[0].numel()
+
+
+SAMPLER_OPTIONS: dict[str, tuple[str, str]] = {  # a key of [sample]: the sampler that takes it, and its parameter
+    "eta": ("ddim", "eta"),
+    "tolerance": ("rk45", "tolerance"),
+    "churn": ("churn", "amount"),
+    "langevin": ("predictor-corrector", "ratio"),
+}
+
+
+def sampler_options(section: SampleSection) -> dict[str, float | None]:
+    """What a recipe says of samplers that take options."""
+    return {key: getattr(section, key) for key in SAMPLER_OPTIONS}
+
+
+def build_step(
+    sampler: str | Step, options: Mapping[str, float | None] | None = None, last_noise: bool = False
+) -> Step:
+    """A sampler's step from its name and its options (keys of SAMPLER_OPTIONS), or a function as it is."""
+    if callable(sampler):
+        return sampler
+    if sampler not in SAMPLERS:
+        raise unknown_name("sampler", sampler, SAMPLERS)
+    step: Step = SAMPLERS[sampler].step
+    for key, value in (options or {}).items():
+        if value is None:
+            continue
+        owner, parameter = SAMPLER_OPTIONS[key]
+        if sampler != owner:
+            raise InputError(f'The sampler "{sampler}" does not take {key}: it belongs to "{owner}".')
+        step = partial(step, **{parameter: value})
+    return with_last_noise(step) if last_noise else step
+
+
+def chooses_steps(sampler: str | Step) -> bool:
+    """Whether a sampler takes the steps that each row needs, so that a grid of one step will do."""
+    return isinstance(sampler, str) and sampler in SAMPLERS and SAMPLERS[sampler].evaluations is None
+
+
+def check_names(recipe: Recipe) -> None:
+    """Refuse a recipe whose names are unknown or do not go together, before any work is done."""
+    for what, name, table in (
+        ("head", recipe.denoiser.head, HEADS),
+        ("sampler", recipe.sample.sampler, SAMPLERS),
+        ("grid", recipe.sample.grid, GRIDS),
+        ("objective", recipe.objective.kind, OBJECTIVES),
+    ):
+        if name not in table:
+            raise unknown_name(what, name, table)
+    build_step(recipe.sample.sampler, sampler_options(recipe.sample))
+    check_combination(recipe, build_schedule(recipe))

@@ -1,0 +1,100 @@
+"""Which parts of a recipe go together: a combination that makes no sense is refused, with the reason."""
+
+from collections.abc import Iterator
+
+from driftfield.diffusion import Schedule
+from driftfield.errors import InputError
+from driftfield.recipes.schema import ObjectiveSection, Recipe
+
+
+def check_combination(recipe: Recipe, schedule: Schedule) -> None:
+    """Raise an InputError for the first thing in a recipe that contradicts another."""
+    for reason in (*_kernel(recipe, schedule), *_objective(recipe, schedule), *_sampling(recipe), *_data(recipe)):
+        raise InputError(f"The recipe contradicts itself: {reason}.")
+
+
+def _kernel(recipe: Recipe, schedule: Schedule) -> Iterator[str]:
+    kind, objective = recipe.kernel.kind, recipe.objective.kind
+    if kind == "learned":
+        if schedule.T is None:
+            yield (
+                "a learned kernel has one transition for each step of a chain, but the schedule "
+                f'"{recipe.schedule.kind}" is continuous; take kernel.kind = denoiser, or a chain'
+            )
+        if objective != "elbo":
+            yield (
+                f'a learned kernel predicts no noise that the objective "{objective}" could compare; take '
+                "objective.kind = elbo"
+            )
+        if (recipe.objective.weight, recipe.objective.metric) != ("simple", "squared"):
+            yield (
+                "weights and metrics belong to the error of a denoiser, but the learned kernel is trained by the "
+                "log-likelihood of its own transitions; leave out objective.weight and objective.metric"
+            )
+        if recipe.denoiser.variance == "learned":
+            yield "a learned kernel has a spread of its own; leave out denoiser.variance"
+        if recipe.data.label is not None:
+            yield "a learned kernel cannot be told class labels; leave out data.label"
+    elif objective == "elbo":
+        yield 'the objective "elbo" trains kernel.kind = learned; for a denoiser take objective.weight = vlb'
+
+
+def _objective(recipe: Recipe, schedule: Schedule) -> Iterator[str]:
+    section = recipe.objective
+    learned = recipe.denoiser.variance == "learned"
+    if learned and section.kind != "hybrid":
+        yield (
+            f'a learned variance is trained by the objective "hybrid" alone, but the objective is "{section.kind}"; '
+            "change objective.kind or denoiser.variance"
+        )
+    if section.kind == "hybrid" and not learned:
+        yield 'the objective "hybrid" trains a learned variance; set denoiser.variance = learned'
+    if schedule.T is None and section.kind == "hybrid":
+        yield "a learned variance lies between the bounds of a chain's steps, but the schedule is continuous"
+    if schedule.T is None and section.weight == "half-snr":
+        yield 'the weight "half-snr" is a difference between steps of a chain; in continuous time take vlb'
+    if (recipe.schedule.kind == "learned") and section.kind != "bound":
+        yield (
+            f'the objective "{section.kind}" would be lowered by a schedule that hides the noise; a learned schedule '
+            "is trained by objective.kind = bound alone"
+        )
+    if section.kind == "bound" and schedule.T is not None:
+        yield 'the objective "bound" is the bound in continuous time; on a chain take objective.weight = vlb'
+    if section.kind in ("bound", "sliced-score") and (section.weight, section.metric) != ("simple", "squared"):
+        yield f'the objective "{section.kind}" has a weight of its own; leave out objective.weight and objective.metric'
+    if section.kind == "sliced-score" and recipe.network.activation == "relu":
+        yield (
+            "sliced score matching differentiates the network, and no gradient sees where the kinks of ReLU lie; take "
+            "network.activation = silu"
+        )
+    if section.kind == "bound" and section.times == "log-normal":
+        yield 'the bound is a mean over uniform times; set objective.times to "uniform", "stratified" or "antithetic"'
+    yield from _idle(section)
+
+
+def _idle(section: ObjectiveSection) -> Iterator[str]:
+    """Keys that the objective does not read."""
+    for key, owner in (("terms", "elbo"), ("last_transition", "elbo"), ("bound_share", "hybrid")):
+        if getattr(section, key) is not None and section.kind != owner:
+            yield f'objective.{key} belongs to objective.kind = {owner}, but the kind is "{section.kind}"'
+
+
+def _sampling(recipe: Recipe) -> Iterator[str]:
+    sampler = recipe.sample.sampler
+    if sampler == "kernel" and recipe.kernel.kind != "learned":
+        yield 'the sampler "kernel" draws from a learned kernel; take sample.sampler = ancestral'
+    if sampler == "ancestral-learned" and recipe.denoiser.variance != "learned":
+        yield 'the sampler "ancestral-learned" needs denoiser.variance = learned; take sample.sampler = ancestral'
+    if recipe.sample.guidance is not None and recipe.data.label is None:
+        yield "sample.guidance follows class labels, but data.label names none"
+
+
+def _data(recipe: Recipe) -> Iterator[str]:
+    if recipe.objective.label_dropout is not None and recipe.data.label is None:
+        yield "objective.label_dropout hides class labels, but data.label names none"
+    if recipe.data.label is not None and recipe.network.kind != "mlp":
+        yield f'the network "{recipe.network.kind}" cannot be told class labels; take network.kind = mlp'
+    if recipe.data.fresh and recipe.train.order == "shuffled":
+        yield "fresh rows come once and have no order to shuffle; leave out train.order or data.fresh"
+    if recipe.train.epochs is not None and recipe.train.steps is not None:
+        yield "train.epochs and train.steps both say how long; leave one of them out"

@@ -1,0 +1,141 @@
+r"""What the default recipe chooses from the data.
+
+The one quantity that matters is the *resolution* of the data: the width of the thinnest structure that n rows can show.
+Around each of some rows, the smallest standard deviation of its nearest neighbours along any axis measures how thin
+the data are there; where the rows are too few to show a structure, it measures their spacing instead, and nothing finer
+is attempted. From it follow the smallest noise level, the noise levels that are trained on, and the highest frequency
+of the network's positional features.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftfield.diffusion import SAMPLERS
+from driftfield.errors import InputError
+from driftfield.recipes.schema import Recipe, TrainSection
+from driftfield.training.batches import steps_of_a_pass
+
+FINEST = 1e-3  # of a standard deviation: no structure below this is looked for
+NEIGHBOURS = 30
+FEW_COLUMNS = 8
+MOST_FEATURES = 52  # columns times frequencies
+FEW_ROWS = 2_000
+SAMPLING_STEPS = 28
+WALKERS = ("ancestral", "kernel")  # samplers that walk a chain step by step
+
+
+def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
+    """Width of the thinnest structure of scaled rows (n, D), in standard deviations; between 1e-3 and 1.
+
+    The lower quartile, over at most 1,000 rows, of the smallest local standard deviation among 30 neighbours or 5 D; 1
+    where the rows are too few to show any structure in D dimensions.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    rng = np.random.default_rng(seed)
+    rows = rows[rng.permutation(len(rows))[:20_000]]
+    k = min(max(NEIGHBOURS, 5 * rows.shape[1]), len(rows) // 3)  # enough to see all D axes, few enough to be local
+    if k < 2 or k < 2 * rows.shape[1]:
+        return 1.0
+    probes = rows[:1_000].astype(np.float64)
+    _, index = NearestNeighbors(n_neighbors=k + 1).fit(rows).kneighbors(probes)
+    around = rows[index].astype(np.float64)  # (m, k + 1, D)
+    around -= around.mean(1, keepdims=True)
+    spread = np.linalg.svd(around, compute_uv=False)[:, -1] / math.sqrt(k)  # (m,)
+    return float(np.clip(np.quantile(spread, 0.25), FINEST, 1.0))
+
+
+def choose_scaling(n: int, D: int) -> str:
+    """Choose "whiten" where rows are few or columns many: an untrained denoiser is then the full-covariance Gaussian.
+
+    With many rows of few columns there is more to see than a covariance, and per-column scales keep it undistorted.
+    """
+    return "standard" if D <= FEW_COLUMNS and n >= FEW_ROWS else "whiten"
+
+
+def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
+    """The recipe with every open choice made, for n scaled training rows of which ``rows`` (m, D) are some."""
+    D = rows.shape[1]
+    delta = resolution(rows)
+    network, objective, train = recipe.network, recipe.objective, recipe.train
+    changes: dict[str, dict[str, object]] = {"network": {}, "objective": {}, "train": {}, "schedule": {}}
+
+    if recipe.schedule.kind == "ve":
+        changes["schedule"]["sigma_min"] = recipe.schedule.sigma_min or float(f"{min(max(delta / 12, 2e-4), 1e-2):.1g}")
+        changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or 20.0
+    if network.kind == "mlp":
+        changes["network"] = _network(recipe, delta, n, D)
+    if objective.times == "log-normal":
+        middle = min(0.5 * math.log(delta) + 0.3, -0.5)
+        spread = max(1.4, -math.log(delta) / 2.6)
+        changes["objective"]["mean"] = objective.mean if objective.mean is not None else round(middle, 2)
+        changes["objective"]["std"] = objective.std or round(spread, 2)
+    batch = train.batch or _batch(n)
+    changes["train"]["batch"] = batch
+    changes["train"] |= _length(train, 1 if recipe.data.fresh else steps_of_a_pass(n, batch), n)
+    changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
+    changes["train"]["validation"] = train.validation if train.validation is not None else 0.1
+    if recipe.sample.steps is None:
+        name = recipe.sample.sampler
+        walks = name.startswith(WALKERS)
+        chooses = name in SAMPLERS and SAMPLERS[name].evaluations is None  # as many steps as each row needs
+        changes["sample"] = {"steps": 1 if chooses else (walks and recipe.schedule.T) or SAMPLING_STEPS}
+    return recipe.updated(changes)
+
+
+def _length(train: TrainSection, a_pass: int, n: int) -> dict[str, object]:
+    """Steps, and the steps of snapshots, where the recipe counts epochs of so many steps; fresh rows have one each."""
+    if train.epochs is None:
+        return {"steps": train.steps or _steps(n)}
+    if train.steps is not None:
+        raise InputError("The recipe gives both train.steps and train.epochs: leave one of them out.")
+    return {
+        "steps": train.epochs * a_pass,
+        "epochs": None,
+        "snapshots": [epoch * a_pass for epoch in train.snapshots],
+    }
+
+
+def _network(recipe: Recipe, delta: float, n: int, D: int) -> dict[str, object]:
+    network = recipe.network
+    chosen: dict[str, object] = {
+        "activation": network.activation or "silu",
+        "embedding": network.embedding or "sine",
+        "init": network.init or "zero",
+    }
+    if network.widths is None:
+        chosen |= {"width": network.width or _width(n, D), "depth": network.depth or 3}
+    if network.frequencies is None:
+        chosen["frequencies"] = _frequencies(recipe, delta, D)
+    return chosen
+
+
+def _frequencies(recipe: Recipe, delta: float, D: int) -> list[float]:
+    """1, 2, 4, .. up to 1 / (4 delta), as a feature sin(k x) is straight over 1 / k, and not too many in all."""
+    plain = recipe.network.embedding not in (None, "sine") or not recipe.denoiser.scale_input
+    if plain:
+        return []
+    resolved = 1 + int(math.log2(max(1.0, 0.25 / delta)))
+    # In many columns delta says what can be seen in all of them at once; a single column shows more.
+    wanted = resolved if D <= FEW_COLUMNS else 4
+    return [2.0**i for i in range(min(wanted, MOST_FEATURES // D))]
+
+
+def _width(n: int, D: int) -> int:
+    if n < FEW_ROWS:
+        return 64
+    return 96 if D <= 4 else 128 if D <= 16 else 256
+
+
+def _batch(n: int) -> int:
+    return 256 if n < 1_000 else 1_024 if n < 100_000 else 2_048
+
+
+def _steps(n: int) -> int:
+    return 1_500 if n < 1_000 else 2_500 if n < 5_000 else 4_000 if n < 100_000 else 6_000
+
+
+def _learning_rate(n: int, width: int) -> float:
+    return 2e-3 if n < FEW_ROWS else round(7e-3 * math.sqrt(96 / width), 4)

@@ -1,0 +1,62 @@
+"""A page that is one file: its style and its script inside, and a policy that lets it load nothing else."""
+
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from driftfield import __version__
+from driftfield.report.style import DARK, LIGHT, Theme
+
+
+def page(template: str, theme: Theme | None = None, **values: Any) -> str:
+    """Render a template. Without a theme, the page follows the reader's own setting.
+
+    Everything that is filled in is escaped. The Content-Security-Policy names the one style sheet and the one script by
+    their SHA-256, and allows images in data URIs only.
+    """
+    style, script = _style(theme), _read("player.js")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_fingerprint(style)}'; script-src '{_fingerprint(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    environment = Environment(
+        autoescape=True,
+        loader=FunctionLoader(_read),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(
+        policy=policy, style=Markup(style), script=Markup(script), scheme=_scheme(theme), version=__version__, **values
+    )
+
+
+def _style(theme: Theme | None) -> str:
+    """The style sheet, with the theme's colours, or with both themes' and the reader's choice between them."""
+    if theme is not None:
+        return f":root {{ {_variables(theme)} color-scheme: {_scheme(theme)}; }}\n" + _read("report.css")
+    dark = f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}\n"
+    return f":root {{ {_variables(LIGHT)} color-scheme: {_scheme(None)}; }}\n" + dark + _read("report.css")
+
+
+def _scheme(theme: Theme | None) -> str:
+    """What a browser is told of the colours of the page: its scroll bars and buttons follow."""
+    if theme is None:
+        return "light dark"
+    return "dark" if theme.dark else "light"
+
+
+def _variables(theme: Theme) -> str:
+    return " ".join(f"--{name}: {colour};" for name, colour in theme.variables().items())
+
+
+def _read(name: str) -> str:
+    return (files("driftfield.report") / "templates" / name).read_text("utf-8")
+
+
+def _fingerprint(text: str) -> str:
+    return "sha256-" + b64encode(sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -1,0 +1,71 @@
+"""What a section of a report is made of: sentences, pictures, a table, a film, and text to unfold."""
+
+from dataclasses import dataclass
+
+from driftfield.report.panels import Panel
+
+
+@dataclass(frozen=True)
+class Link:
+    """A word that leads to another place on the page."""
+
+    text: str
+    anchor: str
+
+
+Cell = str | Link
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of as many cells as the header has, the first of each being its name; and a remark below."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One check: its name and unit, "pass", "fail" or "not applicable", its value and what is allowed, a remark.
+
+    ``failure`` says what it means, where it fails.
+    """
+
+    label: str
+    unit: str
+    status: str
+    value: str
+    allowed: str
+    note: str
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Details:
+    """Text as it is, a recipe for instance, that is folded away under its name."""
+
+    anchor: str
+    summary: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, some sentences, and pictures: below the sentences, so many across, or beside them.
+
+    Then, where there are any, checks, a table, a film as a GIF that plays by itself, and texts to unfold.
+    """
+
+    anchor: str
+    title: str
+    prose: tuple[str, ...]
+    panels: tuple[Panel, ...] = ()
+    across: int = 1
+    beside: bool = False
+    warning: str | None = None
+    checks: tuple[Verdict, ...] = ()
+    table: Table | None = None
+    gif: bytes | None = None
+    gif_alt: str = ""
+    details: tuple[Details, ...] = ()

@@ -1,0 +1,120 @@
+"""A fit goes from DATA to a model, and may be cut off and resumed at any step without changing a bit of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+import driftfield
+from driftfield.datasets import LAWS
+from driftfield.errors import InputError, Interrupted
+from driftfield.fitting.fit import Watch, resume
+from driftfield.model.model import Model
+from driftfield.recipes.schema import Recipe, load_recipe
+
+STEPS = 12  # three passes of four batches through the rows below
+SHUFFLED = {"epochs": 3, "order": "shuffled"}
+Settings = dict[str, dict[str, Any]]
+TRAININGS: dict[str, tuple[str, Settings]] = {
+    "rows with replacement": ("default", {"data": {"name": "moons"}}),
+    "shuffled passes": ("default", {"data": {"name": "moons"}, "train": SHUFFLED}),
+    "fresh rows": ("default", {"data": {"name": "ring", "fresh": True}}),
+    "fresh rows with labels": ("default", {"data": {"name": "moons", "fresh": True, "label": "class"}}),
+    "snapshots": ("default", {"data": {"name": "moons"}, "train": {**SHUFFLED, "snapshots": [1, 2, 3]}}),
+    "labels in shuffled passes": ("default", {"data": {"name": "circles", "label": "class"}, "train": SHUFFLED}),
+    "a learned schedule": ("parabola-learned-schedule", {}),
+    "a learned variance": ("ddpm-vlb", {"schedule": {"T": 10}, "train": {"validation": 0.1}}),
+    "a learned kernel": ("swiss-roll-elbo", {"schedule": {"T": 5}, "train": {"epochs": 3, "snapshots": [1, 2]}}),
+    "sliced scores": ("ring-sliced-score", {}),
+}
+
+
+def recipe_of(kind: str) -> Recipe:
+    """A training of TRAININGS, of 12 steps of 64 of 200 rows."""
+    name, changes = TRAININGS[kind]
+    recipe = load_recipe(name).updated({"data": {"rows": 200}, "train": {"batch": 64}}).updated(changes)
+    return recipe if recipe.train.epochs else recipe.updated({"train": {"steps": STEPS}})
+
+
+def interrupted_at(step: int) -> Watch:
+    calls = iter(range(1, 1000))
+    return Watch(interrupted=lambda: next(calls) == step)
+
+
+def without_clock(model: Model) -> list[dict[str, Any]]:
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in model.history]
+
+
+@pytest.mark.parametrize("kind", TRAININGS)
+def test_a_fit_that_was_cut_off_and_resumed_ends_with_the_same_bits(kind: str, tmp_path: Path) -> None:
+    recipe = recipe_of(kind)
+    whole = driftfield.fit(None, recipe, seed=4, device="cpu")
+    with pytest.raises(Interrupted, match=f"at step 5 of {STEPS}, and saved"):
+        driftfield.fit(None, recipe, seed=4, device="cpu", out=tmp_path / "run", watch=interrupted_at(5))
+    part = resume(tmp_path / "run", device="cpu")
+    ours, theirs = whole.denoiser.state_dict(), part.denoiser.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+    assert without_clock(part) == without_clock(whole)
+    assert part.recipe == whole.recipe
+    assert part.recipe.train.steps == STEPS
+    assert part.classes == whole.classes
+    assert part.snapshots.keys() == whole.snapshots.keys() == set(part.recipe.train.snapshots)
+    back = driftfield.load(tmp_path / "run")
+    for step, weights in whole.snapshots.items():
+        assert weights
+        for name, value in weights.items():
+            assert torch.equal(value, part.snapshots[step][name])
+            assert torch.equal(value, back.snapshots[step][name])
+    assert_array_equal(part.sample(5), whole.sample(5))
+    assert_array_equal(back.sample(5), whole.sample(5))
+
+
+def test_the_records_of_a_shuffled_fit_are_its_epochs() -> None:
+    model = driftfield.fit(None, recipe_of("shuffled passes").updated({"train": {"validation": 0.0}}))
+    assert model.facts["steps per epoch"] == 4  # 200 rows in batches of 64
+    assert [record["step"] for record in model.history] == [4, 8, 12]
+
+
+def test_fresh_rows_are_of_the_law_and_none_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the objective is given, in the network's units, turned back into the law's."""
+    from driftfield.fitting import fit as fitting
+
+    seen: list[np.ndarray] = []
+    build = fitting.build_loss
+
+    def watched(*arguments: Any) -> Any:
+        loss = build(*arguments)
+
+        def see(rows: torch.Tensor, *rest: Any) -> torch.Tensor:
+            seen.append(rows.double().numpy())
+            return loss(rows, *rest)
+
+        return see
+
+    monkeypatch.setattr(fitting, "build_loss", watched)
+    recipe = recipe_of("fresh rows").updated({"train": {"validation": 0.0}})
+    model = driftfield.fit(None, recipe)
+    assert [len(rows) for rows in seen] == [64] * STEPS
+    rows = model.scaler.back(np.concatenate(seen))
+    assert len(np.unique(rows, axis=0)) == 64 * STEPS
+    assert not {tuple(row) for row in np.round(rows, 4)} & {tuple(row) for row in np.round(model.train, 4)}
+    log_p, law = LAWS["ring"].log_prob(rows), LAWS["ring"]
+    # Their mean log-density is minus the entropy, within four standard errors of a mean of 768 rows.
+    assert abs(log_p.mean() + law.entropy) < 4 * log_p.std() / np.sqrt(len(rows))
+
+
+def test_fresh_rows_of_a_table_are_refused() -> None:
+    with pytest.raises(InputError, match="from a law alone"):
+        driftfield.fit(np.random.default_rng(0).normal(size=(50, 2)), {"data": {"fresh": True}})
+
+
+@pytest.mark.parametrize("kind", ["constant", "linear", "quadratic", "sigmoid", "cosine-chain"])
+def test_a_chain_whose_length_is_not_given_is_walked_in_all_its_steps(kind: str) -> None:
+    recipe = {"schedule": {"kind": kind}, "sample": {"sampler": "ancestral", "grid": "uniform"}}
+    model = driftfield.fit("moons", recipe, rows=100, steps=1, batch=10, network={"width": 4}, scaling="standard")
+    assert model.recipe.sample.steps == model.denoiser.schedule.T == model.recipe.schedule.T
