@@ -1,6 +1,6 @@
 """Measure everything that the project promises, and print it beside its bound.
 
-    python -m benchmarks [laws tables speed elbo full lessons printed] [--laws moons ring] [--seed 0]
+    python -m benchmarks [distributions tables speed elbo full lessons printed] [--distributions moons ring] [--seed 0]
                          [--judge two_sample.py] [--runs FOLDER]
 
 `full` trains two tutorials at full length; `lessons` and `printed` read runs: those of `make tutorials`, and one of
@@ -24,7 +24,7 @@ import numpy as np
 
 import driftfield
 from benchmarks import tutorials
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.evaluation.classifiers import c2st
 
 C2ST_BOUNDS = {
@@ -45,16 +45,29 @@ TABLES = ("sklearn:wine", "sklearn:diabetes", "sklearn:breast_cancer")
 ROWS = 10_000
 
 
-def laws(names: list[str], seed: int, judge: str | None) -> Iterator[list[str]]:
-    """Training time, two-sample accuracy and NLL of the default recipe, law by law."""
-    yield ["law", "training s", "<=", "C2ST k-NN", "boosting", "mean", "<=", "floor", "NLL", "entropy", "excess", "<="]
+def distributions(names: list[str], seed: int, judge: str | None) -> Iterator[list[str]]:
+    """Training time, two-sample accuracy and NLL of the default recipe, distribution by distribution."""
+    yield [
+        "distribution",
+        "training s",
+        "<=",
+        "C2ST k-NN",
+        "boosting",
+        "mean",
+        "<=",
+        "floor",
+        "NLL",
+        "entropy",
+        "excess",
+        "<=",
+    ]
     for name in names:
         model = driftfield.fit(name, seed=seed)
         accuracy, floor = judged(name, model.sample(ROWS, seed=seed), judge)
-        law = LAWS[name]
-        held_out = law.sample(ROWS, 2001)
+        distribution = DISTRIBUTIONS[name]
+        held_out = distribution.sample(ROWS, 2001)
         nll = -float(model.log_prob(held_out)[0].mean())
-        excess = nll - (law.entropy or 0.0)
+        excess = nll - (distribution.entropy or 0.0)
         yield [
             name,
             f"{model.facts['training seconds']:.1f}",
@@ -64,16 +77,16 @@ def laws(names: list[str], seed: int, judge: str | None) -> Iterator[list[str]]:
             f"{C2ST_BOUNDS[name]}",
             f"{np.mean(floor):.4f}",
             f"{nll:.4f}",
-            f"{law.entropy:.4f}",
+            f"{distribution.entropy:.4f}",
             f"{excess:+.4f}",
             f"{NLL_BOUNDS.get(name, '')}",
         ]
 
 
 def judged(name: str, rows: np.ndarray, judge: str | None) -> tuple[list[float], list[float]]:
-    """(k-NN, boosting) accuracy of telling rows from fresh ones of a law, and its floor."""
+    """(k-NN, boosting) accuracy of telling rows from fresh ones of a distribution, and its floor."""
     if judge is None:
-        real, other = (LAWS[name].sample(ROWS, stream) for stream in (1001, 1002))
+        real, other = (DISTRIBUTIONS[name].sample(ROWS, stream) for stream in (1001, 1002))
         return [m.value for m in c2st(rows, real, 0)], [m.value for m in c2st(other, real, 0)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.npy"
@@ -108,7 +121,7 @@ def speed(seed: int) -> Iterator[list[str]]:
     yield ["what", "measured", "<="]
     model = driftfield.fit("moons", seed=seed)
     yield ["sample 100,000 rows, s", f"{median(lambda: model.sample(100_000)):.2f}", "4"]
-    rows = LAWS["moons"].sample(ROWS, 3)
+    rows = DISTRIBUTIONS["moons"].sample(ROWS, 3)
     yield ["log_prob of 10,000 rows, s", f"{median(lambda: model.log_prob(rows)):.2f}", "10"]
     help_command = [str(Path(sys.executable).with_name("driftfield")), "--help"]
     yield ["driftfield --help, s", f"{median(lambda: subprocess.run(help_command, capture_output=True)):.2f}", "0.5"]
@@ -158,14 +171,19 @@ def show(title: str, rows: Iterator[list[str]]) -> None:
 def main() -> None:
     """Run the chosen benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["laws", "tables", "speed", "elbo"], help="which tables")
-    parser.add_argument("--laws", nargs="+", default=list(C2ST_BOUNDS), choices=list(C2ST_BOUNDS), metavar="LAW")
+    parser.add_argument("what", nargs="*", default=["distributions", "tables", "speed", "elbo"], help="which tables")
+    parser.add_argument(
+        "--distributions", nargs="+", default=list(C2ST_BOUNDS), choices=list(C2ST_BOUNDS), metavar="DISTRIBUTION"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--judge", help="an independent two-sample script")
     parser.add_argument("--runs", default="runs/tutorials", help="the folder of the runs to read")
     options = parser.parse_args()
-    if "laws" in options.what:
-        show("Laws: default recipe, 10,000 rows", laws(options.laws, options.seed, options.judge))
+    if "distributions" in options.what:
+        show(
+            "Distributions: default recipe, 10,000 rows",
+            distributions(options.distributions, options.seed, options.judge),
+        )
     if "tables" in options.what:
         show("Tables: mean log-density of held-out rows, nats", tables(options.seed))
     if "speed" in options.what:

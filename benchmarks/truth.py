@@ -21,7 +21,7 @@ from torch import Tensor
 import driftfield
 from benchmarks.__main__ import median, show
 from driftfield.codecs.scaling import Scaler
-from driftfield.datasets import LAWS, random_mixture
+from driftfield.datasets import DISTRIBUTIONS, random_mixture
 from driftfield.diffusion import SAMPLERS, BaseDenoiser, Gaussian, Sampler, exact_denoiser, log_prob, matched_prior
 from driftfield.diffusion.basics.schedules import VE
 from driftfield.recipes.schema import LikelihoodSection
@@ -94,9 +94,9 @@ class Exact(NamedTuple):
 
 def mixture(D: int, seed: int) -> Exact:
     """Five Gaussians with full covariances, whitened as the default recipe does; the prior has the exact moments."""
-    law = random_mixture(D, 5, seed)
-    scaler = Scaler.fit(law.sample(20_000, seed), "whiten")
-    nodes = law.nodes.transformed(scaler.mean, scaler.rotation / scaler.scale[:, None])
+    distribution = random_mixture(D, 5, seed)
+    scaler = Scaler.fit(distribution.sample(20_000, seed), "whiten")
+    nodes = distribution.nodes.transformed(scaler.mean, scaler.rotation / scaler.scale[:, None])
     points, log_weights, covariance = (
         torch.from_numpy(part) for part in (nodes.points, nodes.log_weights, nodes.covariance)
     )
@@ -104,9 +104,9 @@ def mixture(D: int, seed: int) -> Exact:
     mean = (weights * points).sum(0)
     variance = (weights * (points.square() + covariance.diagonal(dim1=1, dim2=2))).sum(0) - mean.square()
     denoiser = exact_denoiser(VE(SIGMA_MIN, SIGMA_MAX), points, log_weights, covariance)
-    rows = law.sample(ROWS, seed + 1)
+    rows = distribution.sample(ROWS, seed + 1)
     z = torch.from_numpy(((rows - scaler.mean) / scaler.scale) @ scaler.rotation)
-    truth = torch.from_numpy(law.log_prob(rows) - scaler.log_det)
+    truth = torch.from_numpy(distribution.log_prob(rows) - scaler.log_det)
     return Exact(denoiser, matched_prior(denoiser.schedule, mean, variance), z, truth)
 
 
@@ -120,10 +120,14 @@ def densities(to: Path, seed: int) -> Iterator[list[str]]:
     yield ["dimensions", *(f"{n} steps" for n in STEPS), f"<= at {DEFAULT}", f"<= at {FINE}", "tolerance 1e-6"]
     curves = []
     for D in DIMENSIONS:
-        laws = [mixture(D, each) for each in range(seed * MIXTURES, (seed + 1) * MIXTURES)]
+        distributions = [mixture(D, each) for each in range(seed * MIXTURES, (seed + 1) * MIXTURES)]
 
-        def error(laws: list[Exact] = laws, **options: Any) -> float:
-            return float(torch.stack([density_errors(law, **options).abs().mean() for law in laws]).mean())
+        def error(distributions: list[Exact] = distributions, **options: Any) -> float:
+            return float(
+                torch.stack(
+                    [density_errors(distribution, **options).abs().mean() for distribution in distributions]
+                ).mean()
+            )
 
         errors = [error(steps=n) for n in STEPS]
         curves.append(Curve(f"{D}-D", np.array(errors)))
@@ -178,7 +182,7 @@ def speed(seed: int) -> Iterator[list[str]]:
     yield ["what", "measured", "<="]
     for name, n, bound in (("moons", 10_000, 5), ("mixture-30d", 1_000, 20)):
         model = driftfield.fit(name, seed=seed, steps=50)
-        rows = LAWS[name].sample(n, 3)
+        rows = DISTRIBUTIONS[name].sample(n, 3)
         yield [
             f"log_prob of {n:,} rows of {name}, s",
             f"{median(partial(model.log_prob, rows)):.2f}",
@@ -191,11 +195,11 @@ def speed(seed: int) -> Iterator[list[str]]:
 def networks(seed: int) -> Iterator[list[str]]:
     """Densities of networks that were trained for ten seconds: error, its estimate, and what bounds leave, in nats."""
     yield [
-        "law", "mean error", "mean estimate", "error above estimate", "bound below", "4 paths below", "16 paths below",
+        "distribution", "mean error", "mean estimate", "error above estimate", "bound below", "4 paths", "16 paths",
     ]  # fmt: skip
     for name in ("moons", "8-gaussians"):
         model = driftfield.fit(name, seed=seed, time=10.0)
-        rows = LAWS[name].sample(1_000, 3)
+        rows = DISTRIBUTIONS[name].sample(1_000, 3)
         (value, estimate), (fine, _) = model.log_prob(rows), model.log_prob(rows, steps=320)
         error = np.abs(value - fine)
         bounds = [model.bound(rows)[0], *(model.importance_bound(rows[:250], n)[0] for n in (4, 16))]

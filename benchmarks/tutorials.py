@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import driftfield
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.recipes.building import Parts, build_denoiser, build_loss
 from driftfield.recipes.schema import load_recipe
 from driftfield.tutorials import TUTORIALS
@@ -67,7 +67,7 @@ def elbo(repeats: int = 7) -> Iterator[list[str]]:
     """Seconds of a training step of the chain's loss, by how its terms are taken, and the loss of one network."""
     yield ["terms", "ms a step, 1 thread", "times faster", ">=", "ms a step, 2 threads", "times faster", "loss"]
     recipe = load_recipe("swiss-roll-elbo")
-    rows = torch.from_numpy(LAWS["swiss-roll"].sample(512, 0)).float()
+    rows = torch.from_numpy(DISTRIBUTIONS["swiss-roll"].sample(512, 0)).float()
     denoiser = build_denoiser(recipe, 2, Parts(), 0)
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=1e-3)
     names = ("stepwise", "all", "random")

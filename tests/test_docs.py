@@ -12,7 +12,7 @@ import typer.main
 
 from driftfield.cli.app import app
 from driftfield.cli.lessons import DEFAULT_TIME
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.recipes.building import check_names
 from driftfield.recipes.schema import load_recipe, parse_settings, recipe_names
 from driftfield.tutorials import TUTORIALS
@@ -137,8 +137,8 @@ def test_every_command_is_one(page: str, line: str) -> None:
     else:
         assert not given.get("settings"), line
     if given.get("label") is not None:  # the class of a run whose folder has the name of its recipe
-        law = LAWS[str(load_recipe(given["run"].name).data.name)]
-        assert given["label"] in [part.name for part in law.classes], line
+        distribution = DISTRIBUTIONS[str(load_recipe(given["run"].name).data.name)]
+        assert given["label"] in [part.name for part in distribution.classes], line
 
 
 def test_every_setting_named_in_prose_is_a_key() -> None:

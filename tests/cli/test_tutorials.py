@@ -127,6 +127,6 @@ def test_steps_take_the_place_of_a_recipes_epochs_and_of_the_snapshots_that_coun
         assert (train.steps, train.epochs, train.snapshots) == (5, None, snapshots)
 
 
-def test_the_laws_of_the_tutorials_are_in_the_catalogue(driftfield: Run) -> None:
+def test_the_distributions_of_the_tutorials_are_in_the_catalogue(driftfield: Run) -> None:
     names = driftfield("data").stdout.split()
     assert {"swiss-roll-fine", "ring", "parabola", "moons-circles"} <= set(names)

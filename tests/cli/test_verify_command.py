@@ -44,8 +44,8 @@ def test_json_is_alone_on_stdout_and_a_failure_is_exit_code_1(driftfield: Run, o
 
 def test_the_report_shows_the_checks_once_they_were_made(driftfield: Run, own_run: Path) -> None:
     done = driftfield("verify", str(own_run), "--rows", "100")
-    assert done.returncode == 1  # after 60 steps of training the network has not learned the law
-    assert "Most likely, the network has not learned the law" in done.stdout
+    assert done.returncode == 1  # after 60 steps of training the network has not learned the distribution
+    assert "Most likely, the network has not learned the distribution" in done.stdout
     page = (own_run / "verify.html").read_text()
     assert driftfield("report", str(own_run), "--rows", "100").returncode == 0
     report = (own_run / "report.html").read_text()

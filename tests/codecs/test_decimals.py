@@ -5,7 +5,7 @@ import pytest
 
 import driftfield
 from driftfield.codecs.decimals import decimals, rounded
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 
 
 def test_the_decimals_of_a_column_are_the_fewest_that_all_its_numbers_have() -> None:
@@ -24,8 +24,8 @@ def test_the_decimals_of_a_column_are_the_fewest_that_all_its_numbers_have() -> 
 
 
 @pytest.mark.parametrize("name", ["moons", "checkerboard"])
-def test_a_law_of_real_numbers_has_no_grid(name: str) -> None:
-    assert decimals(LAWS[name].sample(100, 0)) == (None, None)
+def test_a_distribution_of_real_numbers_has_no_grid(name: str) -> None:
+    assert decimals(DISTRIBUTIONS[name].sample(100, 0)) == (None, None)
 
 
 def test_rounding_keeps_columns_without_a_grid_and_is_idempotent() -> None:

@@ -6,7 +6,7 @@ from scipy.integrate import quad
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from driftfield.datasets import LAWS, FloatArray, GaussianMixture, Noise, random_mixture
+from driftfield.datasets import DISTRIBUTIONS, FloatArray, GaussianMixture, Noise, random_mixture
 from driftfield.errors import InputError
 
 DIMENSIONS = [1, 2, 5, 10, 30]
@@ -169,7 +169,7 @@ def test_the_entropy_of_one_gaussian_is_in_closed_form() -> None:
     one = random_mixture(7, 1, seed=0)
     expected = float(multivariate_normal(one.means[0], one.covariances[0]).entropy())
     assert one.entropy() == (pytest.approx(expected, abs=1e-12), 0.0)
-    assert one.law("one").entropy == pytest.approx(expected, abs=1e-12)
+    assert one.distribution("one").entropy == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_entropy_in_one_dimension_is_that_of_quadrature() -> None:
@@ -186,7 +186,7 @@ def test_the_entropy_in_the_plane_agrees_with_its_quadrature_and_with_many_compo
         mixture = random_mixture(2, 6, seed)
         value, error = mixture.entropy()
         assert error < 2e-3
-        assert value == pytest.approx(mixture.law("six").entropy, abs=4 * error)
+        assert value == pytest.approx(mixture.distribution("six").entropy, abs=4 * error)
 
 
 def test_the_error_of_the_entropy_is_the_spread_between_seeds() -> None:
@@ -197,18 +197,20 @@ def test_the_error_of_the_entropy_is_the_spread_between_seeds() -> None:
 
 
 @pytest.mark.parametrize("name", ["mixture-5d", "mixture-10d", "mixture-30d"])
-def test_mixtures_of_many_columns_are_laws_with_equally_likely_classes(name: str) -> None:
-    law = LAWS[name]
+def test_mixtures_of_many_columns_are_distributions_with_equally_likely_classes(name: str) -> None:
+    distribution = DISTRIBUTIONS[name]
     D = int(name.removeprefix("mixture-").removesuffix("d"))
-    assert law.columns == tuple(f"x{i + 1}" for i in range(D))
-    assert [part.name for part in law.classes] == ["1", "2", "3", "4", "5"]
-    assert law.log_prob is not None
-    x, labels = law.sample_labelled(20_000, 3)
-    log_p = law.log_prob(x)
+    assert distribution.columns == tuple(f"x{i + 1}" for i in range(D))
+    assert [part.name for part in distribution.classes] == ["1", "2", "3", "4", "5"]
+    assert distribution.log_prob is not None
+    x, labels = distribution.sample_labelled(20_000, 3)
+    log_p = distribution.log_prob(x)
     # Classes put the rows together again: the mean log-density is minus the entropy, known to 1e-3.
-    assert law.entropy is not None
-    assert -log_p.mean() == pytest.approx(law.entropy, abs=4 * log_p.std() / np.sqrt(len(x)) + 1e-3)
-    each = [part.log_prob(x[labels == k]).mean() for k, part in enumerate(law.classes) if part.log_prob is not None]
+    assert distribution.entropy is not None
+    assert -log_p.mean() == pytest.approx(distribution.entropy, abs=4 * log_p.std() / np.sqrt(len(x)) + 1e-3)
+    each = [
+        part.log_prob(x[labels == k]).mean() for k, part in enumerate(distribution.classes) if part.log_prob is not None
+    ]
     assert all(own > log_p[labels == k].mean() for k, own in enumerate(each))
 
 

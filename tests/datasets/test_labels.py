@@ -1,4 +1,4 @@
-"""Class labels: of a column of a table, and of the parts of a law."""
+"""Class labels: of a column of a table, and of the parts of a distribution."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from driftfield.datasets import LAWS, load, split
+from driftfield.datasets import DISTRIBUTIONS, load, split
 from driftfield.errors import InputError
 
-LABELLED = sorted(name for name, law in LAWS.items() if law.classes)
+LABELLED = sorted(name for name, distribution in DISTRIBUTIONS.items() if distribution.classes)
 KINDS = ["cat", "dog", "ant"]
 
 
@@ -110,35 +110,37 @@ def test_an_unknown_label_is_refused(animals: str) -> None:
         load("swiss-roll", label="class")
 
 
-def test_the_laws_with_classes_are_those_that_have_parts() -> None:
+def test_the_distributions_with_classes_are_those_that_have_parts() -> None:
     mixtures = {"8-gaussians", "mixture-5d", "mixture-10d", "mixture-30d"}
     assert set(LABELLED) == {"circles", "moons", "moons-circles"} | mixtures
-    assert [part.name for part in LAWS["moons"].classes] == ["upper", "lower"]
+    assert [part.name for part in DISTRIBUTIONS["moons"].classes] == ["upper", "lower"]
     assert load("circles", rows=10, label="class").classes == ("outer", "inner")
 
 
 @pytest.mark.parametrize("name", LABELLED)
-def test_the_density_of_a_law_is_the_mean_of_those_of_its_classes(name: str) -> None:
-    law = LAWS[name]
-    x = law.sample(400, 3)
-    parts = np.mean([np.exp(part.log_prob(x)) for part in law.classes], axis=0)
-    np.testing.assert_allclose(np.exp(law.log_prob(x)), parts, rtol=1e-9)
+def test_the_density_of_a_distribution_is_the_mean_of_those_of_its_classes(name: str) -> None:
+    distribution = DISTRIBUTIONS[name]
+    x = distribution.sample(400, 3)
+    parts = np.mean([np.exp(part.log_prob(x)) for part in distribution.classes], axis=0)
+    np.testing.assert_allclose(np.exp(distribution.log_prob(x)), parts, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", LABELLED)
 def test_classes_are_equally_likely(name: str) -> None:
-    law, n = LAWS[name], 8_000
-    counts = np.bincount(law.sample_labelled(n, 1)[1], minlength=len(law.classes))
-    p = 1 / len(law.classes)
-    assert len(counts) == len(law.classes)
+    distribution, n = DISTRIBUTIONS[name], 8_000
+    counts = np.bincount(distribution.sample_labelled(n, 1)[1], minlength=len(distribution.classes))
+    p = 1 / len(distribution.classes)
+    assert len(counts) == len(distribution.classes)
     assert np.abs(counts - n * p).max() < 4 * np.sqrt(n * p * (1 - p))  # four standard deviations of a count
 
 
 @pytest.mark.parametrize("name", LABELLED)
-def test_the_rows_of_a_class_are_drawn_from_its_law(name: str) -> None:
-    law = LAWS[name]
-    rows, labels = law.sample_labelled(3_000 * len(law.classes) if len(law.classes) < 3 else 6_000, 2)
-    for number, part in enumerate(law.classes):
+def test_the_rows_of_a_class_are_drawn_from_its_distribution(name: str) -> None:
+    distribution = DISTRIBUTIONS[name]
+    rows, labels = distribution.sample_labelled(
+        3_000 * len(distribution.classes) if len(distribution.classes) < 3 else 6_000, 2
+    )
+    for number, part in enumerate(distribution.classes):
         log_p = part.log_prob(rows[labels == number])
         # The mean log-density is minus the entropy: four standard errors, and 1e-3 for its quadrature.
         error = log_p.std() / np.sqrt(len(log_p))
@@ -147,12 +149,12 @@ def test_the_rows_of_a_class_are_drawn_from_its_law(name: str) -> None:
 
 @pytest.mark.parametrize("name", LABELLED)
 def test_labelled_rows_depend_on_the_seed_alone_and_come_in_no_order(name: str) -> None:
-    law = LAWS[name]
-    (rows, labels), (again, same), (other, _) = (law.sample_labelled(500, seed) for seed in (4, 4, 5))
+    distribution = DISTRIBUTIONS[name]
+    (rows, labels), (again, same), (other, _) = (distribution.sample_labelled(500, seed) for seed in (4, 4, 5))
     np.testing.assert_array_equal(rows, again)
     np.testing.assert_array_equal(labels, same)
     assert not (rows == other).all(1).any()
     assert len(np.unique(rows, axis=0)) == 500  # no row of a class is one of another
     # Of neighbours, a share of 1 / K has the same class: four standard errors.
-    p = 1 / len(law.classes)
+    p = 1 / len(distribution.classes)
     assert np.mean(labels[1:] == labels[:-1]) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 499))

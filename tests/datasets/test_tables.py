@@ -1,4 +1,4 @@
-"""Tables from laws, files, memory and scikit-learn; held-out parts; the catalogue."""
+"""Tables from distributions, files, memory and scikit-learn; held-out parts; the catalogue."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 
-from driftfield.datasets import LAWS, Table, catalogue, load, load_like, split
+from driftfield.datasets import DISTRIBUTIONS, Table, catalogue, load, load_like, split
 from driftfield.datasets.bundled import SETS
 from driftfield.errors import InputError
 
@@ -35,10 +35,10 @@ def csv(folder: Path, text: str | bytes, name: str = "t.csv") -> str:
     return name
 
 
-def test_a_law_gives_its_rows_and_itself() -> None:
+def test_a_distribution_gives_its_rows_and_itself() -> None:
     table = load("moons", rows=500, seed=3)
-    np.testing.assert_array_equal(table.values, LAWS["moons"].sample(500, 3))
-    assert (table.columns, table.source, table.law) == (("x", "y"), "moons", LAWS["moons"])
+    np.testing.assert_array_equal(table.values, DISTRIBUTIONS["moons"].sample(500, 3))
+    assert (table.columns, table.source, table.distribution) == (("x", "y"), "moons", DISTRIBUTIONS["moons"])
     assert load("ring").values.shape == (10_000, 2)
 
 
@@ -46,7 +46,7 @@ def test_a_csv_is_read_with_its_names(folder: Path) -> None:
     table = load(csv(folder, CSV))
     np.testing.assert_array_equal(table.values, ROWS)
     assert table.values.dtype == np.float64
-    assert (table.columns, table.source, table.law) == (("a", "b", "c"), "t.csv", None)
+    assert (table.columns, table.source, table.distribution) == (("a", "b", "c"), "t.csv", None)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_table_is_taken_as_it_is() -> None:
     assert load(table) is table
     part = load(table, rows=10)
     assert (part.values[:, None] == table.values).all(axis=2).any(axis=1).all()
-    assert part.law is table.law
+    assert part.distribution is table.distribution
 
 
 def test_rows_takes_a_random_subset_by_seed(folder: Path) -> None:
@@ -221,7 +221,7 @@ def test_bundled_sets_are_scikit_learns_in_their_own_units() -> None:
 
 def test_the_catalogue_names_everything_that_loads() -> None:
     entries = catalogue()
-    assert [name for name, _, _ in entries] == [*LAWS, *(f"sklearn:{name}" for name in SETS)]
+    assert [name for name, _, _ in entries] == [*DISTRIBUTIONS, *(f"sklearn:{name}" for name in SETS)]
     assert ("sklearn:wine", "178 rows, 13 columns", "chemical analyses of wines") in entries
     assert all(name and size and summary for name, size, summary in entries)
 
@@ -245,7 +245,7 @@ def test_a_fifth_is_held_out_at_most_ten_thousand_and_by_seed() -> None:
     table = load("moons", rows=1000)
     train, held = split(table)
     assert (len(train.values), len(held.values)) == (800, 200)
-    assert (held.law, held.source, held.columns) == (table.law, table.source, table.columns)
+    assert (held.distribution, held.source, held.columns) == (table.distribution, table.source, table.columns)
     np.testing.assert_array_equal(split(table)[1].values, held.values)
     assert not np.array_equal(split(table, seed=1)[1].values, held.values)
     large = Table(np.arange(60_000.0)[:, None], ("i",), "array")

@@ -30,18 +30,20 @@ def mixture(schedule: Schedule, D: int, seed: int = 0, narrowest: float = 0.22) 
     return MixtureDenoiser(schedule, weights, means @ A, A @ covariances @ A)
 
 
-def rows_of(law: MixtureDenoiser, n: int, seed: int = 1) -> Tensor:
+def rows_of(distribution: MixtureDenoiser, n: int, seed: int = 1) -> Tensor:
     """n rows of the data, (n, D)."""
-    return law.sample(n, torch.Generator().manual_seed(seed))
+    return distribution.sample(n, torch.Generator().manual_seed(seed))
 
 
-def unit_prior(law: MixtureDenoiser) -> Gaussian:
+def unit_prior(distribution: MixtureDenoiser) -> Gaussian:
     """The prior of white data."""
-    D = law.means.shape[1]
-    return matched_prior(law.schedule, torch.zeros(D).double(), torch.ones(D).double())
+    D = distribution.means.shape[1]
+    return matched_prior(distribution.schedule, torch.zeros(D).double(), torch.ones(D).double())
 
 
-def true_log_prob(law: MixtureDenoiser, x: Tensor) -> Tensor:
+def true_log_prob(distribution: MixtureDenoiser, x: Tensor) -> Tensor:
     """log p of x_t / alpha_t at t_low, (B,)."""
-    t = f64(law.schedule.t_low)
-    return law.log_prob(law.schedule.alpha(t) * x, t) + x.shape[1] * law.schedule.log_alpha(t)
+    t = f64(distribution.schedule.t_low)
+    return distribution.log_prob(distribution.schedule.alpha(t) * x, t) + x.shape[1] * distribution.schedule.log_alpha(
+        t
+    )

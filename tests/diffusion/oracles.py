@@ -1,4 +1,4 @@
-"""What the tests of the mathematics share: schedules to try, laws whose truth is known, networks that know it.
+"""What the tests of the mathematics share: schedules to try, distributions whose truth is known, networks that know it.
 
 The reference for the probability-flow ODE is written in numpy and solved by scipy, apart from the package.
 """
@@ -56,7 +56,7 @@ def steps_of(times: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     return pairwise(times)
 
 
-def gaussian_law(schedule: Schedule, mean: float = 0.0, variance: float = 1.0, D: int = 1) -> MixtureDenoiser:
+def gaussian_distribution(schedule: Schedule, mean: float = 0.0, variance: float = 1.0, D: int = 1) -> MixtureDenoiser:
     """The exact denoiser of N(mean, variance I); of a point for variance 0."""
     covariance = variance * torch.eye(D, dtype=torch.float64)
     return MixtureDenoiser(schedule, torch.ones(1), f64([[mean] * D]), covariance[None])
@@ -67,7 +67,7 @@ RING = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)  # means of the mixture of 
 RING_STD = 0.1
 
 
-def ring_law(schedule: Schedule) -> MixtureDenoiser:
+def ring_distribution(schedule: Schedule) -> MixtureDenoiser:
     """Eight Gaussians on a circle of radius 1, each of standard deviation 0.1."""
     return MixtureDenoiser(schedule, torch.ones(8), f64(RING), RING_STD**2 * torch.eye(2).double().expand(8, 2, 2))
 
@@ -103,23 +103,23 @@ def ring_end(schedule: Schedule, start: Tensor) -> NDArray[np.float64]:
 
 
 class Knowing(nn.Module):
-    """A network that returns a head's target for the exact estimate of a law."""
+    """A network that returns a head's target for the exact estimate of a distribution."""
 
-    def __init__(self, law: BaseDenoiser, head: str) -> None:
+    def __init__(self, distribution: BaseDenoiser, head: str) -> None:
         super().__init__()
         from driftfield.diffusion import HEADS
 
-        self.law, self.head = law, HEADS[head]
+        self.distribution, self.head = distribution, HEADS[head]
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        estimate = self.law(x, t)
-        a, b = self.head(self.law.schedule, t.double())
+        estimate = self.distribution(x, t)
+        a, b = self.head(self.distribution.schedule, t.double())
         return (a * estimate.x0.mT).mT + (b * estimate.eps.mT).mT
 
 
-def knowing(law: BaseDenoiser, head: str) -> Denoiser:
+def knowing(distribution: BaseDenoiser, head: str) -> Denoiser:
     """A Denoiser that works through a head and yet is exact."""
-    return Denoiser(Knowing(law, head), law.schedule, head, label="t", scale_input=False)
+    return Denoiser(Knowing(distribution, head), distribution.schedule, head, label="t", scale_input=False)
 
 
 class Says(nn.Module):

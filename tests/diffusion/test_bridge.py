@@ -90,7 +90,7 @@ def test_a_strided_step_is_the_marginal_of_the_steps_between(name: str, places: 
 
 @given(name=schedule_names, places=three_times)
 @by_property
-def test_the_bridge_leaves_the_law_of_x_s_as_it_is(name: str, places: list[int]) -> None:
+def test_the_bridge_leaves_the_distribution_of_x_s_as_it_is(name: str, places: list[int]) -> None:
     schedule = EVERY[name]
     s, _, t = cut(schedule, places)
     x = f64([[1.5]])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from mixtures import mixture, rows_of
-from oracles import EVERY, by_property, f64, gaussian_law, inside, knowing, normal, schedule_names, shares
+from oracles import EVERY, by_property, f64, gaussian_distribution, inside, knowing, normal, schedule_names, shares
 
 from driftfield.diffusion import (
     HEADS,
@@ -48,10 +48,10 @@ def common(one: Schedule, other: Schedule, share: float) -> torch.Tensor:
 
 @given(first=schedule_names, second=schedule_names, share=shares)
 @by_property
-def test_the_estimate_is_that_of_the_law_under_the_new_schedule(first: str, second: str, share: float) -> None:
+def test_the_estimate_is_that_of_the_distribution_under_the_new_schedule(first: str, second: str, share: float) -> None:
     """An exact denoiser of any schedule, converted, is the exact denoiser of the other schedule."""
-    converted = RescheduledDenoiser(gaussian_law(EVERY[first], mean=0.4, variance=0.5, D=2), EVERY[second])
-    truth = gaussian_law(EVERY[second], mean=0.4, variance=0.5, D=2)
+    converted = RescheduledDenoiser(gaussian_distribution(EVERY[first], mean=0.4, variance=0.5, D=2), EVERY[second])
+    truth = gaussian_distribution(EVERY[second], mean=0.4, variance=0.5, D=2)
     t = EVERY[second].time(common(EVERY[first], EVERY[second], 0.01 + 0.98 * share))
     x_t = size(EVERY[second], t) * normal(5, 2)
     found, expected = converted(x_t, t), truth(x_t, t)
@@ -109,7 +109,7 @@ def test_densities_are_the_same(first: str, second: str) -> None:
 
 def test_a_wider_schedule_is_narrowed_to_the_noise_levels_that_the_denoiser_knows() -> None:
     own, wide = EVERY["vp"], SCHEDULES["ve"](sigma_min=1e-5, sigma_max=1e4)
-    converted = RescheduledDenoiser(gaussian_law(own), wide)
+    converted = RescheduledDenoiser(gaussian_distribution(own), wide)
     for end in ("t_low", "t_high"):
         found = converted.schedule.gamma(f64(getattr(converted.schedule, end)))
         torch.testing.assert_close(found, own.gamma(f64(getattr(own, end))), rtol=1e-9, atol=1e-9)
@@ -130,11 +130,11 @@ def test_conversions_can_be_chained_and_undone() -> None:
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("head", HEADS)
 def test_through_another_head_the_estimate_is_the_same(name: str, head: str) -> None:
-    law = mixture(EVERY[name], 2)
+    distribution = mixture(EVERY[name], 2)
     for share in (0.1, 0.7):
-        t = inside(law.schedule, share)
-        x_t = law.schedule.perturb(rows_of(law, 5), t, normal(5, 2))
-        found, expected = ThroughHead(law, head)(x_t, t), law(x_t, t)
+        t = inside(distribution.schedule, share)
+        x_t = distribution.schedule.perturb(rows_of(distribution, 5), t, normal(5, 2))
+        found, expected = ThroughHead(distribution, head)(x_t, t), distribution(x_t, t)
         # x_hat from eps_hat is a difference divided by alpha, which is 1e-3 and more, and rounding is 1e-13 then.
         torch.testing.assert_close(found.x0, expected.x0, rtol=1e-8, atol=1e-8)
         torch.testing.assert_close(found.eps, expected.eps, rtol=1e-8, atol=1e-8)
@@ -143,11 +143,11 @@ def test_through_another_head_the_estimate_is_the_same(name: str, head: str) -> 
 @pytest.mark.parametrize("first", HEADS)
 @pytest.mark.parametrize("second", HEADS)
 def test_the_output_is_what_a_network_with_that_head_returns(first: str, second: str) -> None:
-    law, t = mixture(EVERY["vp"], 2), inside(EVERY["vp"], 0.3)
-    x_t = law.schedule.perturb(rows_of(law, 5), t, normal(5, 2))
-    said = knowing(law, second).output(x_t, t)
-    torch.testing.assert_close(output(knowing(law, first)(x_t, t), HEADS[second]), said, rtol=1e-9, atol=1e-9)
-    through = ThroughHead(knowing(law, first), second)
+    distribution, t = mixture(EVERY["vp"], 2), inside(EVERY["vp"], 0.3)
+    x_t = distribution.schedule.perturb(rows_of(distribution, 5), t, normal(5, 2))
+    said = knowing(distribution, second).output(x_t, t)
+    torch.testing.assert_close(output(knowing(distribution, first)(x_t, t), HEADS[second]), said, rtol=1e-9, atol=1e-9)
+    through = ThroughHead(knowing(distribution, first), second)
     torch.testing.assert_close(through.output(x_t, t), said, rtol=1e-9, atol=1e-9)
 
 
@@ -178,4 +178,4 @@ def test_a_learned_variance_survives_both_conversions() -> None:
 
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(InputError, match="head"):
-        ThroughHead(gaussian_law(EVERY["vp"]), "velocity")
+        ThroughHead(gaussian_distribution(EVERY["vp"]), "velocity")

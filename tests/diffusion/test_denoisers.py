@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from oracles import EVERY, Says, f64, gaussian_law, inside, knowing, normal, ring_law, some_times
+from oracles import EVERY, Says, f64, gaussian_distribution, inside, knowing, normal, ring_distribution, some_times
 
 from driftfield.diffusion import HEADS, SCHEDULES, BaseDenoiser, Denoiser, EmpiricalDenoiser
 from driftfield.errors import InputError
@@ -40,7 +40,7 @@ def test_the_velocity_is_that_of_the_probability_flow_ode(name: str) -> None:
     schedule = EVERY[name]
     t = f64([0.0731, 0.2317, 0.518, 0.7789, 0.9413])
     x_t = schedule.perturb(normal(5, 2), t, normal(5, 2, seed=1))
-    estimate = ring_law(schedule)(x_t, t)
+    estimate = ring_distribution(schedule)(x_t, t)
     f, g2 = schedule.rates(t)
     expected = f[:, None] * x_t - 0.5 * g2[:, None] * estimate.score  # Song et al. 2021, eq. 13
     torch.testing.assert_close(estimate.velocity, expected, rtol=1e-9, atol=1e-9)
@@ -79,10 +79,10 @@ def test_both_ends_of_time_are_ordinary(name: str, head: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_a_head_is_only_another_way_to_say_the_same(name: str, head: str) -> None:
     schedule = EVERY[name]
-    law = ring_law(schedule)
+    distribution = ring_distribution(schedule)
     t = some_times(schedule)
     x_t = schedule.perturb(normal(9, 2), t, normal(9, 2, seed=1))
-    said, known = knowing(law, head)(x_t, t), law(x_t, t)
+    said, known = knowing(distribution, head)(x_t, t), distribution(x_t, t)
     # A rounding of the output is magnified by 1 / alpha or 1 / sigma, a million for sub-VP at t_low.
     worst = float(((1 + schedule.sigma(t)) / torch.minimum(schedule.alpha(t), schedule.sigma(t))).max())
     torch.testing.assert_close(said.x0, known.x0, rtol=0, atol=1e-14 * worst)
@@ -94,14 +94,14 @@ def test_a_head_is_only_another_way_to_say_the_same(name: str, head: str) -> Non
 def test_pure_noise_is_taken_for_the_noise_that_it_is(name: str, kind: str) -> None:
     """At t = 1 the network is asked at t_high, where sigma is smaller: x_t has to shrink with it."""
     schedule = EVERY[name]
-    law: BaseDenoiser = gaussian_law(schedule, D=2)
+    distribution: BaseDenoiser = gaussian_distribution(schedule, D=2)
     if kind == "network":
-        law = knowing(law, "v")
+        distribution = knowing(distribution, "v")
     if kind == "empirical":
-        law = EmpiricalDenoiser(schedule, f64([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]))
+        distribution = EmpiricalDenoiser(schedule, f64([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]))
     x_1 = normal(50, 2)
     for t in (f64(1.0), torch.ones(50)):
-        estimate = law(x_1, t)
+        estimate = distribution(x_1, t)
         # What x_hat knows, alpha(t_high) x_1 <= 1e-3 x_1, comes back times alpha(t_high): 1e-6, and |x_1| < 4.
         torch.testing.assert_close(estimate.eps, x_1, rtol=0, atol=4e-6)
         assert estimate.x0.abs().max() < 4e-3

@@ -1,4 +1,4 @@
-"""Uniform dequantisation against laws whose probabilities of integers are known."""
+"""Uniform dequantisation against distributions whose probabilities of integers are known."""
 
 import math
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from oracles import CHAINS, EVERY, Says, f64, gaussian_law, normal, ring_law
+from oracles import CHAINS, EVERY, Says, f64, gaussian_distribution, normal, ring_distribution
 from scipy.integrate import quad
 from torch import Tensor, nn
 
@@ -78,7 +78,7 @@ def test_the_bound_of_the_true_reverse_chain_is_the_entropy_in_the_mean_over_dat
 @pytest.mark.parametrize("name", CHAINS)
 def test_no_kernel_has_a_bound_below_the_entropy(name: str, variance: str) -> None:
     schedule, x = EVERY[name], data(4_000)
-    kernel = DenoiserKernel(gaussian_law(schedule, MEAN, VARIANCE), variance)
+    kernel = DenoiserKernel(gaussian_distribution(schedule, MEAN, VARIANCE), variance)
     mean, error = bound_terms(kernel, x, standard_prior(schedule, x[0]), seeded()).mean_total()
     assert mean > 0.5 * math.log(2 * math.pi * math.e * VARIANCE) - 5 * error
 
@@ -88,9 +88,12 @@ def test_each_term_is_the_integral_of_its_definition(name: str) -> None:
     # One row x = 1.1 and the kernel of a denoiser: each term is a one-dimensional integral over eps, done by scipy with
     # the densities written out, apart from Gaussian.kl and bridge.
     schedule, x = EVERY[name], 1.1
-    law = gaussian_law(schedule, MEAN, VARIANCE)
+    distribution = gaussian_distribution(schedule, MEAN, VARIANCE)
     terms = bound_terms(
-        DenoiserKernel(law, "large"), f64([[x]]).expand(20_000, 1), standard_prior(schedule, f64([0.0])), seeded()
+        DenoiserKernel(distribution, "large"),
+        f64([[x]]).expand(20_000, 1),
+        standard_prior(schedule, f64([0.0])),
+        seeded(),
     )
     means, errors = terms.means(), terms.errors()
     a_bar = (schedule.alpha(terms.times) ** 2).tolist()
@@ -120,14 +123,16 @@ def test_each_term_is_the_integral_of_its_definition(name: str) -> None:
 @pytest.mark.parametrize("name", CHAINS)
 def test_the_prior_term_is_the_schedules_own_number(name: str) -> None:
     schedule, x = EVERY[name], normal(500, 3)
-    terms = bound_terms(DenoiserKernel(ring_law(schedule)), x[:, :2], standard_prior(schedule, x[0, :2]), seeded())
+    terms = bound_terms(
+        DenoiserKernel(ring_distribution(schedule)), x[:, :2], standard_prior(schedule, x[0, :2]), seeded()
+    )
     expected = 2 * schedule.prior_kl(m2=float((x[:, :2] ** 2).mean())).bound  # two dimensions
     assert float(terms.prior.mean()) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_the_terms_are_columns_in_the_order_of_time_and_add_up() -> None:
     schedule, x = EVERY["linear"], normal(50, 2)
-    terms = bound_terms(DenoiserKernel(ring_law(schedule)), x, standard_prior(schedule, x[0]), seeded())
+    terms = bound_terms(DenoiserKernel(ring_distribution(schedule)), x, standard_prior(schedule, x[0]), seeded())
     assert terms.transitions.shape == (50, 19)
     assert terms.columns.dtype == torch.float64
     torch.testing.assert_close(terms.columns[:, 0], terms.decoder)
@@ -139,7 +144,10 @@ def test_the_terms_are_columns_in_the_order_of_time_and_add_up() -> None:
 
 def test_more_draws_have_the_same_mean_and_a_smaller_error() -> None:
     schedule, x = EVERY["linear"], f64([[1.1]]).expand(3_000, 1)
-    kernel, prior = DenoiserKernel(gaussian_law(schedule, MEAN, VARIANCE)), standard_prior(schedule, f64([0.0]))
+    kernel, prior = (
+        DenoiserKernel(gaussian_distribution(schedule, MEAN, VARIANCE)),
+        standard_prior(schedule, f64([0.0])),
+    )
     one, error_of_one = bound_terms(kernel, x, prior, seeded()).mean_total()
     many, error_of_many = bound_terms(kernel, x, prior, seeded(1), draws=16).mean_total()
     assert many == pytest.approx(one, abs=5 * math.hypot(error_of_one, error_of_many))
@@ -161,7 +169,7 @@ def test_any_grid_gives_a_bound_in_continuous_time_too() -> None:
 
 def test_a_decoder_of_given_variance_moves_the_decoder_alone() -> None:
     schedule, x = EVERY["linear"], normal(100, 2)
-    kernel, prior = DenoiserKernel(ring_law(schedule)), standard_prior(schedule, x[0])
+    kernel, prior = DenoiserKernel(ring_distribution(schedule)), standard_prior(schedule, x[0])
     own = float(schedule.gamma(f64(1 / 20)))
     default, same, wide = (
         bound_terms(kernel, x, prior, seeded(), decoder_log_var=given) for given in (None, own, own + 1.0)
@@ -174,7 +182,7 @@ def test_a_decoder_of_given_variance_moves_the_decoder_alone() -> None:
 
 def test_the_bound_and_the_mean_of_log_weights_agree() -> None:
     schedule, x = EVERY["linear"], f64([[0.9, 0.1]]).expand(20_000, 2)
-    kernel, prior = DenoiserKernel(ring_law(schedule), "large"), standard_prior(schedule, x[0])
+    kernel, prior = DenoiserKernel(ring_distribution(schedule), "large"), standard_prior(schedule, x[0])
     mean, error = bound_terms(kernel, x, prior, seeded()).mean_total()
     generator = seeded(5)
     log_w = log_weight(kernel, x, prior, lambda: torch.randn(x.shape, generator=generator))
@@ -187,7 +195,7 @@ def test_the_importance_bound_rises_with_its_paths_to_the_density() -> None:
     # under the kernel, which for a linear kernel is Gaussian and known in closed form.
     schedule = SCHEDULES["constant"](T=10, beta=0.3)
     kernel, prior = (
-        DenoiserKernel(gaussian_law(schedule, MEAN, VARIANCE), "large"),
+        DenoiserKernel(gaussian_distribution(schedule, MEAN, VARIANCE), "large"),
         standard_prior(schedule, f64([0.0])),
     )
     mean, variance, times = 0.0, 1.0, chain_times(schedule)
@@ -211,7 +219,7 @@ def test_the_importance_bound_rises_with_its_paths_to_the_density() -> None:
 
 def test_the_error_of_the_importance_bound_is_the_spread_of_its_repetitions() -> None:
     schedule = SCHEDULES["constant"](T=10, beta=0.3)
-    kernel = DenoiserKernel(gaussian_law(schedule, MEAN, VARIANCE), "large")
+    kernel = DenoiserKernel(gaussian_distribution(schedule, MEAN, VARIANCE), "large")
     x = f64([[1.1]]).expand(300, 1)
     bound = importance_bound(kernel, x, standard_prior(schedule, f64([0.0])), seeded(), paths=1_000)
     # A std over 300 repetitions is good to 4 %, and the error of one repetition hangs on the tail of its weights.
@@ -242,8 +250,8 @@ def learned(T: int = 12) -> LearnedKernel:
 
 KERNELS = {
     "learned": lambda: learned(),
-    "small": lambda: DenoiserKernel(ring_law(SCHEDULES["linear"](T=12)), "small"),
-    "large": lambda: DenoiserKernel(ring_law(SCHEDULES["cosine-chain"](T=12)), "large"),
+    "small": lambda: DenoiserKernel(ring_distribution(SCHEDULES["linear"](T=12)), "small"),
+    "large": lambda: DenoiserKernel(ring_distribution(SCHEDULES["cosine-chain"](T=12)), "large"),
 }
 
 
@@ -374,7 +382,7 @@ def test_the_loss_refuses_what_it_cannot_do() -> None:
     with pytest.raises(InputError, match='Unknown terms "al": did you mean "all"'):
         chain_loss(learned(), x, seeded(), "al")
     with pytest.raises(InputError, match="needs a discrete chain"):
-        chain_loss(DenoiserKernel(ring_law(EVERY["vp"])), x, seeded())
+        chain_loss(DenoiserKernel(ring_distribution(EVERY["vp"])), x, seeded())
     with pytest.raises(InputError, match="nothing to train without its last"):
         chain_loss(learned(1), x, seeded(), last=False)
 
@@ -383,10 +391,10 @@ def test_a_mixture_has_a_bound_above_its_entropy_that_more_steps_tighten() -> No
     generator, gaps = seeded(2), []
     for T in (20, 200):
         schedule = SCHEDULES["cosine-chain"](T=T)
-        law: MixtureDenoiser = ring_law(schedule)
-        x = law.sample(2_000, generator)
-        terms = bound_terms(DenoiserKernel(law, "large"), x, standard_prior(schedule, x[0]), seeded())
-        gap = terms.total + law.log_prob(x, f64(0.0))
+        distribution: MixtureDenoiser = ring_distribution(schedule)
+        x = distribution.sample(2_000, generator)
+        terms = bound_terms(DenoiserKernel(distribution, "large"), x, standard_prior(schedule, x[0]), seeded())
+        gap = terms.total + distribution.log_prob(x, f64(0.0))
         assert float(gap.mean()) > -5 * float(standard_error(gap))
         gaps.append(float(gap.mean()))
     assert gaps[1] < gaps[0]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from mixtures import mixture, rows_of, true_log_prob, unit_prior
-from oracles import gaussian_law
+from oracles import gaussian_distribution
 
 from driftfield.diffusion import (
     GRIDS,
@@ -27,8 +27,8 @@ def noise_of(seed: int, start: int, n: int) -> BlockNoise:
 
 
 def test_the_error_of_a_row_is_the_spread_of_its_bound_over_the_draws() -> None:
-    law = mixture(VP, 2)
-    x, kernel, prior = rows_of(law, 80), DenoiserKernel(law), unit_prior(law)
+    distribution = mixture(VP, 2)
+    x, kernel, prior = rows_of(distribution, 80), DenoiserKernel(distribution), unit_prior(distribution)
     generator, times = torch.Generator().manual_seed(0), TIMES[::6]
     several = [bound_terms(kernel, x, prior, generator, times=times, draws=4) for _ in range(30)]
     spread = torch.stack([each.total for each in several]).std(0)  # (B,)
@@ -39,11 +39,11 @@ def test_the_error_of_a_row_is_the_spread_of_its_bound_over_the_draws() -> None:
 
 
 def test_the_bound_is_below_the_density_of_the_ode_and_paths_carry_it_up() -> None:
-    law = mixture(VP, 2)
-    x, kernel, prior = rows_of(law, 100), DenoiserKernel(law), unit_prior(law)
+    distribution = mixture(VP, 2)
+    x, kernel, prior = rows_of(distribution, 100), DenoiserKernel(distribution), unit_prior(distribution)
     generator = torch.Generator().manual_seed(0)
-    ode = float(log_prob(law, x, prior).value.mean())
-    assert ode == pytest.approx(float(true_log_prob(law, x).mean()), abs=1e-3)
+    ode = float(log_prob(distribution, x, prior).value.mean())
+    assert ode == pytest.approx(float(true_log_prob(distribution, x).mean()), abs=1e-3)
     terms = bound_terms(kernel, x, prior, generator, times=TIMES, draws=4)
     rising = [-float(terms.total.mean())]
     rising += [float(importance_bound(kernel, x, prior, generator, k, times=TIMES).value.mean()) for k in (4, 32, 256)]
@@ -53,9 +53,9 @@ def test_the_bound_is_below_the_density_of_the_ode_and_paths_carry_it_up() -> No
 
 
 def test_a_finer_grid_makes_the_bound_tighter_on_a_schedule_without_steps() -> None:
-    law = mixture(VP, 2)
-    x, kernel, prior = rows_of(law, 200), DenoiserKernel(law), unit_prior(law)
-    truth = float(true_log_prob(law, x).mean())
+    distribution = mixture(VP, 2)
+    x, kernel, prior = rows_of(distribution, 200), DenoiserKernel(distribution), unit_prior(distribution)
+    truth = float(true_log_prob(distribution, x).mean())
     gaps = []
     for n in (15, 60, 240):
         times = GRIDS["log-snr"](VP, n).flip(0)
@@ -67,8 +67,12 @@ def test_a_finer_grid_makes_the_bound_tighter_on_a_schedule_without_steps() -> N
 
 
 def test_rows_have_noise_of_their_own_in_whatever_parts_they_come() -> None:
-    law = gaussian_law(VP, variance=0.5, D=2)
-    x, kernel, prior = rows_of(mixture(VP, 2), 11), DenoiserKernel(law), standard_prior(VP, torch.zeros(2).double())
+    distribution = gaussian_distribution(VP, variance=0.5, D=2)
+    x, kernel, prior = (
+        rows_of(mixture(VP, 2), 11),
+        DenoiserKernel(distribution),
+        standard_prior(VP, torch.zeros(2).double()),
+    )
     whole = bound_terms(kernel, x, prior, noise_of(5, 0, 11), times=TIMES, draws=2)
     rest = bound_terms(kernel, x[4:], prior, noise_of(5, 4, 7), times=TIMES, draws=2)
     torch.testing.assert_close(rest.columns, whole.columns[4:], rtol=0, atol=1e-10)
@@ -76,8 +80,12 @@ def test_rows_have_noise_of_their_own_in_whatever_parts_they_come() -> None:
 
 
 def test_a_path_does_not_depend_on_how_many_are_walked_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    law = gaussian_law(VP, variance=0.5, D=2)
-    x, kernel, prior = rows_of(mixture(VP, 2), 6), DenoiserKernel(law), standard_prior(VP, torch.zeros(2).double())
+    distribution = gaussian_distribution(VP, variance=0.5, D=2)
+    x, kernel, prior = (
+        rows_of(mixture(VP, 2), 6),
+        DenoiserKernel(distribution),
+        standard_prior(VP, torch.zeros(2).double()),
+    )
 
     def bound(first: int, rows: int, paths: int) -> torch.Tensor:
         part = x[first : first + rows]

@@ -12,7 +12,7 @@ from oracles import (
     f64,
     inside,
     normal,
-    ring_law,
+    ring_distribution,
     ring_noise,
     schedule_names,
     seeds,
@@ -56,30 +56,34 @@ def at(sigma: float) -> torch.Tensor:
     return WIDE.time(2 * torch.log(f64(sigma)))
 
 
-def reference(law: MixtureDenoiser, t: torch.Tensor) -> MixtureSameFamily:
-    alpha, sigma = law.schedule.alpha(t), law.schedule.sigma(t)
-    covariances = law.axes @ torch.diag_embed(law.variances) @ law.axes.mT
-    noisy = alpha**2 * covariances + sigma**2 * torch.eye(law.means.shape[1]).double()
-    return MixtureSameFamily(Categorical(logits=law.log_weights), MultivariateNormal(alpha * law.means, noisy))
+def reference(distribution: MixtureDenoiser, t: torch.Tensor) -> MixtureSameFamily:
+    alpha, sigma = distribution.schedule.alpha(t), distribution.schedule.sigma(t)
+    covariances = distribution.axes @ torch.diag_embed(distribution.variances) @ distribution.axes.mT
+    noisy = alpha**2 * covariances + sigma**2 * torch.eye(distribution.means.shape[1]).double()
+    return MixtureSameFamily(
+        Categorical(logits=distribution.log_weights), MultivariateNormal(alpha * distribution.means, noisy)
+    )
 
 
 @given(name=schedule_names, share=shares, seed=seeds)
 @by_property
 def test_the_density_of_a_mixture_is_that_of_torch_distributions(name: str, share: float, seed: int) -> None:
     schedule = EVERY[name]
-    law, t = some_mixture(schedule, seed), inside(schedule, share)
+    distribution, t = some_mixture(schedule, seed), inside(schedule, share)
     x_t = schedule.perturb(normal(5, 3, seed=seed + 2), t, normal(5, 3, seed=seed + 3))
-    torch.testing.assert_close(law.log_prob(x_t, t), reference(law, t).log_prob(x_t), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        distribution.log_prob(x_t, t), reference(distribution, t).log_prob(x_t), rtol=1e-9, atol=1e-9
+    )
 
 
 @given(name=schedule_names, share=shares, seed=seeds)
 @by_property
 def test_the_score_is_the_gradient_of_the_log_density(name: str, share: float, seed: int) -> None:
     schedule = EVERY[name]
-    law, t = some_mixture(schedule, seed), inside(schedule, share)
+    distribution, t = some_mixture(schedule, seed), inside(schedule, share)
     x_t = schedule.perturb(normal(5, 3, seed=seed + 2), t, normal(5, 3, seed=seed + 3)).requires_grad_()
-    (gradient,) = torch.autograd.grad(reference(law, t).log_prob(x_t).sum(), x_t)
-    torch.testing.assert_close(law(x_t.detach(), t).score, gradient, rtol=1e-8, atol=1e-8)
+    (gradient,) = torch.autograd.grad(reference(distribution, t).log_prob(x_t).sum(), x_t)
+    torch.testing.assert_close(distribution(x_t.detach(), t).score, gradient, rtol=1e-8, atol=1e-8)
 
 
 @given(name=schedule_names, share=shares)
@@ -90,7 +94,7 @@ def test_the_noise_of_the_ring_is_that_of_a_second_implementation(name: str, sha
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     x_t = schedule.perturb(normal(20, 2), t, normal(20, 2, seed=1))
     expected = ring_noise((x_t / alpha).numpy(), sigma / alpha)
-    np.testing.assert_allclose(ring_law(schedule)(x_t, t).eps.numpy(), expected, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(ring_distribution(schedule)(x_t, t).eps.numpy(), expected, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -98,13 +102,13 @@ def test_the_estimate_is_the_posterior_mean_by_quadrature(name: str) -> None:
     schedule = EVERY[name]
     t = f64(0.5)
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-    law = MixtureDenoiser(schedule, f64([1.0, 3.0]), f64([[-1.0], [0.5]]), f64([[[0.04]], [[0.25]]]))
+    distribution = MixtureDenoiser(schedule, f64([1.0, 3.0]), f64([[-1.0], [0.5]]), f64([[[0.04]], [[0.25]]]))
     x = np.linspace(-6, 6, 20_001)  # spacing 6e-4, far below both standard deviations: the sum is exact to rounding
     density = 0.25 * np.exp(-((x + 1) ** 2) / 0.08) / 0.2 + 0.75 * np.exp(-((x - 0.5) ** 2) / 0.5) / 0.5
     for y in (-1.2, 0.1, 0.8):
         likelihood = np.exp(-((y - alpha * x) ** 2) / (2 * sigma**2))
         mean = (x * density * likelihood).sum() / (density * likelihood).sum()
-        assert float(law(f64([[y]]), t).x0) == pytest.approx(mean, abs=1e-9)
+        assert float(distribution(f64([[y]]), t).x0) == pytest.approx(mean, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -118,7 +122,7 @@ def test_data_and_noise_of_a_mixture_make_up_x_t(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_the_empirical_law_is_a_mixture_of_points(name: str) -> None:
+def test_the_empirical_distribution_is_a_mixture_of_points(name: str) -> None:
     schedule = EVERY[name]
     rows, t = normal(6, 2), some_times(schedule)
     points = MixtureDenoiser(schedule, torch.ones(6), rows, torch.zeros(6, 2, 2))
@@ -129,7 +133,7 @@ def test_the_empirical_law_is_a_mixture_of_points(name: str) -> None:
     torch.testing.assert_close(empirical.eps, mixture.eps, rtol=1e-8, atol=1e-8)
 
 
-def test_the_empirical_law_agrees_with_a_plain_softmax() -> None:
+def test_the_empirical_distribution_agrees_with_a_plain_softmax() -> None:
     schedule, rows, x_t, t = EVERY["cosine"], normal(7, 2, 3), normal(4, 2, 3, seed=1), f64(0.4)
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     for i in range(4):
@@ -138,7 +142,7 @@ def test_the_empirical_law_agrees_with_a_plain_softmax() -> None:
         torch.testing.assert_close(EmpiricalDenoiser(schedule, rows)(x_t, t).x0[i], expected)
 
 
-def test_the_empirical_law_is_the_same_in_chunks() -> None:
+def test_the_empirical_distribution_is_the_same_in_chunks() -> None:
     rows, x_t = normal(50, 3), normal(20, 3, seed=1)
     t = torch.linspace(0.05, 0.95, 20).double()
     whole = EmpiricalDenoiser(EVERY["vp"], rows)(x_t, t)
@@ -148,18 +152,18 @@ def test_the_empirical_law_is_the_same_in_chunks() -> None:
 
 
 def test_at_a_noise_of_1e_4_a_mixture_hardly_moves_its_rows_and_knows_their_score() -> None:
-    law = ring_law(WIDE)
+    distribution = ring_distribution(WIDE)
     eps = normal(8, 2, seed=1)
     x = f64(RING) + RING_STD * normal(8, 2)
     x_t = x + 1e-4 * eps
-    estimate = law(x_t, at(1e-4))
+    estimate = distribution(x_t, at(1e-4))
     # Only one component matters to e^-10 or so, and its posterior mean is known.
     expected = x_t - 1e-8 / (RING_STD**2 + 1e-8) * (x_t - f64(RING))
     torch.testing.assert_close(estimate.x0, expected, rtol=0, atol=1e-9)
     torch.testing.assert_close(estimate.score, -(x_t - f64(RING)) / (RING_STD**2 + 1e-8), rtol=1e-3, atol=1e-3)
 
 
-def test_at_a_noise_of_1e_4_the_empirical_law_returns_the_row_itself() -> None:
+def test_at_a_noise_of_1e_4_the_empirical_distribution_returns_the_row_itself() -> None:
     rows, eps = normal(20, 2), normal(20, 2, seed=1)
     estimate = EmpiricalDenoiser(WIDE, rows)(rows + 1e-4 * eps, at(1e-4))
     assert torch.equal(estimate.x0, rows)
@@ -172,12 +176,12 @@ def test_at_a_noise_of_1e4_only_the_mean_and_a_little_of_the_covariance_are_left
     mean, covariance = rows.mean(0), rows.T.cov(correction=0)
     # x_hat = mean + C x_t / sigma^2 to first order in 1 / sigma; the second is 1 / sigma^2 times third moments, < 20.
     expected = mean + x_t @ covariance / sigma**2
-    for law in (
+    for distribution in (
         EmpiricalDenoiser(WIDE, rows),
         MixtureDenoiser(WIDE, torch.ones(20), rows, torch.zeros(20, 2, 2)),
         MixtureDenoiser(WIDE, torch.ones(1), mean[None], covariance[None]),
     ):
-        estimate = law(x_t, at(sigma))
+        estimate = distribution(x_t, at(sigma))
         torch.testing.assert_close(estimate.x0, expected, rtol=0, atol=20 / sigma**2)
         torch.testing.assert_close(estimate.eps, eps, rtol=0, atol=3 / sigma)
 
@@ -185,18 +189,21 @@ def test_at_a_noise_of_1e4_only_the_mean_and_a_little_of_the_covariance_are_left
 @pytest.mark.parametrize("sigma", [1e-4, 1e-2, 1.0, 1e2, 1e4])
 def test_far_from_every_row_an_exact_denoiser_stays_finite(sigma: float) -> None:
     rows, far = normal(20, 2), 1e6 * normal(5, 2, seed=1)
-    for law in (EmpiricalDenoiser(WIDE, rows), ring_law(WIDE)):
-        estimate = law(far, at(sigma))
+    for distribution in (EmpiricalDenoiser(WIDE, rows), ring_distribution(WIDE)):
+        estimate = distribution(far, at(sigma))
         assert torch.isfinite(estimate.x0).all()
         assert torch.isfinite(estimate.eps).all()
 
 
 def test_samples_of_a_mixture_have_its_moments() -> None:
-    law, n = some_mixture(EVERY["ve"]), 100_000
-    rows = law.sample(n, torch.Generator().manual_seed(0))
-    weights, covariances = law.log_weights.exp(), law.axes @ torch.diag_embed(law.variances) @ law.axes.mT
-    mean = weights @ law.means
-    spread = law.means - mean
+    distribution, n = some_mixture(EVERY["ve"]), 100_000
+    rows = distribution.sample(n, torch.Generator().manual_seed(0))
+    weights, covariances = (
+        distribution.log_weights.exp(),
+        distribution.axes @ torch.diag_embed(distribution.variances) @ distribution.axes.mT,
+    )
+    mean = weights @ distribution.means
+    spread = distribution.means - mean
     covariance = torch.einsum("k,kij->ij", weights, covariances + spread[:, :, None] * spread[:, None])
     # Five standard errors: of a mean std / sqrt(n), of a covariance at most sqrt(3 v v' / n) for tails like these.
     std = covariance.diagonal().sqrt()
@@ -205,20 +212,22 @@ def test_samples_of_a_mixture_have_its_moments() -> None:
 
 
 def test_the_density_of_the_data_is_the_density_at_time_zero() -> None:
-    law, x = ring_law(EVERY["vp"]), f64(RING) + 0.05
-    torch.testing.assert_close(law.log_prob(x, torch.tensor(0.0)), reference(law, f64(0.0)).log_prob(x))
+    distribution, x = ring_distribution(EVERY["vp"]), f64(RING) + 0.05
+    torch.testing.assert_close(
+        distribution.log_prob(x, torch.tensor(0.0)), reference(distribution, f64(0.0)).log_prob(x)
+    )
 
 
 def test_estimates_come_in_the_precision_of_x_t() -> None:
-    for law in (ring_law(EVERY["vp"]), EmpiricalDenoiser(EVERY["vp"], normal(5, 2))):
-        assert law(torch.ones(3, 2), torch.tensor(0.5)).x0.dtype == torch.float32
-        assert law(torch.ones(3, 2).double(), torch.tensor(0.5)).eps.dtype == torch.float64
+    for distribution in (ring_distribution(EVERY["vp"]), EmpiricalDenoiser(EVERY["vp"], normal(5, 2))):
+        assert distribution(torch.ones(3, 2), torch.tensor(0.5)).x0.dtype == torch.float32
+        assert distribution(torch.ones(3, 2).double(), torch.tensor(0.5)).eps.dtype == torch.float64
 
 
 def test_a_covariance_with_a_negative_eigenvalue_is_refused_and_one_that_is_singular_is_not() -> None:
-    for law, matrix in (("bad", [[1.0, 2.0], [2.0, 1.0]]), ("singular", [[1.0, 1.0], [1.0, 1.0]])):
+    for distribution, matrix in (("bad", [[1.0, 2.0], [2.0, 1.0]]), ("singular", [[1.0, 1.0], [1.0, 1.0]])):
         arguments = (EVERY["vp"], torch.ones(1), torch.zeros(1, 2), f64([matrix]))
-        if law == "bad":
+        if distribution == "bad":
             with pytest.raises(InputError, match=r"component 1 .*eigenvalue -1"):
                 MixtureDenoiser(*arguments)
         else:
@@ -241,9 +250,11 @@ def test_components_of_one_covariance_are_the_same_in_both_forms(name: str, shar
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
-def values(law: TiedMixtureDenoiser | MixtureDenoiser, x_t: torch.Tensor, t: torch.Tensor) -> list[torch.Tensor]:
-    estimate = law(x_t, t)
-    return [estimate.x0, estimate.eps, law.log_prob(x_t, t), *law.moments(x_t, t)]
+def values(
+    distribution: TiedMixtureDenoiser | MixtureDenoiser, x_t: torch.Tensor, t: torch.Tensor
+) -> list[torch.Tensor]:
+    estimate = distribution(x_t, t)
+    return [estimate.x0, estimate.eps, distribution.log_prob(x_t, t), *distribution.moments(x_t, t)]
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -251,13 +262,15 @@ def test_the_covariance_of_the_data_is_the_slope_of_the_estimate(name: str) -> N
     """d x_hat / d x_t = (alpha / sigma^2) Cov[x | x_t], by automatic differentiation: Tweedie's second order."""
     schedule = EVERY[name]
     rows = normal(6, 3, seed=4)
-    for law in (*tied_pair(schedule), some_mixture(schedule), EmpiricalDenoiser(schedule, rows)):
+    for distribution in (*tied_pair(schedule), some_mixture(schedule), EmpiricalDenoiser(schedule, rows)):
         for share in (0.2, 0.5, 0.9):
             t = inside(schedule, share)
             x_t = schedule.perturb(rows, t, normal(6, 3, seed=5))
-            mean, covariance = law.moments(x_t, t)
-            slope = torch.func.vmap(torch.func.jacfwd(lambda x, law=law, t=t: law(x[None], t).x0[0]))(x_t)  # type: ignore[misc]
-            torch.testing.assert_close(mean, law(x_t, t).x0, rtol=1e-12, atol=1e-12)
+            mean, covariance = distribution.moments(x_t, t)
+            slope = torch.func.vmap(
+                torch.func.jacfwd(lambda x, distribution=distribution, t=t: distribution(x[None], t).x0[0])
+            )(x_t)  # type: ignore[misc]
+            torch.testing.assert_close(mean, distribution(x_t, t).x0, rtol=1e-12, atol=1e-12)
             alpha, sigma = schedule.alpha(t), schedule.sigma(t)
             torch.testing.assert_close(alpha * covariance, sigma**2 * slope, rtol=1e-9, atol=1e-11)
 
@@ -269,14 +282,21 @@ def test_the_covariance_of_the_data_follows_from_differences_of_the_score(name: 
     t = f64(0.5)
     ratio = (schedule.sigma(t) / schedule.alpha(t)) ** 2
     size = schedule.sigma(t)
-    for law in (*tied_pair(schedule), some_mixture(schedule), EmpiricalDenoiser(schedule, normal(6, 3, seed=4))):
+    for distribution in (
+        *tied_pair(schedule),
+        some_mixture(schedule),
+        EmpiricalDenoiser(schedule, normal(6, 3, seed=4)),
+    ):
         x_t = schedule.perturb(normal(4, 3), t, normal(4, 3, seed=1))
         moves = step * size * torch.eye(3).double()
-        columns = [(law(x_t + move, t).score - law(x_t - move, t).score) / (2 * step * size) for move in moves]
+        columns = [
+            (distribution(x_t + move, t).score - distribution(x_t - move, t).score) / (2 * step * size)
+            for move in moves
+        ]
         hessian = torch.stack(columns, 1)  # (4, 3, 3)
         expected = ratio * (torch.eye(3).double() + size**2 * hessian)
         # In units of sigma the differences are good to step^2 and to 1e-14 / step.
-        torch.testing.assert_close(law.moments(x_t, t)[1], expected, rtol=1e-6, atol=1e-6 * float(ratio))
+        torch.testing.assert_close(distribution.moments(x_t, t)[1], expected, rtol=1e-6, atol=1e-6 * float(ratio))
 
 
 @pytest.mark.parametrize("name", ["vp", "ve", "rectified-flow"])
@@ -290,12 +310,12 @@ def test_the_posterior_moments_are_those_of_quadrature(name: str) -> None:
     )  # spacing 0.02, below a sixth of every width: exact to rounding
     grid = torch.cartesian_prod(line, line)
     x_t = alpha * f64([[-0.6, 0.1], [0.1, 0.0], [0.5, -0.9]]) + 0.3 * sigma
-    for law in (
+    for distribution in (
         MixtureDenoiser(schedule, weights, means, covariances),
         TiedMixtureDenoiser(schedule, means, torch.log(weights), covariances[0]),
     ):
-        mean, covariance = law.moments(x_t, t)
-        prior = law.log_prob(grid, f64(0.0))
+        mean, covariance = distribution.moments(x_t, t)
+        prior = distribution.log_prob(grid, f64(0.0))
         for i in range(3):
             weight = torch.softmax(prior - (x_t[i] - alpha * grid).square().sum(1) / (2 * sigma**2), 0)
             middle = weight @ grid
@@ -306,7 +326,7 @@ def test_the_posterior_moments_are_those_of_quadrature(name: str) -> None:
 
 @given(name=schedule_names, share=shares, seed=seeds)
 @by_property
-def test_the_density_of_the_empirical_law_is_a_kernel_density(name: str, share: float, seed: int) -> None:
+def test_the_density_of_the_empirical_distribution_is_a_kernel_density(name: str, share: float, seed: int) -> None:
     schedule = EVERY[name]
     rows, t = normal(7, 2, seed=seed), inside(schedule, share)
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
@@ -348,8 +368,8 @@ def test_covariances_choose_the_form_of_the_exact_denoiser() -> None:
 
 
 def test_points_have_no_density_without_noise() -> None:
-    law = EmpiricalDenoiser(EVERY["vp"], normal(4, 2))
+    distribution = EmpiricalDenoiser(EVERY["vp"], normal(4, 2))
     with pytest.raises(InputError, match="no density without noise"):
-        law.log_prob(normal(3, 2), f64(0.0))
+        distribution.log_prob(normal(3, 2), f64(0.0))
     with pytest.raises(InputError, match=r"component 1 .*eigenvalue -1"):
         TiedMixtureDenoiser(EVERY["vp"], normal(4, 2), None, f64([[1.0, 2.0], [2.0, 1.0]]))

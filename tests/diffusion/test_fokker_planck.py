@@ -7,7 +7,7 @@ import torch
 from oracles import EVERY, f64
 from torch.distributions import Normal
 
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import SCHEDULES, Schedule
 from driftfield.diffusion.further.fokker_planck import convolved, evolve
 from driftfield.errors import InputError
@@ -36,7 +36,7 @@ def l1(p: torch.Tensor, q: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 def ring(G: int) -> torch.Tensor:
     x = centres(G)
     plane = torch.stack(torch.meshgrid(x, x, indexing="ij"), -1).reshape(-1, 2)
-    density = LAWS["ring"].log_prob
+    density = DISTRIBUTIONS["ring"].log_prob
     assert density is not None
     return torch.from_numpy(density(plane.numpy())).exp().reshape(G, G)
 

@@ -103,6 +103,6 @@ def test_the_matched_prior_mends_the_mismatch_of_a_short_chain_for_gaussian_data
     assert float(end.kl(Gaussian(matched.mean[None], matched.log_var[None]))) == pytest.approx(0, abs=1e-15)
     m2 = float(mean**2 + variance)
     marginal = float(end.kl(Gaussian(standard.mean[None], standard.log_var[None])))
-    # prior_kl knows the second moment alone: of all laws with it, a centred Gaussian is closest to N(0, 1).
+    # prior_kl knows the second moment alone: of all distributions with it, a centred Gaussian is closest to N(0, 1).
     assert marginal > schedule.prior_kl(m2).marginal > 1
     assert np.isfinite(marginal)

@@ -81,9 +81,9 @@ def test_the_guided_score_is_that_of_the_tilted_density() -> None:
     """grad log p(x_t)^(1 - w) p(x_t | c)^w, by automatic differentiation of torch's densities."""
     schedule, t, w = EVERY["vp"], f64(0.3), 2.5
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    laws = MultivariateNormal(alpha * MEANS, alpha**2 * COVARIANCE + sigma**2 * torch.eye(2).double())
+    distributions = MultivariateNormal(alpha * MEANS, alpha**2 * COVARIANCE + sigma**2 * torch.eye(2).double())
     x_t, cond = normal(6, 2).requires_grad_(), torch.tensor([0, 1, 2, 0, 1, 2])
-    log_each = laws.log_prob(x_t[:, None])  # (6, 3)
+    log_each = distributions.log_prob(x_t[:, None])  # (6, 3)
     log_all = torch.logsumexp(log_each, 1) - math.log(3)
     tilted = (1 - w) * log_all + w * log_each[torch.arange(6), cond]
     (expected,) = torch.autograd.grad(tilted.sum(), x_t)

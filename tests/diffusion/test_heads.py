@@ -122,8 +122,8 @@ def test_the_score_head_is_the_gradient_of_the_transition_from_the_data(name: st
     t = f64(0.4)
     x, eps = normal(3, 2), normal(3, 2, seed=1)
     x_t = schedule.perturb(x, t, eps).requires_grad_()
-    law = torch.distributions.Normal(schedule.alpha(t) * x, schedule.sigma(t))
-    (gradient,) = torch.autograd.grad(law.log_prob(x_t).sum(), x_t)
+    distribution = torch.distributions.Normal(schedule.alpha(t) * x, schedule.sigma(t))
+    (gradient,) = torch.autograd.grad(distribution.log_prob(x_t).sum(), x_t)
     # x_t - alpha x cancels, at worst by 80 / 0.05.
     torch.testing.assert_close(target(schedule, HEADS["score"], x, eps, t), gradient, rtol=1e-9, atol=1e-9)
 

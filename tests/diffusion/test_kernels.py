@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import CHAINS, EVERY, by_property, f64, gaussian_law, normal, ring_law, steps_of
+from oracles import CHAINS, EVERY, by_property, f64, gaussian_distribution, normal, ring_distribution, steps_of
 
 from driftfield.diffusion import SCHEDULES, VARIANCES, DenoiserKernel, Schedule, bridge
 from driftfield.errors import InputError
@@ -38,10 +38,10 @@ def walk(schedule: Schedule, places: list[int]) -> torch.Tensor:
 
 @given(name=st.sampled_from(sorted(EVERY)), places=walks)
 @by_property
-def test_the_small_variance_keeps_the_law_of_a_point_over_any_steps(name: str, places: list[int]) -> None:
+def test_the_small_variance_keeps_the_distribution_of_a_point_over_any_steps(name: str, places: list[int]) -> None:
     schedule = EVERY[name]
     times = walk(schedule, places)
-    kernel = DenoiserKernel(gaussian_law(schedule, mean=0.7, variance=0.0), "small")
+    kernel = DenoiserKernel(gaussian_distribution(schedule, mean=0.7, variance=0.0), "small")
     path = moments(kernel, times, *truth(schedule, times[0], 0.7, 0.0))
     for t, (mean, variance) in zip(times[1:], path, strict=True):
         # Slopes are differences of numbers near 1, good to 1e-16, while sigma^2 is 1e-12 for sub-VP at t_low.
@@ -51,10 +51,12 @@ def test_the_small_variance_keeps_the_law_of_a_point_over_any_steps(name: str, p
 
 @given(name=st.sampled_from(PRESERVING), places=walks)
 @by_property
-def test_the_large_variance_keeps_the_law_of_a_standard_normal_over_any_steps(name: str, places: list[int]) -> None:
+def test_the_large_variance_keeps_the_distribution_of_a_standard_normal_over_any_steps(
+    name: str, places: list[int]
+) -> None:
     schedule = EVERY[name]
     times = walk(schedule, places)
-    kernel = DenoiserKernel(gaussian_law(schedule), "large")
+    kernel = DenoiserKernel(gaussian_distribution(schedule), "large")
     for mean, variance in moments(kernel, times, 0.0, 1.0):
         assert mean == pytest.approx(0, abs=1e-12)
         assert variance == pytest.approx(1, rel=1e-9)
@@ -76,10 +78,10 @@ def test_between_neighbours_the_variances_are_the_two_of_ho(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_the_last_step_returns_the_estimate_and_adds_no_noise(name: str, variance: str) -> None:
     schedule = EVERY[name]
-    law, x_t = ring_law(schedule), normal(5, 2)
+    distribution, x_t = ring_distribution(schedule), normal(5, 2)
     for t in (1.0, 0.5, schedule.t_low):
-        last = DenoiserKernel(law, variance)(x_t, f64(t), f64(0.0))
-        x_hat = law(x_t, f64(t)).x0
+        last = DenoiserKernel(distribution, variance)(x_t, f64(t), f64(0.0))
+        x_hat = distribution(x_t, f64(t)).x0
         torch.testing.assert_close(last.mean, x_hat)
         assert torch.equal(last.sample(1e6 * torch.ones_like(x_t)), last.mean)
 
@@ -88,10 +90,10 @@ def test_the_last_step_returns_the_estimate_and_adds_no_noise(name: str, varianc
 @pytest.mark.parametrize("name", EVERY)
 def test_a_kernel_is_the_bridge_with_the_estimate_for_the_data(name: str, variance: str) -> None:
     schedule = EVERY[name]
-    law, x_t, t, s = ring_law(schedule), normal(5, 2), f64(0.7), f64(0.4)
-    kernel = DenoiserKernel(law, variance)
-    given_estimate = kernel.transition(law(x_t, t), x_t, t, s)
-    expected = bridge(schedule, x_t, law(x_t, t).x0, t, s)
+    distribution, x_t, t, s = ring_distribution(schedule), normal(5, 2), f64(0.7), f64(0.4)
+    kernel = DenoiserKernel(distribution, variance)
+    given_estimate = kernel.transition(distribution(x_t, t), x_t, t, s)
+    expected = bridge(schedule, x_t, distribution(x_t, t).x0, t, s)
     for gaussian in (kernel(x_t, t, s), given_estimate):
         torch.testing.assert_close(gaussian.mean, expected.mean)
         assert (gaussian.log_var >= expected.log_var - 1e-12).all()
@@ -100,13 +102,13 @@ def test_a_kernel_is_the_bridge_with_the_estimate_for_the_data(name: str, varian
 
 
 def test_rows_of_a_kernel_may_end_at_zero_while_others_do_not() -> None:
-    law, x_t = ring_law(EVERY["vp"]), normal(2, 2)
+    distribution, x_t = ring_distribution(EVERY["vp"]), normal(2, 2)
     for variance in VARIANCES:
-        gaussian = DenoiserKernel(law, variance)(x_t, f64([0.5, 0.5]), f64([0.0, 0.3]))
+        gaussian = DenoiserKernel(distribution, variance)(x_t, f64([0.5, 0.5]), f64([0.0, 0.3]))
         assert float(gaussian.log_var[0]) == -np.inf
         assert np.isfinite(float(gaussian.log_var[1]))
 
 
 def test_an_unknown_variance_is_refused() -> None:
     with pytest.raises(InputError, match='Unknown variance "larg": did you mean "large"'):
-        DenoiserKernel(ring_law(EVERY["vp"]), "larg")
+        DenoiserKernel(ring_distribution(EVERY["vp"]), "larg")

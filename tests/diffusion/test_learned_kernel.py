@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import CHAINS, EVERY, Says, f64, normal, ring_law
+from oracles import CHAINS, EVERY, Says, f64, normal, ring_distribution
 from torch import Tensor, nn
 
 from driftfield.diffusion import BaseDenoiser, bridge
@@ -13,16 +13,16 @@ from driftfield.errors import InputError
 
 
 class BridgeMean(nn.Module):
-    """The mean of the bridge of one step of a chain, with the exact estimate of a law for the data."""
+    """The mean of the bridge of one step of a chain, with the exact estimate of a distribution for the data."""
 
-    def __init__(self, law: BaseDenoiser) -> None:
+    def __init__(self, distribution: BaseDenoiser) -> None:
         super().__init__()
-        self.law = law
+        self.distribution = distribution
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        schedule = self.law.schedule
+        schedule = self.distribution.schedule
         assert schedule.T is not None
-        return bridge(schedule, x, self.law(x, t).x0, t, t - 1 / schedule.T).mean
+        return bridge(schedule, x, self.distribution(x, t).x0, t, t - 1 / schedule.T).mean
 
 
 def softplus_inverse(std: float) -> float:
@@ -31,11 +31,11 @@ def softplus_inverse(std: float) -> float:
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_kernel_with_the_mean_of_the_bridge_implies_the_exact_estimate(name: str) -> None:
-    schedule, law = EVERY[name], ring_law(EVERY[name])
-    kernel = LearnedKernel(schedule, BridgeMean(law), Says(torch.zeros(())))
+    schedule, distribution = EVERY[name], ring_distribution(EVERY[name])
+    kernel = LearnedKernel(schedule, BridgeMean(distribution), Says(torch.zeros(())))
     t = torch.cat([chain_times(schedule)[1:], f64([0.051, 0.333, 0.777])])
-    x_t = schedule.perturb(law.sample(len(t), torch.Generator().manual_seed(0)), t, normal(len(t), 2))
-    estimate, truth = kernel(x_t, t), law(x_t, t)
+    x_t = schedule.perturb(distribution.sample(len(t), torch.Generator().manual_seed(0)), t, normal(len(t), 2))
+    estimate, truth = kernel(x_t, t), distribution(x_t, t)
     # The mean is rounded at 1e-16 and divided by c_x, which is 1e-6 at the end of "cosine-chain".
     torch.testing.assert_close(estimate.x0, truth.x0, rtol=0, atol=1e-8)
     torch.testing.assert_close(estimate.eps, truth.eps, rtol=0, atol=1e-8)
@@ -44,7 +44,7 @@ def test_a_kernel_with_the_mean_of_the_bridge_implies_the_exact_estimate(name: s
 
 
 def test_below_the_first_step_the_estimate_is_that_of_the_first_step() -> None:
-    kernel = LearnedKernel(EVERY["linear"], BridgeMean(ring_law(EVERY["linear"])), Says(torch.zeros(())))
+    kernel = LearnedKernel(EVERY["linear"], BridgeMean(ring_distribution(EVERY["linear"])), Says(torch.zeros(())))
     x_t = normal(3, 2)
     torch.testing.assert_close(kernel(x_t, f64(0.0)).x0, kernel(x_t, f64(1 / 20)).x0)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import Says, by_property, f64, gaussian_law, normal, ring_law, seeds, shares, some_times
+from oracles import Says, by_property, f64, gaussian_distribution, normal, ring_distribution, seeds, shares, some_times
 from safetensors.torch import load_file, save_file
 
 from driftfield.diffusion import GRIDS, SCHEDULES, Denoiser, MixtureDenoiser, diffusion_bound
@@ -126,10 +126,10 @@ def test_arguments_that_make_no_schedule_are_refused(options: dict[str, float]) 
 def test_the_continuous_bound_is_the_bound_in_gamma_with_another_variance(name: str) -> None:
     schedule, n = SCHEDULES[name](), 40_000
     generator = torch.Generator().manual_seed(1)
-    law = gaussian_law(schedule, variance=0.3)
+    distribution = gaussian_distribution(schedule, variance=0.3)
     ends = 1 + 0.3 * torch.exp(-schedule.gamma(f64([schedule.t_low, schedule.t_high])).detach())
     truth = 0.5 * float(torch.log(ends[0] / ends[1]))  # I-MMSE, as in the tests of the bound in gamma
-    mean, variance = bound_variance(law, 0.3**0.5 * normal(n, 1), generator)
+    mean, variance = bound_variance(distribution, 0.3**0.5 * normal(n, 1), generator)
     assert math.sqrt(variance / n) < 0.12 * truth  # rectified flow: gamma' is 2000 at both ends
     assert mean == pytest.approx(truth, abs=5 * math.sqrt(variance / n))
 
@@ -158,17 +158,17 @@ def test_the_value_is_one_draw_and_its_gradients_are_those_of_mean_and_square_ap
 
 def test_training_the_schedule_lowers_the_variance_of_the_bound_and_not_its_mean() -> None:
     schedule = Learned()
-    law, generator, n = ring_law(schedule), torch.Generator().manual_seed(0), 100_000
-    mean_before, before = bound_variance(law, law.sample(n, generator), generator)
+    distribution, generator, n = ring_distribution(schedule), torch.Generator().manual_seed(0), 100_000
+    mean_before, before = bound_variance(distribution, distribution.sample(n, generator), generator)
     optimiser = torch.optim.Adam(schedule.parameters(), lr=0.01)
     for _ in range(STEPS):
-        x = law.sample(BATCH, generator)
+        x = distribution.sample(BATCH, generator)
         t = schedule.t_low + (1 - schedule.t_low) * torch.rand(BATCH, dtype=torch.float64, generator=generator)
         eps = torch.randn(x.shape, dtype=torch.float64, generator=generator)
         optimiser.zero_grad()
-        continuous_bound(law, x, t, eps).mean().backward()  # type: ignore[no-untyped-call]
+        continuous_bound(distribution, x, t, eps).mean().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    mean_after, after = bound_variance(law, law.sample(n, generator), generator)
+    mean_after, after = bound_variance(distribution, distribution.sample(n, generator), generator)
     # Measured: 209 before, 136 after; no schedule goes below 112, (E sqrt E[l^2 | gamma])^2 - L^2.
     assert after < 0.75 * before
     assert mean_after == pytest.approx(mean_before, abs=5 * math.sqrt((before + after) / n))
@@ -180,17 +180,17 @@ def test_the_bound_in_gamma_of_a_learned_schedule_does_not_depend_on_its_paramet
     x = normal(500, 2)
     bounds = []
     for schedule in (Learned(), disturbed(5, 1.0)):
-        law = ring_law(schedule)
-        eps_hat = Denoiser(_Answer(law), schedule, "eps", label="t", scale_input=False)
+        distribution = ring_distribution(schedule)
+        eps_hat = Denoiser(_Answer(distribution), schedule, "eps", label="t", scale_input=False)
         bounds.append(diffusion_bound(eps_hat, x, torch.Generator().manual_seed(0)))
     # The same gamma and noise: gamma is inverted to rounding, and losses of small noise are steep in it.
     torch.testing.assert_close(bounds[0], bounds[1], rtol=1e-6, atol=1e-6)
 
 
 class _Answer(torch.nn.Module):
-    def __init__(self, law: MixtureDenoiser) -> None:
+    def __init__(self, distribution: MixtureDenoiser) -> None:
         super().__init__()
-        self.law = law
+        self.distribution = distribution
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
-        return self.law(x, t).eps
+        return self.distribution(x, t).eps

@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import CHAINS, EVERY, by_property, f64, normal, ring_law, some_times
+from oracles import CHAINS, EVERY, by_property, f64, normal, ring_distribution, some_times
 from torch import Tensor, nn
 
 from driftfield.diffusion import HEADS, VARIANCES, Denoiser, DenoiserKernel, bridge, denoising_loss
@@ -88,7 +88,7 @@ def test_one_estimate_asks_the_network_once() -> None:
 
 
 def test_a_denoiser_without_a_learned_variance_has_none_to_give() -> None:
-    kernel = DenoiserKernel(ring_law(EVERY["linear"]), "learned")
+    kernel = DenoiserKernel(ring_distribution(EVERY["linear"]), "learned")
     with pytest.raises(InputError, match='"learned" needs a denoiser that gives one'):
         kernel(normal(2, 2), f64(0.5), f64(0.4))
 
@@ -141,7 +141,7 @@ def test_the_hybrid_loss_asks_the_network_once() -> None:
     assert denoiser.network.asked == 1
 
 
-def test_descent_on_the_hybrid_loss_finds_the_variance_that_the_law_has() -> None:
+def test_descent_on_the_hybrid_loss_finds_the_variance_that_the_distribution_has() -> None:
     # For N(0, 1) and its exact mean, the best variance is the large one, at a share of 1.
     class Exact(TwoHalves):
         def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:

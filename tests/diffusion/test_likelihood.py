@@ -3,7 +3,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import CHAINS, CONTINUOUS, EVERY, RING, RING_STD, f64, gaussian_law, knowing, normal, ring_law
+from oracles import (
+    CHAINS,
+    CONTINUOUS,
+    EVERY,
+    RING,
+    RING_STD,
+    f64,
+    gaussian_distribution,
+    knowing,
+    normal,
+    ring_distribution,
+)
 from scipy.linalg import expm
 from torch.distributions import MultivariateNormal
 
@@ -54,14 +65,14 @@ def ring_density(schedule: Schedule, x: torch.Tensor) -> torch.Tensor:
 
 
 def ring_rows(n: int) -> torch.Tensor:
-    return ring_law(EVERY["ve"]).sample(n, torch.Generator().manual_seed(0))
+    return ring_distribution(EVERY["ve"]).sample(n, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_standard_normal_has_its_density_after_two_steps(name: str) -> None:
     """The ODE stands still for data of unit variance, so that nothing is left to integrate."""
     schedule, x = EVERY[name], 2 * normal(20, 2)
-    result = log_prob(gaussian_law(schedule, D=2), x, matched(schedule, 1.0), steps=2)
+    result = log_prob(gaussian_distribution(schedule, D=2), x, matched(schedule, 1.0), steps=2)
     # What is left is rounding: of alpha = 1e-3 at t_high, found as 1 - t, times the steepest d lambda / dw, 1e4.
     torch.testing.assert_close(result.value, gaussian_density(schedule, x, 1.0), rtol=0, atol=1e-9)
     assert result.error.max() < 1e-9
@@ -102,7 +113,7 @@ def test_a_mean_off_the_origin_costs_no_more_than_the_signal_that_is_left_at_t_h
 def test_a_mixture_has_its_density(name: str) -> None:
     schedule, x = EVERY[name], ring_rows(200)
     prior = matched(schedule, RING_STD**2 + 0.5)  # a circle of radius 1 has the variance 1/2 on each axis
-    value = log_prob(ring_law(schedule), x, prior, 64).value
+    value = log_prob(ring_distribution(schedule), x, prior, 64).value
     # 1e-4 is the error of 64 steps over up to 20 units of log sigma; a few rows between components have far more.
     difference = (value - ring_density(schedule, x)).abs()
     assert float(difference.median()) < 1e-4
@@ -113,8 +124,8 @@ def test_a_mixture_has_its_density(name: str) -> None:
 def test_every_head_gives_the_same_density(head: str) -> None:
     schedule, x = EVERY["vp"], ring_rows(20)
     prior = matched(schedule, 0.51)
-    direct = log_prob(ring_law(schedule), x, prior, 8)
-    through = log_prob(knowing(ring_law(schedule), head), x, prior, 8)
+    direct = log_prob(ring_distribution(schedule), x, prior, 8)
+    through = log_prob(knowing(ring_distribution(schedule), head), x, prior, 8)
     torch.testing.assert_close(through.value, direct.value, rtol=0, atol=1e-8)
 
 
@@ -138,7 +149,7 @@ def test_the_error_estimate_is_of_the_size_of_the_error(name: str) -> None:
     schedule, x = EVERY[name], ring_rows(300)
     prior, truth = matched(schedule, 0.51), ring_density(EVERY[name], ring_rows(300))
     for steps in (32, 64):
-        result = log_prob(ring_law(schedule), x, prior, steps)
+        result = log_prob(ring_distribution(schedule), x, prior, steps)
         error = (result.value - truth).abs()
         # The estimate is asymptotic, and the difference it rests on vanishes by chance on some rows. The floor is what
         # the ODE's end at sigma / alpha = 150 (VP) leaves of the mixture's shape, up to 1e-5.
@@ -151,7 +162,8 @@ def test_the_error_estimate_is_of_the_size_of_the_error(name: str) -> None:
 def test_more_steps_mean_a_smaller_error_estimate() -> None:
     schedule, x = EVERY["ve"], ring_rows(100)
     medians = [
-        float(log_prob(ring_law(schedule), x, matched(schedule, 0.51), steps).error.median()) for steps in (16, 32, 64)
+        float(log_prob(ring_distribution(schedule), x, matched(schedule, 0.51), steps).error.median())
+        for steps in (16, 32, 64)
     ]
     assert medians[0] > 4 * medians[1] > 16 * medians[2]
 
@@ -161,9 +173,9 @@ def test_a_matched_prior_gives_the_density_where_a_chain_stops_early_and_the_sta
     options = {"constant": {"T": 50, "beta": 0.05**2}, "sigmoid": {"T": 100, "beta_start": 1e-5, "beta_end": 5e-3}}
     schedule = SCHEDULES[name](**options[name])
     x = f64(VARIANCES).sqrt() * normal(500, 2)
-    law, good = two_variances(schedule), matched(schedule, VARIANCES)
-    right = log_prob(law, x, good, 32)
-    wrong = log_prob(law, x, standard_prior(schedule, f64([0.0, 0.0])), 32)
+    distribution, good = two_variances(schedule), matched(schedule, VARIANCES)
+    right = log_prob(distribution, x, good, 32)
+    wrong = log_prob(distribution, x, standard_prior(schedule, f64([0.0, 0.0])), 32)
     torch.testing.assert_close(right.value, gaussian_density(schedule, x, VARIANCES), rtol=0, atol=1e-5)
     torch.testing.assert_close(wrong.latent, right.latent)
     # The mean loss is KL(q(x_1) || N(0, I)); x_1 ~ N(0, v). Four standard errors over 500 rows.
@@ -218,18 +230,18 @@ def test_the_divergence_is_the_trace_of_the_jacobian(shape: tuple[int, ...]) -> 
 def test_rows_do_not_meet() -> None:
     schedule, x = EVERY["ve"], ring_rows(10)
     prior = matched(schedule, 0.51)
-    together = log_prob(ring_law(schedule), x, prior, 8)
+    together = log_prob(ring_distribution(schedule), x, prior, 8)
     for i in (0, 9):
-        alone = log_prob(ring_law(schedule), x[i : i + 1], prior, 8)
+        alone = log_prob(ring_distribution(schedule), x[i : i + 1], prior, 8)
         torch.testing.assert_close(alone.value, together.value[i : i + 1], rtol=0, atol=1e-10)
         torch.testing.assert_close(alone.error, together.error[i : i + 1], rtol=0, atol=1e-10)
 
 
 def test_single_precision_loses_less_than_a_thousandth_of_a_nat() -> None:
     schedule, x = EVERY["ve"], ring_rows(50)
-    double = log_prob(ring_law(schedule), x, matched(schedule, 0.51), 32)
+    double = log_prob(ring_distribution(schedule), x, matched(schedule, 0.51), 32)
     prior = matched_prior(schedule, torch.zeros(2), torch.full((2,), 0.51))
-    single = log_prob(ring_law(schedule), x.float(), prior, 32)
+    single = log_prob(ring_distribution(schedule), x.float(), prior, 32)
     assert single.value.dtype == torch.float64  # sums of many steps are kept in float64
     # z is rounded by 1e-7 at each of 32 steps, and densities of width 0.1 have slopes of up to 40.
     torch.testing.assert_close(single.value, double.value, rtol=0, atol=1e-3)
@@ -249,4 +261,4 @@ def test_a_density_leaves_no_graph_and_draws_no_random_numbers() -> None:
 @pytest.mark.parametrize("steps", [-2, 0, 1, 7])
 def test_an_odd_number_of_steps_cannot_be_halved_and_is_refused(steps: int) -> None:
     with pytest.raises(InputError, match=f"even number of steps, at least 2, but {steps}"):
-        log_prob(ring_law(EVERY["ve"]), torch.zeros(1, 2), matched(EVERY["ve"], 1.0), steps)
+        log_prob(ring_distribution(EVERY["ve"]), torch.zeros(1, 2), matched(EVERY["ve"], 1.0), steps)

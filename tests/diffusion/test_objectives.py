@@ -11,11 +11,11 @@ from oracles import (
     Says,
     by_property,
     f64,
-    gaussian_law,
+    gaussian_distribution,
     inside,
     knowing,
     normal,
-    ring_law,
+    ring_distribution,
     schedule_names,
     seeds,
     shares,
@@ -78,10 +78,10 @@ def test_the_loss_is_the_weight_times_the_error_of_the_data(
     schedule = EVERY[name]
     t = inside(schedule, share)
     x, eps = normal(4, 3, seed=seed), normal(4, 3, seed=seed + 1)
-    law = gaussian_law(schedule, mean=0.3, variance=0.4, D=3)
-    denoiser = knowing(law, head)
+    distribution = gaussian_distribution(schedule, mean=0.3, variance=0.4, D=3)
+    denoiser = knowing(distribution, head)
     loss = denoising_loss(denoiser, x, t, eps, WEIGHTS[weight])
-    x_hat = law(schedule.perturb(x, t, eps), t).x0
+    x_hat = distribution(schedule.perturb(x, t, eps), t).x0
     expected = expected_weight(weight, denoiser, t) * (x_hat - x).square().sum(1)
     # x_hat - x cancels: it is of the size of sigma / alpha, down to 1e-6.
     ratio = float(schedule.noise_ratio(t))
@@ -135,7 +135,7 @@ def test_no_digits_are_lost_where_there_is_hardly_any_noise(name: str) -> None:
 @pytest.mark.parametrize("T", [1, 2, 7, 50])
 def test_the_vlb_of_a_chain_sums_the_divergences_of_its_steps_in_nats(T: int, head: str) -> None:
     schedule = SCHEDULES["linear"](T=T, beta_start=0.01, beta_end=0.3)
-    denoiser = knowing(gaussian_law(schedule, mean=0.3, variance=0.4, D=2), head)
+    denoiser = knowing(gaussian_distribution(schedule, mean=0.3, variance=0.4, D=2), head)
     x, eps = normal(3, 2), normal(3, 2, seed=1)
     total, divergences = torch.zeros(3).double(), torch.zeros(3).double()
     for i in range(1, T + 1):
@@ -208,7 +208,7 @@ def test_the_vlb_in_continuous_time_is_the_limit_of_many_steps() -> None:
 def test_the_vlb_of_the_exact_denoiser_is_the_information_that_noise_takes_away(name: str, variance: float) -> None:
     """I-MMSE for Gaussian data: the integral of 1/2 SNR gamma' mmse dt is 1/2 ln (1 + v SNR) between the ends."""
     schedule = EVERY[name]
-    denoiser = knowing(gaussian_law(schedule, variance=variance), "v")
+    denoiser = knowing(gaussian_distribution(schedule, variance=variance), "v")
     low, high = schedule.t_low, schedule.t_high
     # Gauss-Legendre in logit(t), where every integrand is smooth from end to end.
     nodes, weights = np.polynomial.legendre.leggauss(400)
@@ -237,7 +237,7 @@ def test_the_bound_of_the_exact_denoiser_is_that_information_on_every_schedule(n
     schedule, n = EVERY[name], 20_000
     low, high = (1 + variance * torch.exp(-schedule.gamma(f64(t))) for t in (schedule.t_low, schedule.t_high))
     x = variance**0.5 * normal(n, 2)
-    bound = diffusion_bound(knowing(gaussian_law(schedule, variance=variance, D=2), "edm"), x, generator())
+    bound = diffusion_bound(knowing(gaussian_distribution(schedule, variance=variance, D=2), "edm"), x, generator())
     # Two dimensions of 1/2 ln; five standard errors, which the stratified gamma makes an overestimate.
     assert float(bound.mean()) == pytest.approx(float(torch.log(low / high)), abs=5 * float(bound.std()) / math.sqrt(n))
 
@@ -248,7 +248,7 @@ def test_the_bound_is_the_same_for_schedules_between_the_same_ends() -> None:
     bounds = []
     for schedule in (ve, SCHEDULES["vp"](), SCHEDULES["rectified-flow"]()):
         schedule.t_low, schedule.t_high = schedule.time(ends).tolist()
-        bounds.append(diffusion_bound(knowing(ring_law(schedule), "edm"), normal(500, 2), generator()))
+        bounds.append(diffusion_bound(knowing(ring_distribution(schedule), "edm"), normal(500, 2), generator()))
     for other in bounds[1:]:
         # The same gamma and noise; times come from gamma to 1e-12 or so, and losses of small noise are steep in it.
         torch.testing.assert_close(other, bounds[0], rtol=1e-6, atol=1e-6)
@@ -258,7 +258,7 @@ def test_the_excess_of_the_bound_of_a_wrong_denoiser_is_a_divergence() -> None:
     """For the denoiser of N(0, v) and data N(0, 1) it is KL(N(0, 1) || N(0, v))."""
     schedule, n, v = SCHEDULES["ve"](sigma_min=0.01, sigma_max=100.0), 200_000, 3.0
     right, wrong = (
-        diffusion_bound(knowing(gaussian_law(schedule, variance=variance), "edm"), normal(n, 1), generator())
+        diffusion_bound(knowing(gaussian_distribution(schedule, variance=variance), "edm"), normal(n, 1), generator())
         for variance in (1.0, v)
     )
     error = float((wrong - right).std()) / math.sqrt(n)
@@ -298,7 +298,7 @@ def test_the_metric_is_applied_to_each_weighted_residual() -> None:
 @pytest.mark.parametrize("weight", WEIGHTS)
 def test_the_loss_of_a_row_does_not_depend_on_the_other_rows(weight: str) -> None:
     schedule = EVERY["cosine" if weight in weights_of(EVERY["cosine"]) else "linear"]
-    denoiser = knowing(ring_law(schedule), "edm")
+    denoiser = knowing(ring_distribution(schedule), "edm")
     x, eps, t = normal(5, 2), normal(5, 2, seed=1), f64([0.1, 0.3, 0.5, 0.7, 0.9])
     together = denoising_loss(denoiser, x, t, eps, WEIGHTS[weight])
     for i in range(5):

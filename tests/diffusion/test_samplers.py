@@ -16,13 +16,13 @@ from oracles import (
     Says,
     by_property,
     f64,
-    gaussian_law,
+    gaussian_distribution,
     knowing,
     no_noise_allowed,
     normal,
     quiet,
+    ring_distribution,
     ring_end,
-    ring_law,
     schedule_names,
     steps_of,
 )
@@ -48,7 +48,7 @@ from driftfield.errors import InputError
 
 DETERMINISTIC = tuple(name for name, sampler in SAMPLERS.items() if not sampler.random and sampler.evaluations)
 RANDOM = ("ancestral", "ancestral-large", "sde-dpmpp-2m", "churn", "predictor-corrector")
-# These end at the estimate and draw the right law. Of the others "rk45" has tests of its own, "kernel" and
+# These end at the estimate and draw the right distribution. Of the others "rk45" has tests of its own, "kernel" and
 # "ancestral-learned" need a model that learned a variance, "euler-maruyama" has an error of its own in every step, and
 # "ancestral-marginal" is a mistake.
 EVERY_STEP: dict[str, Step] = {
@@ -90,7 +90,7 @@ def test_one_two_or_three_steps_find_a_point_exactly_for_every_head(name: str, s
     x = schedule.prior_std * normal(4, 2)
     # A rounding of the network's output is magnified by at most 1 / alpha or 1 / sigma at the ends, 1e6.
     for head in HEADS:
-        denoiser = knowing(gaussian_law(schedule, mean=0.7, variance=0.0, D=2), head)
+        denoiser = knowing(gaussian_distribution(schedule, mean=0.7, variance=0.0, D=2), head)
         for grid, n in (("uniform", 1), ("uniform", 2), ("karras", 3)):
             last = last_of(denoiser, x, GRIDS[grid](schedule, n), EVERY_STEP[sampler])
             torch.testing.assert_close(last, torch.full_like(last, 0.7), rtol=0, atol=1e-9)
@@ -112,33 +112,33 @@ def test_one_two_or_three_steps_are_finite_in_single_precision_for_every_head(na
 def test_a_chain_of_a_single_step_works(grid: str, sampler: str) -> None:
     schedule = Chain(f64([0.9]))
     for n in (1,) if grid == "trailing" else (1, 2, 3, 28):
-        last = last_of(ring_law(schedule), normal(4, 2), GRIDS[grid](schedule, n), EVERY_STEP[sampler])
+        last = last_of(ring_distribution(schedule), normal(4, 2), GRIDS[grid](schedule, n), EVERY_STEP[sampler])
         assert torch.isfinite(last).all()
         if n == 1:
-            torch.testing.assert_close(last, ring_law(schedule)(normal(4, 2), f64(1.0)).x0)
+            torch.testing.assert_close(last, ring_distribution(schedule)(normal(4, 2), f64(1.0)).x0)
 
 
 @pytest.mark.parametrize("sampler", EVERY_STEP)
 @pytest.mark.parametrize("name", EVERY)
 def test_the_last_step_returns_the_estimate_and_adds_no_noise(name: str, sampler: str) -> None:
     schedule, step = EVERY[name], EVERY_STEP[sampler]
-    law, x = ring_law(schedule), schedule.prior_std * normal(5, 2)
-    *_, before, last = sample(law, x, GRIDS["log-snr"](schedule, 6), step, lambda: 0.1 * torch.ones(5, 2))
-    torch.testing.assert_close(last.x, law(before.x, before.t).x0)
-    loud = step(law, x, f64(0.5), f64(0.0), Memory(lambda: torch.full((5, 2), 1e6)))
-    torch.testing.assert_close(loud, law(x, f64(0.5)).x0)
+    distribution, x = ring_distribution(schedule), schedule.prior_std * normal(5, 2)
+    *_, before, last = sample(distribution, x, GRIDS["log-snr"](schedule, 6), step, lambda: 0.1 * torch.ones(5, 2))
+    torch.testing.assert_close(last.x, distribution(before.x, before.t).x0)
+    loud = step(distribution, x, f64(0.5), f64(0.0), Memory(lambda: torch.full((5, 2), 1e6)))
+    torch.testing.assert_close(loud, distribution(x, f64(0.5)).x0)
 
 
 @given(name=schedule_names, places=walks, eta=st.sampled_from([0.0, 0.5, 1.0]), variance=st.just(0.0))
 @by_property
-def test_ddim_of_any_eta_keeps_the_law_of_a_point_over_any_steps(
+def test_ddim_of_any_eta_keeps_the_distribution_of_a_point_over_any_steps(
     name: str, places: list[int], eta: float, variance: float
 ) -> None:
     schedule, times = EVERY[name], walk(EVERY[name], places)
-    law = gaussian_law(schedule, mean=0.7, variance=variance)
+    distribution = gaussian_distribution(schedule, mean=0.7, variance=variance)
     mean, spread = 0.7 * float(schedule.alpha(times[0])), float(schedule.sigma(times[0])) ** 2
     for t, s in steps_of(times):
-        offset, slope, noise = linear_map(law, partial(ddim, eta=eta), t, s)
+        offset, slope, noise = linear_map(distribution, partial(ddim, eta=eta), t, s)
         mean, spread = offset + slope * mean, slope**2 * spread + noise**2
         # Slopes are differences of numbers near 1, good to 1e-16, while sigma^2 is 1e-12 for sub-VP at t_low.
         assert mean == pytest.approx(0.7 * float(schedule.alpha(s)), rel=1e-9)
@@ -150,7 +150,7 @@ def test_ddim_of_any_eta_keeps_the_law_of_a_point_over_any_steps(
 def test_ancestral_steps_of_large_variance_keep_a_standard_normal_over_any_steps(name: str, places: list[int]) -> None:
     schedule, times, spread = EVERY[name], walk(EVERY[name], places), 1.0
     for t, s in steps_of(times):
-        offset, slope, noise = linear_map(gaussian_law(schedule), SAMPLERS["ancestral-large"], t, s)
+        offset, slope, noise = linear_map(gaussian_distribution(schedule), SAMPLERS["ancestral-large"], t, s)
         spread = slope**2 * spread + noise**2
         assert offset == pytest.approx(0, abs=1e-12)
         assert spread == pytest.approx(1, rel=1e-9)
@@ -161,7 +161,7 @@ def test_ancestral_steps_of_large_variance_keep_a_standard_normal_over_any_steps
 @pytest.mark.parametrize("name", ["ve", "vp", "rectified-flow", "linear"])
 def test_many_steps_of_ddim_reach_the_variance_of_gaussian_data(name: str, variance: float, eta: float) -> None:
     schedule = EVERY[name]
-    law = gaussian_law(schedule, mean=0.7, variance=variance)
+    distribution = gaussian_distribution(schedule, mean=0.7, variance=variance)
     errors = []
     for n in (50, 100, 200):
         times = GRIDS["log-snr"](schedule, n)[:-1]
@@ -169,7 +169,7 @@ def test_many_steps_of_ddim_reach_the_variance_of_gaussian_data(name: str, varia
         mean = 0.7 * float(schedule.alpha(start))
         spread = float(schedule.alpha(start)) ** 2 * variance + float(schedule.sigma(start)) ** 2
         for t, s in steps_of(times):
-            offset, slope, noise = linear_map(law, partial(ddim, eta=eta), t, s)
+            offset, slope, noise = linear_map(distribution, partial(ddim, eta=eta), t, s)
             mean, spread = offset + slope * mean, slope**2 * spread + noise**2
         low = f64(schedule.t_low)
         truth = float(schedule.alpha(low)) ** 2 * variance + float(schedule.sigma(low)) ** 2
@@ -188,7 +188,7 @@ def test_ddim_turns_a_standard_normal_by_the_cosine_of_each_step(n: int) -> None
     schedule = SCHEDULES["cosine"]()
     times = torch.linspace(0.9, 0, n + 1, dtype=torch.float64)
     x = normal(6, 1)
-    last = last_of(gaussian_law(schedule), x, times, SAMPLERS["ddim"])
+    last = last_of(gaussian_distribution(schedule), x, times, SAMPLERS["ddim"])
     last_turn = math.cos(math.pi / 2 * 0.9 / n)
     torch.testing.assert_close(last, last_turn**n * x, rtol=1e-12, atol=0)
 
@@ -209,7 +209,7 @@ def test_heun_is_the_trapezoidal_predictor_corrector_of_dy_dlambda(variance: flo
             continue
         times = schedule.time(2 * torch.log(f64(sigma)))
         x = f64([[1.3]]) * schedule.alpha(times[0])
-        last = last_of(gaussian_law(schedule, variance=variance), x, times, SAMPLERS["heun"])
+        last = last_of(gaussian_distribution(schedule, variance=variance), x, times, SAMPLERS["heun"])
         torch.testing.assert_close(last / schedule.alpha(times[-1]), f64([[y]]), rtol=1e-9, atol=0, msg=name)
 
 
@@ -222,7 +222,11 @@ def test_samplers_do_not_depend_on_the_schedule_but_on_its_noise_levels(sampler:
         schedule = EVERY[name] if name in EVERY else SCHEDULES["quadratic"](T=200)
         times, draws = schedule.time(2 * torch.log(levels)), iter(noises)
         *_, last = sample(
-            ring_law(schedule), start * schedule.alpha(times[0]), times, EVERY_STEP[sampler], partial(next, draws)
+            ring_distribution(schedule),
+            start * schedule.alpha(times[0]),
+            times,
+            EVERY_STEP[sampler],
+            partial(next, draws),
         )
         ends[name] = last.x / schedule.alpha(times[-1])
     for name, end in ends.items():
@@ -231,9 +235,9 @@ def test_samplers_do_not_depend_on_the_schedule_but_on_its_noise_levels(sampler:
 
 def test_ddim_with_eta_one_is_ancestral_with_the_small_variance() -> None:
     for name, schedule in EVERY.items():
-        law, x = ring_law(schedule), schedule.prior_std * normal(8, 2)
+        distribution, x = ring_distribution(schedule), schedule.prior_std * normal(8, 2)
         times = f64([schedule.t_high, 0.6, 0.3, schedule.t_low, 0.0])
-        ends = [last_of(law, x, times, step) for step in (partial(ddim, eta=1.0), SAMPLERS["ancestral"])]
+        ends = [last_of(distribution, x, times, step) for step in (partial(ddim, eta=1.0), SAMPLERS["ancestral"])]
         torch.testing.assert_close(ends[0], ends[1], rtol=1e-7, atol=1e-7, msg=name)
 
 
@@ -244,21 +248,22 @@ def test_ddim_adds_the_noise_of_the_paper(eta: float) -> None:
     for i, j in ((50, 49), (50, 10), (7, 3), (2, 1)):
         # Song et al. 2021, eq. 16, between steps j < i.
         sigma = eta * ((1 - a_bar[j]) / (1 - a_bar[i])).sqrt() * (1 - a_bar[i] / a_bar[j]).sqrt()
-        noise = linear_map(gaussian_law(schedule), partial(ddim, eta=eta), f64(i / 50), f64(j / 50))[2]
+        noise = linear_map(gaussian_distribution(schedule), partial(ddim, eta=eta), f64(i / 50), f64(j / 50))[2]
         assert noise == pytest.approx(float(sigma), rel=1e-8)
 
 
 def test_ddim_with_eta_zero_is_euler() -> None:
     schedule = EVERY["vp"]
     x, times = normal(8, 2), GRIDS["log-snr"](schedule, 9)
-    assert torch.equal(*(last_of(ring_law(schedule), x, times, SAMPLERS[name]) for name in ("ddim", "euler")))
+    assert torch.equal(*(last_of(ring_distribution(schedule), x, times, SAMPLERS[name]) for name in ("ddim", "euler")))
 
 
 def test_the_first_step_of_dpmpp_2m_is_that_of_euler_and_the_second_is_not() -> None:
     schedule = EVERY["vp"]
     x, times = normal(8, 2), GRIDS["log-snr"](schedule, 9)
     euler, multistep = (
-        list(sample(ring_law(schedule), x, times, SAMPLERS[n], no_noise_allowed)) for n in ("euler", "dpmpp-2m")
+        list(sample(ring_distribution(schedule), x, times, SAMPLERS[n], no_noise_allowed))
+        for n in ("euler", "dpmpp-2m")
     )
     torch.testing.assert_close(euler[1].x, multistep[1].x)
     assert (euler[2].x - multistep[2].x).abs().max() > 1e-3
@@ -267,17 +272,25 @@ def test_the_first_step_of_dpmpp_2m_is_that_of_euler_and_the_second_is_not() -> 
 @pytest.mark.parametrize("sampler", DETERMINISTIC)
 def test_deterministic_samplers_draw_no_noise(sampler: str) -> None:
     schedule = EVERY["rectified-flow"]
-    list(sample(ring_law(schedule), normal(3, 2), GRIDS["uniform"](schedule, 5), SAMPLERS[sampler], no_noise_allowed))
+    list(
+        sample(
+            ring_distribution(schedule),
+            normal(3, 2),
+            GRIDS["uniform"](schedule, 5),
+            SAMPLERS[sampler],
+            no_noise_allowed,
+        )
+    )
 
 
 @pytest.mark.parametrize("sampler", ANY_DENOISER)
 def test_a_trajectory_holds_every_time_and_starts_with_the_noise(sampler: str) -> None:
     schedule = EVERY["ve"]
     x, times = 80 * normal(3, 2), GRIDS["karras"](schedule, 7)
-    states = list(sample(ring_law(schedule), x, times, ANY_DENOISER[sampler], lambda: normal(3, 2)))
+    states = list(sample(ring_distribution(schedule), x, times, ANY_DENOISER[sampler], lambda: normal(3, 2)))
     assert torch.equal(torch.stack([state.t for state in states]), times)
     assert torch.equal(states[0].x, x)
-    *_, again = sample(ring_law(schedule), x, times, ANY_DENOISER[sampler], lambda: normal(3, 2))
+    *_, again = sample(ring_distribution(schedule), x, times, ANY_DENOISER[sampler], lambda: normal(3, 2))
     assert torch.equal(again.x, states[-1].x)
 
 
@@ -312,7 +325,7 @@ PARTICLES = 256
 def end_error(schedule: Schedule, truth: np.ndarray, x: torch.Tensor, grid: str, sampler: str, n: int) -> float:
     """Median error of the state at t_low after n steps."""
     times = GRIDS[grid](schedule, n + 1)[:-1]
-    *_, last = sample(ring_law(schedule), x, times, SAMPLERS[sampler], no_noise_allowed)
+    *_, last = sample(ring_distribution(schedule), x, times, SAMPLERS[sampler], no_noise_allowed)
     return float(np.median(np.linalg.norm((last.x / schedule.alpha(last.t)).numpy() - truth, axis=1)))
 
 
@@ -362,11 +375,11 @@ def test_the_order_of_convergence_is_the_same_on_every_schedule(name: str, sampl
 @pytest.mark.parametrize("name", ["cosine", "cosine-chain"])
 def test_solvers_converge_through_the_steep_end_of_cosine_even_on_a_uniform_grid(name: str, sampler: str) -> None:
     schedule = SCHEDULES["cosine-chain"](T=1000) if name == "cosine-chain" else EVERY[name]
-    law, x = ring_law(schedule), normal(PARTICLES, 2, seed=1)
+    distribution, x = ring_distribution(schedule), normal(PARTICLES, 2, seed=1)
     truth = ring_end(schedule, x)
     errors = []
     for n in (25, 50, 100, 200):
-        *_, last = sample(law, x, GRIDS["uniform"](schedule, n), SAMPLERS[sampler], no_noise_allowed)
+        *_, last = sample(distribution, x, GRIDS["uniform"](schedule, n), SAMPLERS[sampler], no_noise_allowed)
         assert torch.isfinite(last.x).all()
         errors.append(float(np.median(np.linalg.norm(last.x.numpy() - truth, axis=1))))
     # The last step starts at t = 1 / n, and what it blurs mixes with the error of the others: no order to expect here.
@@ -380,7 +393,9 @@ def test_short_chains_draw_every_component_of_a_mixture_in_its_share(T: int, sam
     schedule = SCHEDULES["quadratic"](T=T, beta_start=0.004, beta_end={7: 0.95, 50: 0.35}[T])
     assert schedule.prior_kl().warning is None
     n = 4000
-    rows = last_of(ring_law(schedule), normal(n, 2, seed=T), GRIDS["trailing"](schedule, T), EVERY_STEP[sampler])
+    rows = last_of(
+        ring_distribution(schedule), normal(n, 2, seed=T), GRIDS["trailing"](schedule, T), EVERY_STEP[sampler]
+    )
     nearest = torch.cdist(rows, f64(RING)).argmin(1)
     share = torch.bincount(nearest, minlength=8) / n
     # Five standard errors of a share of 1/8.
@@ -390,11 +405,11 @@ def test_short_chains_draw_every_component_of_a_mixture_in_its_share(T: int, sam
 
 
 @pytest.mark.parametrize("sampler", EVERY_STEP)
-def test_a_long_chain_draws_the_law_itself(sampler: str) -> None:
+def test_a_long_chain_draws_the_distribution_itself(sampler: str) -> None:
     schedule = SCHEDULES["cosine-chain"](T=200)
-    law = MixtureDenoiser(schedule, f64([1.0, 3.0]), f64([[-1.0], [0.5]]), f64([[[0.09]], [[0.25]]]))
+    distribution = MixtureDenoiser(schedule, f64([1.0, 3.0]), f64([[-1.0], [0.5]]), f64([[[0.09]], [[0.25]]]))
     n = 5000
-    rows = last_of(law, normal(n, 1), GRIDS["trailing"](schedule, 200), EVERY_STEP[sampler]).squeeze(1).numpy()
+    rows = last_of(distribution, normal(n, 1), GRIDS["trailing"](schedule, 200), EVERY_STEP[sampler]).squeeze(1).numpy()
 
     def cdf(x: np.ndarray) -> np.ndarray:
         return 0.25 * stats.norm.cdf(x, -1.0, 0.3) + 0.75 * stats.norm.cdf(x, 0.5, 0.5)
@@ -407,7 +422,7 @@ def test_a_long_chain_draws_the_law_itself(sampler: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_euler_maruyama_reaches_the_moments_of_gaussian_data_at_first_order(name: str, variance: float) -> None:
     schedule = EVERY[name]
-    law = gaussian_law(schedule, mean=0.7, variance=variance)
+    distribution = gaussian_distribution(schedule, mean=0.7, variance=variance)
     errors = []
     for n in (100, 200, 400):
         times = GRIDS["log-snr"](schedule, n)[:-1]
@@ -415,7 +430,7 @@ def test_euler_maruyama_reaches_the_moments_of_gaussian_data_at_first_order(name
         mean = 0.7 * float(schedule.alpha(times[0]))
         spread = float(schedule.alpha(times[0])) ** 2 * variance + float(schedule.sigma(times[0])) ** 2
         for t, s in steps_of(times):
-            offset, slope, noise = linear_map(law, SAMPLERS["euler-maruyama"], t, s)
+            offset, slope, noise = linear_map(distribution, SAMPLERS["euler-maruyama"], t, s)
             mean, spread = offset + slope * mean, slope**2 * spread + noise**2
         low = f64(schedule.t_low)
         truth = float(schedule.alpha(low)) ** 2 * variance + float(schedule.sigma(low)) ** 2
@@ -431,19 +446,23 @@ def test_a_step_of_euler_maruyama_is_that_of_the_reverse_sde() -> None:
     """Song et al. 2021, algorithm of appendix G, for VP: f = -beta / 2 and g^2 = beta."""
     schedule, x, z = SCHEDULES["vp"](0.1, 20.0), normal(5, 2), normal(5, 2, seed=1)
     t, s = f64(0.6), f64(0.59)
-    beta, law = 0.1 + 19.9 * 0.6, ring_law(schedule)
-    expected = x + (beta / 2 * x + beta * law(x, t).score) * 0.01 + math.sqrt(beta * 0.01) * z
+    beta, distribution = 0.1 + 19.9 * 0.6, ring_distribution(schedule)
+    expected = x + (beta / 2 * x + beta * distribution(x, t).score) * 0.01 + math.sqrt(beta * 0.01) * z
     step = SAMPLERS["euler-maruyama"]
-    torch.testing.assert_close(step(law, x, t, s, Memory(lambda: z)), expected, rtol=1e-9, atol=1e-9)
-    loud, silent = (step(law, x, t, f64(0.0), Memory(lambda scale=scale: scale * z)) for scale in (1e6, 0.0))
+    torch.testing.assert_close(step(distribution, x, t, s, Memory(lambda: z)), expected, rtol=1e-9, atol=1e-9)
+    loud, silent = (step(distribution, x, t, f64(0.0), Memory(lambda scale=scale: scale * z)) for scale in (1e6, 0.0))
     assert torch.equal(loud, silent)
 
 
-def test_euler_maruyama_draws_the_law_of_a_mixture() -> None:
+def test_euler_maruyama_draws_the_distribution_of_a_mixture() -> None:
     schedule = SCHEDULES["vp"]()
-    law = MixtureDenoiser(schedule, f64([1.0, 3.0]), f64([[-1.0], [0.5]]), f64([[[0.09]], [[0.25]]]))
+    distribution = MixtureDenoiser(schedule, f64([1.0, 3.0]), f64([[-1.0], [0.5]]), f64([[[0.09]], [[0.25]]]))
     n = 5000
-    rows = last_of(law, normal(n, 1), GRIDS["uniform"](schedule, 400), SAMPLERS["euler-maruyama"]).squeeze(1).numpy()
+    rows = (
+        last_of(distribution, normal(n, 1), GRIDS["uniform"](schedule, 400), SAMPLERS["euler-maruyama"])
+        .squeeze(1)
+        .numpy()
+    )
 
     def cdf(x: np.ndarray) -> np.ndarray:
         return 0.25 * stats.norm.cdf(x, -1.0, 0.3) + 0.75 * stats.norm.cdf(x, 0.5, 0.5)
@@ -458,7 +477,7 @@ def test_the_marginal_variance_leaves_too_much_noise() -> None:
     times, spread = GRIDS["trailing"](schedule, 50)[:-1], {"ancestral": 1.0, "ancestral-marginal": 1.0}
     for name in spread:
         for t, s in steps_of(times):
-            _, slope, noise = linear_map(gaussian_law(schedule), SAMPLERS[name], t, s)
+            _, slope, noise = linear_map(gaussian_distribution(schedule), SAMPLERS[name], t, s)
             assert name == "ancestral" or noise == pytest.approx(float(schedule.sigma(s)), rel=1e-8)
             spread[name] = slope**2 * spread[name] + noise**2
     assert spread["ancestral"] == pytest.approx(1, abs=0.15)  # the small variance is right for a point
@@ -466,10 +485,10 @@ def test_the_marginal_variance_leaves_too_much_noise() -> None:
 
 
 def test_the_samplers_of_learned_models_ask_for_one_in_a_sentence() -> None:
-    law, x = ring_law(EVERY["linear"]), normal(3, 2)
+    distribution, x = ring_distribution(EVERY["linear"]), normal(3, 2)
     for name, message in (("kernel", 'choose "ancestral"'), ("ancestral-learned", "learned")):
         with pytest.raises(InputError, match=message):
-            SAMPLERS[name](law, x, f64(0.5), f64(0.45), Memory(quiet))
+            SAMPLERS[name](distribution, x, f64(0.5), f64(0.45), Memory(quiet))
 
 
 def test_the_sampler_kernel_draws_from_the_models_own_step() -> None:
@@ -487,11 +506,11 @@ def test_the_sampler_kernel_draws_from_the_models_own_step() -> None:
 
 def test_samples_are_the_same_rows_in_one_chunk_or_in_parts() -> None:
     schedule = EVERY["vp"]
-    law, times = ring_law(schedule), GRIDS["log-snr"](schedule, 8)
+    distribution, times = ring_distribution(schedule), GRIDS["log-snr"](schedule, 8)
 
     def draw(start: int, n: int) -> torch.Tensor:
         source = BlockNoise(3, start, n, (2,), torch.device("cpu"))
-        *_, last = sample(law, source().double(), times, SAMPLERS["ancestral"], source)
+        *_, last = sample(distribution, source().double(), times, SAMPLERS["ancestral"], source)
         return last.x
 
     whole = draw(0, 5000)

@@ -236,7 +236,7 @@ def test_perturbing_a_row_uses_the_time_of_that_row(name: str) -> None:
 def test_the_prior_mismatch_is_the_mean_divergence_from_the_prior(name: str, T: int) -> None:
     schedule = SCHEDULES[name](T=T) if name in CHAINS else EVERY[name]
     m2 = 1.7
-    x = f64([-math.sqrt(m2), math.sqrt(m2)])  # the law on two points with this second moment
+    x = f64([-math.sqrt(m2), math.sqrt(m2)])  # the distribution on two points with this second moment
     alpha, sigma = schedule.alpha(f64(1.0)), schedule.sigma(f64(1.0))
     prior = Normal(f64(0.0), f64(schedule.prior_std))
     mismatch = schedule.prior_kl(m2)

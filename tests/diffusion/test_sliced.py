@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from oracles import EVERY, Says, f64, gaussian_law, normal, ring_law
+from oracles import EVERY, Says, f64, gaussian_distribution, normal, ring_distribution
 
 from driftfield.diffusion import BaseDenoiser, Denoiser, Estimate, Schedule
 from driftfield.diffusion.further.sliced import sliced_score_loss
@@ -39,7 +39,7 @@ def test_the_loss_of_the_exact_score_follows_from_its_divergence(name: str) -> N
     """For N(m, v) in two dimensions eps_hat = sigma (x_t - alpha m) / C with C = alpha^2 v + sigma^2."""
     schedule, t = EVERY[name], f64([0.4, 0.5, 0.9])
     x, eps = normal(3, 2), normal(3, 2, seed=1)
-    loss = sliced_score_loss(gaussian_law(schedule, mean=0.7, variance=0.3, D=2), x, t, eps, signs(3, 2))
+    loss = sliced_score_loss(gaussian_distribution(schedule, mean=0.7, variance=0.3, D=2), x, t, eps, signs(3, 2))
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     C = alpha**2 * 0.3 + sigma**2
     eps_hat = (sigma / C)[:, None] * (schedule.perturb(x, t, eps) - 0.7 * alpha[:, None])
@@ -67,8 +67,8 @@ def test_a_linear_score_is_best_where_denoising_finds_it_best() -> None:
     schedule, t, D, n = EVERY["vp"], f64(0.35), 2, 4000
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     root = f64([[1.0, 0.0], [0.6, 0.5]])
-    # Samples with exactly the moments of the law, so that the minimum is that of the law itself: x and eps together
-    # are whitened.
+    # Samples with exactly the moments of the distribution, so that the minimum is that of the distribution itself: x
+    # and eps together are whitened.
     both = normal(n, 2 * D)
     both = both - both.mean(0)
     both = both @ torch.linalg.inv(torch.linalg.cholesky(both.T @ both / n)).T
@@ -89,10 +89,14 @@ def test_a_linear_score_is_best_where_denoising_finds_it_best() -> None:
 
 def test_it_differs_from_denoising_by_half_the_dimension_whatever_the_parameters() -> None:
     schedule, n = EVERY["vp"], 100_000
-    law = ring_law(schedule)
-    x, eps, v = law.sample(n, torch.Generator().manual_seed(0)), normal(n, 2, seed=1), signs(n, 2)
+    distribution = ring_distribution(schedule)
+    x, eps, v = distribution.sample(n, torch.Generator().manual_seed(0)), normal(n, 2, seed=1), signs(n, 2)
     t = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 0.9 + 0.05
-    models: list[BaseDenoiser] = [law, Linear(schedule, 2), gaussian_law(schedule, mean=0.4, variance=2.0, D=2)]
+    models: list[BaseDenoiser] = [
+        distribution,
+        Linear(schedule, 2),
+        gaussian_distribution(schedule, mean=0.4, variance=2.0, D=2),
+    ]
     for denoiser in models:
         with torch.no_grad():
             difference = denoising(denoiser, x, t, eps) - sliced_score_loss(denoiser, x, t, eps, v)

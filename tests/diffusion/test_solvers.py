@@ -12,11 +12,11 @@ from oracles import (
     EVERY,
     by_property,
     f64,
-    gaussian_law,
+    gaussian_distribution,
     no_noise_allowed,
     normal,
+    ring_distribution,
     ring_end,
-    ring_law,
     schedule_names,
 )
 from scipy.integrate import quad
@@ -64,7 +64,7 @@ def end_errors(step: Step, counts: tuple[int, ...]) -> list[float]:
     found = []
     for n in counts:
         times = GRIDS["karras"](schedule, n + 1)[:-1]
-        *_, last = sample(ring_law(schedule), x, times, step, no_noise_allowed)
+        *_, last = sample(ring_distribution(schedule), x, times, step, no_noise_allowed)
         found.append(float(np.median(np.linalg.norm(last.x.numpy() - truth, axis=1))))
     return found
 
@@ -166,7 +166,7 @@ def test_rk45_meets_its_tolerance_on_every_schedule(name: str) -> None:
     truth, errors = ring_end(schedule, x), []
     for tolerance in (1e-3, 1e-5, 1e-7):
         x_low = rk45(
-            ring_law(schedule), x, f64(1.0), f64(schedule.t_low), Memory(no_noise_allowed), tolerance=tolerance
+            ring_distribution(schedule), x, f64(1.0), f64(schedule.t_low), Memory(no_noise_allowed), tolerance=tolerance
         )
         difference = (x_low / schedule.alpha(f64(schedule.t_low))).numpy() - truth
         errors.append(float(np.median(np.linalg.norm(difference, axis=1))))
@@ -180,7 +180,7 @@ def test_a_row_of_rk45_does_not_depend_on_its_company() -> None:
     x, order = normal(20, 2), torch.randperm(20, generator=torch.Generator().manual_seed(0))
 
     def solve(rows: torch.Tensor) -> torch.Tensor:
-        return rk45(ring_law(schedule), rows, f64(1.0), f64(0.0), Memory(no_noise_allowed))
+        return rk45(ring_distribution(schedule), rows, f64(1.0), f64(0.0), Memory(no_noise_allowed))
 
     together = solve(x)
     torch.testing.assert_close(solve(x[order]), together[order], rtol=1e-12, atol=1e-12)
@@ -204,10 +204,10 @@ def test_rk45_gives_each_row_its_own_condition() -> None:
 @by_property
 def test_rk45_lands_on_every_grid_and_ends_at_the_same_place(name: str, n: int, seed: int) -> None:
     schedule = EVERY[name]
-    law = gaussian_law(schedule, mean=0.3, variance=0.5, D=2)
+    distribution = gaussian_distribution(schedule, mean=0.3, variance=0.5, D=2)
     x = schedule.prior_std * normal(3, 2, seed=seed)
     ends = [
-        [*sample(law, x, GRIDS["uniform"](schedule, steps), SAMPLERS["rk45"], no_noise_allowed)][-1].x
+        [*sample(distribution, x, GRIDS["uniform"](schedule, steps), SAMPLERS["rk45"], no_noise_allowed)][-1].x
         for steps in (1, n)
     ]
     torch.testing.assert_close(*ends, rtol=0, atol=2e-3)  # some tens of steps, each wrong by 1e-4 at most
@@ -215,7 +215,7 @@ def test_rk45_lands_on_every_grid_and_ends_at_the_same_place(name: str, n: int, 
 
 def spread(schedule: Schedule, step: Step, n: int, variance: float) -> float:
     """Variance of x_0 over that of the data N(0, variance), exactly: each noise has a row of its own."""
-    law = gaussian_law(schedule, variance=variance)
+    distribution = gaussian_distribution(schedule, variance=variance)
     times = GRIDS["log-snr"](schedule, n)
     times[0] = schedule.t_high
     rows, calls = 2 * n + 3, iter(range(1, 2 * n + 3))
@@ -227,7 +227,7 @@ def spread(schedule: Schedule, step: Step, n: int, variance: float) -> float:
 
     start = torch.zeros(rows, 1, dtype=torch.float64)
     start[0] = float(torch.sqrt(schedule.alpha(times[0]) ** 2 * variance + schedule.sigma(times[0]) ** 2))
-    *_, last = sample(law, start, times, step, noise)
+    *_, last = sample(distribution, start, times, step, noise)
     return float(last.x.square().sum()) / variance
 
 
@@ -260,15 +260,15 @@ def test_the_corrector_keeps_the_variance_of_a_gaussian_to_the_fourth_power_of_i
     s = f64(schedule.t_low + share * (schedule.t_high - schedule.t_low))
     sigma2 = float(schedule.sigma(s)) ** 2
     V = float(schedule.alpha(s)) ** 2 * variance + sigma2
-    law = gaussian_law(schedule, variance=variance)
+    distribution = gaussian_distribution(schedule, variance=variance)
     # The predictor's draw is taken out: two noises, the first of which places x_s at sqrt(V).
     t = s + 0.5 * (schedule.t_high - s)
-    base = SAMPLERS["ancestral"](law, f64([[0.0]]), t, s, Memory(lambda: f64([[0.0]])))
-    unit = SAMPLERS["ancestral"](law, f64([[0.0]]), t, s, Memory(lambda: f64([[1.0]]))) - base
+    base = SAMPLERS["ancestral"](distribution, f64([[0.0]]), t, s, Memory(lambda: f64([[0.0]])))
+    unit = SAMPLERS["ancestral"](distribution, f64([[0.0]]), t, s, Memory(lambda: f64([[1.0]]))) - base
 
     def run(first: float, second: float) -> float:
         draws = iter([f64([[first]]), f64([[second]])])
-        return float(predictor_corrector(law, f64([[0.0]]), t, s, Memory(lambda: next(draws)), ratio=r))
+        return float(predictor_corrector(distribution, f64([[0.0]]), t, s, Memory(lambda: next(draws)), ratio=r))
 
     slope = (run(1.0, 0.0) - run(0.0, 0.0)) / float(unit)
     noise = run(0.0, 1.0) - run(0.0, 0.0)
@@ -301,10 +301,12 @@ def test_churn_goes_back_to_the_noise_level_of_the_paper() -> None:
 def test_data_far_from_the_origin_are_found_from_times_at_which_no_network_is_asked(name: str, sampler: str) -> None:
     """Of N(5, 1) the ODE keeps (x_t - alpha 5) / sd(t); the first step starts at t = 1, beyond t_high."""
     schedule = EVERY.get(name) or EVERY["vp"]
-    law: BaseDenoiser = gaussian_law(schedule, mean=5.0, variance=1.0)
+    distribution: BaseDenoiser = gaussian_distribution(schedule, mean=5.0, variance=1.0)
     if name == "converted":  # known up to sigma = 20 alone, a t_high of 0.77
-        law = RescheduledDenoiser(gaussian_law(SCHEDULES["ve"](0.002, 20.0), mean=5.0, variance=1.0), schedule)
-    schedule = law.schedule
+        distribution = RescheduledDenoiser(
+            gaussian_distribution(SCHEDULES["ve"](0.002, 20.0), mean=5.0, variance=1.0), schedule
+        )
+    schedule = distribution.schedule
 
     def parts(t: float) -> tuple[torch.Tensor, torch.Tensor]:
         alpha, sigma = schedule.alpha(f64(t)), schedule.sigma(f64(t))
@@ -314,7 +316,7 @@ def test_data_far_from_the_origin_are_found_from_times_at_which_no_network_is_as
     x = normal(16, 1)
     times = GRIDS["uniform" if name == "converted" else "log-snr"](schedule, 401)[:-1]
     times[-1] = schedule.t_low
-    *_, last = sample(law, first_mean + first_sd * x, times, SAMPLERS[sampler], no_noise_allowed)
+    *_, last = sample(distribution, first_mean + first_sd * x, times, SAMPLERS[sampler], no_noise_allowed)
     error = float((last.x - mean - sd * x).abs().max() / sd)
     # Nothing but the discretisation is left: of order 1 in 400 steps over up to nine decades of noise levels. Beyond
     # t_high x_hat is held, of which the converted denoiser, which knows no more than sigma = 20, is wrong by 5 / 400.
@@ -324,11 +326,13 @@ def test_data_far_from_the_origin_are_found_from_times_at_which_no_network_is_as
 @pytest.mark.parametrize("sampler", [name for name, each in SAMPLERS.items() if not each.needs])
 def test_every_sampler_walks_a_learned_schedule_in_one_step_or_more(sampler: str) -> None:
     schedule = SCHEDULES["learned"](hidden=8).requires_grad_(False)
-    law = gaussian_law(schedule, mean=0.7, variance=0.0, D=2)
+    distribution = gaussian_distribution(schedule, mean=0.7, variance=0.0, D=2)
     for n in (1, 2, 3, 12):
         noise = normal(40, 4, 2, seed=n)
         draws = iter(noise)
-        *_, last = sample(law, normal(4, 2), GRIDS["log-snr"](schedule, n), SAMPLERS[sampler], partial(next, draws))
+        *_, last = sample(
+            distribution, normal(4, 2), GRIDS["log-snr"](schedule, n), SAMPLERS[sampler], partial(next, draws)
+        )
         assert last.x.isfinite().all()
         if sampler not in ("euler-maruyama", "rk45"):  # which do not return the estimate at the end
             torch.testing.assert_close(last.x, torch.full_like(last.x, 0.7), rtol=0, atol=1e-9)

@@ -11,7 +11,7 @@ def normal(n, seed, shift=0.0):
     return np.random.default_rng(seed).normal(size=(n, 2)) + np.array([shift, 0.0])
 
 
-def test_equal_laws_cannot_be_told_apart():
+def test_equal_distributions_cannot_be_told_apart():
     for found in c2st(normal(1500, 0), normal(1500, 1), 0):
         # Four binomial errors, times 1.4 since the judge is trained on the same rows.
         assert found.value == pytest.approx(0.5, abs=4 * 1.4 * found.error)

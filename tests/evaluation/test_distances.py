@@ -103,7 +103,7 @@ def test_kernel_sums_over_chunks_equal_the_whole_matrix():
     assert np.allclose(itself.rows[1], np.exp(-(cdist(x, x) ** 2) / (2 * 0.8**2)).sum(1) - 1, rtol=1e-12)
 
 
-def test_energy_distance_and_mmd_are_unbiased_between_equal_laws():
+def test_energy_distance_and_mmd_are_unbiased_between_equal_distributions():
     found = np.array([
         [measured.value for measured in kernel_distances(normal(25, 3, 2 * i), normal(25, 3, 2 * i + 1), 2.0, i)]
         for i in range(300)
@@ -125,13 +125,13 @@ DISTANCES = {
 
 
 @pytest.mark.parametrize("name", DISTANCES)
-def test_errors_match_the_scatter_between_different_laws(name):
+def test_errors_match_the_scatter_between_different_distributions(name):
     # The scatter of 150 draws is known to 6 %; four of those.
     assert repeated(DISTANCES[name], shift=1.0) == pytest.approx(1.0, abs=0.24)
 
 
 @pytest.mark.parametrize("name", DISTANCES)
-def test_errors_are_cautious_but_not_wild_between_equal_laws(name):
+def test_errors_are_cautious_but_not_wild_between_equal_distributions(name):
     # Documented as 1.0 to 1.8 times the scatter; 0.24 for the 150 draws.
     assert 1.0 - 0.24 < repeated(DISTANCES[name], shift=0.0) < 1.8 + 0.24
 

@@ -67,9 +67,9 @@ def test_the_share_of_close_fresh_rows_has_the_stated_mean_and_scatter(n):
     draws = [Memorisation(rng.random(n), rng.random(n), n, 0.0, 0.0) for _ in range(1500)]
     shares = np.array([draw.closer for draw in draws])
     assert shares.mean() == pytest.approx(draws[0].expected, abs=4 * draws[0].expected_error / np.sqrt(1500))
-    # The law is skewed: the scatter of 1,500 draws is known to about 5 %; four of those.
+    # The distribution is skewed: the scatter of 1,500 draws is known to about 5 %; four of those.
     assert shares.std() == pytest.approx(draws[0].expected_error, rel=0.2)
-    # 4 standard errors of so skewed a law are passed by chance in one in some hundred draws, not more.
+    # 4 standard errors of so skewed a distribution are passed by chance in one in some hundred draws, not more.
     assert np.mean([draw.present for draw in draws]) < 0.01
 
 

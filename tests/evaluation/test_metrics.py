@@ -79,7 +79,7 @@ def test_large_samples_are_drawn_from_and_the_note_says_how():
     )
     assert "3 blocks of 2,000 rows" in found["wasserstein2"].note
     assert "5,000 rows drawn" in found["energy"].note
-    # Equal laws: every value is its floor to within the two errors, which are cautious; four of them.
+    # Equal distributions: every value is its floor to within the two errors, which are cautious; four of them.
     for metric in found.values():
         assert abs(metric.excess) < 4 * math.hypot(metric.error, metric.floor_error)
 

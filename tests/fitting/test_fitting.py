@@ -9,7 +9,7 @@ import torch
 from numpy.testing import assert_array_equal
 
 import driftfield
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.errors import InputError, Interrupted
 from driftfield.fitting.fit import Watch, resume
 from driftfield.model.model import Model
@@ -80,8 +80,8 @@ def test_the_records_of_a_shuffled_fit_are_its_epochs() -> None:
     assert [record["step"] for record in model.history] == [4, 8, 12]
 
 
-def test_fresh_rows_are_of_the_law_and_none_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the objective is given, in the network's units, turned back into the law's."""
+def test_fresh_rows_are_of_the_distribution_and_none_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the objective is given, in the network's units, turned back into the distribution's."""
     from driftfield.fitting import fit as fitting
 
     seen: list[np.ndarray] = []
@@ -103,13 +103,13 @@ def test_fresh_rows_are_of_the_law_and_none_comes_twice(monkeypatch: pytest.Monk
     rows = model.scaler.back(np.concatenate(seen))
     assert len(np.unique(rows, axis=0)) == 64 * STEPS
     assert not {tuple(row) for row in np.round(rows, 4)} & {tuple(row) for row in np.round(model.train, 4)}
-    log_p, law = LAWS["ring"].log_prob(rows), LAWS["ring"]
+    log_p, distribution = DISTRIBUTIONS["ring"].log_prob(rows), DISTRIBUTIONS["ring"]
     # Their mean log-density is minus the entropy, within four standard errors of a mean of 768 rows.
-    assert abs(log_p.mean() + law.entropy) < 4 * log_p.std() / np.sqrt(len(rows))
+    assert abs(log_p.mean() + distribution.entropy) < 4 * log_p.std() / np.sqrt(len(rows))
 
 
 def test_fresh_rows_of_a_table_are_refused() -> None:
-    with pytest.raises(InputError, match="from a law alone"):
+    with pytest.raises(InputError, match="from a distribution alone"):
         driftfield.fit(np.random.default_rng(0).normal(size=(50, 2)), {"data": {"fresh": True}})
 
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 
 import driftfield
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import HEADS, MixtureDenoiser
 from driftfield.errors import InputError
 from driftfield.model import densities
@@ -34,13 +34,13 @@ def exact(scaling: str) -> Model:
     """A model of the mixture in the user's units whose denoiser is exact in its own."""
     model = driftfield.fit(draw(1500, 0), steps=1, lr=1e-12, scaling=scaling)
     A = model.scaler.rotation / model.scaler.scale[:, None]
-    law = MixtureDenoiser(
+    distribution = MixtureDenoiser(
         model.denoiser.schedule,
         torch.from_numpy(WEIGHTS),
         torch.from_numpy((MEANS - model.scaler.mean) @ A),
         torch.from_numpy(A.T @ COVARIANCES @ A),
     )
-    return replace(model, denoiser=law)
+    return replace(model, denoiser=distribution)
 
 
 @pytest.fixture(scope="module", params=["whiten", "standard"])
@@ -54,7 +54,7 @@ def white() -> Model:
 
 
 def true_density(model: Model, x: np.ndarray, noise: float) -> np.ndarray:
-    """Of x + noise eps A^-1, the law of x_t / alpha_t in the user's units."""
+    """Of x + noise eps A^-1, the distribution of x_t / alpha_t in the user's units."""
     back = model.scaler.inverse * model.scaler.scale
     spread = noise**2 * back.T @ back
     parts = [w * multivariate_normal(m, C + spread).pdf(x) for w, m, C in zip(WEIGHTS, MEANS, COVARIANCES, strict=True)]
@@ -62,7 +62,7 @@ def true_density(model: Model, x: np.ndarray, noise: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("noise", [None, 0.05, 0.5, 3.0])
-def test_the_density_at_a_noise_level_is_that_of_the_noisy_law_in_the_units_of_the_user(
+def test_the_density_at_a_noise_level_is_that_of_the_noisy_distribution_in_the_units_of_the_user(
     model: Model, noise: float | None
 ) -> None:
     x = draw(50, 1) if noise is None else draw(50, 1) + noise * np.array([0.5, -5.0])
@@ -235,7 +235,7 @@ def kernel() -> Model:
 
 
 def test_a_learned_kernel_has_bounds_and_refuses_what_needs_an_ode(kernel: Model) -> None:
-    x = LAWS["gaussian"].sample(12, 1)
+    x = DISTRIBUTIONS["gaussian"].sample(12, 1)
     assert_array_equal(kernel.log_prob(x)[0], kernel.importance_bound(x, kernel.recipe.likelihood.paths)[0])
     assert_allclose(kernel.log_prob(x[:5])[0], kernel.log_prob(x)[0][:5], rtol=0, atol=1e-3)  # a row's own noise
     assert kernel.bound(x)[0].mean() < kernel.importance_bound(x, 64)[0].mean()
@@ -250,8 +250,8 @@ def test_a_learned_kernel_has_bounds_and_refuses_what_needs_an_ode(kernel: Model
         kernel.converted(head="v")
 
 
-def test_bits_per_dimension_are_those_of_the_dequantised_law() -> None:
-    """Integers whose dequantised rows are nearly a Gaussian of 6 levels' width: the entropy of that law in bits."""
+def test_bits_per_dimension_are_those_of_the_dequantised_distribution() -> None:
+    """Integers whose dequantised rows are nearly a Gaussian of 6 levels' width: its entropy in bits."""
     rng = np.random.default_rng(0)
     levels, width = 64, 6.0
     whole = np.clip(np.round(rng.normal(31.5, width, size=(4_000, 2))), 0, levels - 1)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 
 import driftfield
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import SAMPLERS, Denoiser, Schedule
 from driftfield.diffusion.basics.loop import Memory
 from driftfield.model.model import Model
@@ -52,7 +52,7 @@ def test_samples_have_the_moments_of_the_data_in_its_units(gaussian: Model) -> N
 def test_the_score_is_the_gradient_of_the_log_density_in_the_units_of_the_user(gaussian: Model) -> None:
     points = gaussian.train[:50]
     truth = -(points - gaussian.scaler.mean) @ np.linalg.inv(np.cov(gaussian.train.T, bias=True))
-    # float32; at noise 0.01 the law is wider by 1e-4 of its variance
+    # float32; at noise 0.01 the distribution is wider by 1e-4 of its variance
     assert_allclose(gaussian.score(points, noise=0.01), truth, rtol=2e-3, atol=1e-5)
 
 
@@ -212,11 +212,11 @@ def test_bad_arguments_are_refused_in_one_sentence(gaussian: Model, rows: np.nda
 
 
 @pytest.mark.slow
-def test_the_default_recipe_learns_a_law_and_does_not_memorise() -> None:
+def test_the_default_recipe_learns_a_distribution_and_does_not_memorise() -> None:
     model = driftfield.fit("gaussian-mixture", steps=1200)
-    law = LAWS["gaussian-mixture"]
-    fresh = law.sample(2_000, seed=77)
-    loss = (law.log_prob(fresh) - model.log_prob(fresh)[0]).mean()
+    distribution = DISTRIBUTIONS["gaussian-mixture"]
+    fresh = distribution.sample(2_000, seed=77)
+    loss = (distribution.log_prob(fresh) - model.log_prob(fresh)[0]).mean()
     assert loss < 0.1  # nats of KL divergence after a short training; 0.01 after a whole one
     judged = model.evaluate(1_000)
     assert not judged.memorisation.present
@@ -305,10 +305,10 @@ def kernel() -> Model:
 
 
 def test_the_density_of_a_learned_kernel_is_a_bound_from_below(kernel: Model) -> None:
-    law = LAWS["gaussian"]
-    x = law.sample(400, 12)
+    distribution = DISTRIBUTIONS["gaussian"]
+    x = distribution.sample(400, 12)
     bound, error = kernel.log_prob(x)
-    gap = law.log_prob(x) - bound
+    gap = distribution.log_prob(x) - bound
     # E log p(x) is the most that any density can have in the mean, and a bound of one has less: within four standard
     # errors. A training of a second comes to a fifth of a nat from it.
     assert -4 * gap.std() / np.sqrt(len(gap)) < gap.mean() < 0.4
@@ -319,7 +319,7 @@ def test_the_density_of_a_learned_kernel_is_a_bound_from_below(kernel: Model) ->
 def test_more_paths_make_the_bound_of_a_learned_kernel_tighter(kernel: Model) -> None:
     from dataclasses import replace
 
-    x = LAWS["gaussian"].sample(400, 13)
+    x = DISTRIBUTIONS["gaussian"].sample(400, 13)
     means = []
     for paths in (2, 64):
         more = replace(kernel, recipe=kernel.recipe.updated({"likelihood": {"paths": paths}}))
@@ -327,10 +327,10 @@ def test_more_paths_make_the_bound_of_a_learned_kernel_tighter(kernel: Model) ->
     assert means[1] > means[0]
 
 
-def test_a_learned_kernel_draws_rows_with_the_moments_of_its_law(kernel: Model) -> None:
+def test_a_learned_kernel_draws_rows_with_the_moments_of_its_distribution(kernel: Model) -> None:
     rows = kernel.sample(4_000)
-    # The law: means 1 and -1, standard deviations 2 and 1, and a correlation of 0.8, of which ten steps of independent
-    # noise lose a part. The tolerance is for a training of a second.
+    # The distribution: means 1 and -1, standard deviations 2 and 1, and a correlation of 0.8, of which ten steps of
+    # independent noise lose a part. The tolerance is for a training of a second.
     assert_allclose((rows.mean(0) - [1, -1]) / [2, 1], 0, atol=0.15)
     assert_allclose(rows.std(0) / [2, 1], 1, atol=0.15)
     assert np.corrcoef(rows.T)[0, 1] > 0.2

@@ -28,8 +28,10 @@ def fitted(name: str) -> Model:
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_built_in_recipe_goes_all_the_way(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = fitted(name)
-    assert model.law is not None
-    monkeypatch.setitem(vars(model.law), "entropy", 1.0)  # its quadrature takes seconds, and has tests of its own
+    assert model.distribution is not None
+    monkeypatch.setitem(
+        vars(model.distribution), "entropy", 1.0
+    )  # its quadrature takes seconds, and has tests of its own
     assert model.recipe.data.rows == ROWS
     assert model.recipe.sample.steps == T  # samplers that walk a chain take all its steps, however many they are
     assert model.facts["steps"] == 6

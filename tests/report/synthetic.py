@@ -41,11 +41,13 @@ METRICS = (
     FakeMetric("c2st_boosting", "C2ST, boosting", 0.5087, 0.4991, 0.0036, 0.0035, "accuracy", 0.5),
     FakeMetric("w2", "Wasserstein-2", 0.0912, 0.0788, 0.0041, 0.0032, "standard deviations", 0.0, 2000),
     FakeMetric("sliced", "Sliced Wasserstein-2", 0.0171, 0.0122, 0.002, 0.0015, "standard deviations", 0.0),
-    FakeMetric("energy", "Energy distance", 0.00041, 0.00022, 0.0001, 0.00008, note="Zero only if the laws agree."),
+    FakeMetric(
+        "energy", "Energy distance", 0.00041, 0.00022, 0.0001, 0.00008, note="Zero only if the distributions agree."
+    ),
     FakeMetric("mmd", "MMD, squared", -0.00002, 0.00001, 0.00003, 0.00003, note="May be negative by chance."),
     FakeMetric("memorisation_ratio", "Distance to training rows", 0.982, 1.0, 0.02, 0.02, "ratio", 1.0),
     FakeMetric("duplicates", "Copies of training rows", 0.0, 0.0, 0.0, 0.0, "share", 0.0),
-    FakeMetric("nll", "NLL", 1.0192, 1.0101, 0.0062, None, "nats", note="The floor is the law's entropy."),
+    FakeMetric("nll", "NLL", 1.0192, 1.0101, 0.0062, None, "nats", note="The floor is the distribution's entropy."),
 )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import driftfield
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.evaluation.metric import Metric
 from driftfield.recipes.schema import load_recipe
 from driftfield.report import Contents, Link, Section
@@ -73,8 +73,8 @@ def taught(name: str) -> tuple[Lesson, Contents]:
     recipe = recipe.updated(SHORT).updated({"schedule": {"T": T}} if recipe.schedule.T else {"sample": {"steps": T}})
     model = driftfield.fit(None, recipe, device="cpu")
     model.facts["command"] = f"driftfield tutorial {name}"
-    assert model.law is not None
-    vars(model.law).setdefault("entropy", 1.0)  # its quadrature takes seconds for some
+    assert model.distribution is not None
+    vars(model.distribution).setdefault("entropy", 1.0)  # its quadrature takes seconds for some
     found = lesson.study(TUTORIALS[name], model, 0, lambda text: None)
     return found, contents_of(found, "runs/x")
 
@@ -187,7 +187,7 @@ def _ring(found: Lesson, chapters: dict[str, Section]) -> None:
         "ring-data", "ring-samples", "ring-radius", "ring-angle",
     ]  # fmt: skip
     objectives = [row[0] for row in chapters["ring-sliced"].table.rows]
-    assert objectives == ["denoising", "sliced", "denoising, network of sliced", "the law"]
+    assert objectives == ["denoising", "sliced", "denoising, network of sliced", "the distribution"]
     table = chapters["smoluchowski"].table
     assert len(chapters["smoluchowski"].panels) == len(table.rows) == 4
     for row in table.rows:
@@ -201,7 +201,7 @@ def _parabola(found: Lesson, chapters: dict[str, Section]) -> None:
 
 
 def _classes(found: Lesson, chapters: dict[str, Section]) -> None:
-    assert [row[0] for row in chapters["guidance"].table.rows] == ["the law", "0", "1", "2", "4"]
+    assert [row[0] for row in chapters["guidance"].table.rows] == ["the distribution", "0", "1", "2", "4"]
     assert strip_lengths(chapters["guidance"]) == [4]
     assert chapters["striding"].table.header == ("sampler", "20 steps", "5 steps")
     assert [row[0] for row in chapters["striding"].table.rows] == ["ancestral", "ddim", "dpmpp-2m"]
@@ -219,7 +219,7 @@ CHECKS = {
 }
 
 
-def test_every_tutorial_has_a_recipe_of_its_name_on_a_law_and_faults_whose_settings_are_keys() -> None:
+def test_every_tutorial_has_a_recipe_of_its_name_on_a_distribution_and_faults_whose_settings_are_keys() -> None:
     for name, tutorial in TUTORIALS.items():
         assert tutorial.name == name
         recipe = load_recipe(name)
@@ -242,7 +242,7 @@ def test_rows_that_start_from_noised_data_are_closer_than_those_from_a_prior_tha
     }
     model = driftfield.fit("gaussian", recipe, rows=2000, steps=1, lr=1e-12, scaling="none", network={"width": 8})
     assert model.prior_mismatch.signal > 0.5
-    rows, law = measure.from_noised_data(model, 2_000), LAWS["gaussian"].sample(2_000, 5)
+    rows, distribution = measure.from_noised_data(model, 2_000), DISTRIBUTIONS["gaussian"].sample(2_000, 5)
     own = model.sample(2_000)
-    # The law's mean is (1, -1); a chain whose end keeps more than half of the variance keeps most of it.
-    assert np.abs(rows.mean(0) - law.mean(0)).max() < np.abs(own.mean(0) - law.mean(0)).max()
+    # The distribution's mean is (1, -1); a chain whose end keeps more than half of the variance keeps most of it.
+    assert np.abs(rows.mean(0) - distribution.mean(0)).max() < np.abs(own.mean(0) - distribution.mean(0)).max()

@@ -69,16 +69,16 @@ def with_swapped_schedule(model: Model, kind: str = "cosine-chain") -> Model:
 
 
 def with_memorised_rows(model: Model, rows: int = 40) -> Model:
-    """A network that has learned its few training rows by heart: the exact denoiser of their empirical law."""
+    """A network that has learned its few training rows by heart: the exact denoiser of their empirical distribution."""
     train = model.train[:rows]
     z = torch.as_tensor(model.scaler.forward(train)).double()
     return replace(model, denoiser=Placed(EmpiricalDenoiser(model.denoiser.schedule, z)), train=train)
 
 
 def with_exact_score(model: Model) -> Model:
-    """The model of a law that knows it: the denoiser is exact, everything else is the model's."""
-    assert model.law is not None
+    """The model of a distribution that knows it: the denoiser is exact, everything else is the model's."""
+    assert model.distribution is not None
     matrix = model.scaler.rotation / model.scaler.scale[:, None]
-    nodes = model.law.nodes(0.0).transformed(model.scaler.mean, matrix)
+    nodes = model.distribution.nodes(0.0).transformed(model.scaler.mean, matrix)
     parts = (torch.as_tensor(part) for part in (nodes.points, nodes.log_weights, nodes.covariance))
     return replace(model, denoiser=Placed(exact_denoiser(model.denoiser.schedule, *parts)))

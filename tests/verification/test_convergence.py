@@ -17,9 +17,9 @@ from driftfield.verification.convergence import Convergence, measure, ring, spre
 
 
 def test_the_reference_solves_the_ode() -> None:
-    law = ring(VE(0.002, 80.0))
+    distribution = ring(VE(0.002, 80.0))
     start = 80 * torch.randn(4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    means, weights = law.means.numpy(), law.log_weights.exp().numpy()
+    means, weights = distribution.means.numpy(), distribution.log_weights.exp().numpy()
 
     def slope(sigma: float, y: np.ndarray) -> np.ndarray:
         """dy / dsigma = eps = -sigma score, from the density itself."""
@@ -29,7 +29,7 @@ def test_the_reference_solves_the_ode() -> None:
         return (sigma * (share[..., None] * residual).sum(1) / (0.01 + sigma**2)).ravel()
 
     solved = solve_ivp(slope, (80.0, 0.002), start.numpy().ravel(), method="DOP853", rtol=1e-11, atol=1e-13)
-    found = convergence._solved(law, start, convergence.FINEST)
+    found = convergence._solved(distribution, start, convergence.FINEST)
     np.testing.assert_allclose(found.numpy().ravel(), solved.y[:, -1], rtol=0, atol=1e-7)
 
 
@@ -76,9 +76,9 @@ def test_the_variance_without_drawing_is_that_of_many_draws() -> None:
 
     from driftfield.diffusion import GRIDS, MixtureDenoiser, sample
 
-    law = MixtureDenoiser(schedule, torch.ones(1), torch.zeros(1, 1), torch.full((1, 1, 1), 0.5).double())
+    distribution = MixtureDenoiser(schedule, torch.ones(1), torch.zeros(1, 1), torch.full((1, 1, 1), 0.5).double())
     start = math.sqrt(0.5 + convergence.SIGMA_MAX**2) * noise()
-    *_, last = sample(law, start, GRIDS["karras"](schedule, 6), SAMPLERS["ancestral"], noise)
+    *_, last = sample(distribution, start, GRIDS["karras"](schedule, 6), SAMPLERS["ancestral"], noise)
     # The variance of n Gaussian draws has a relative error of sqrt(2 / n) = 0.7 %: five of them.
     assert float(last.x.var()) / 0.5 == pytest.approx(exact, rel=0.036)
 

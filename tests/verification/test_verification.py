@@ -73,7 +73,8 @@ def test_a_well_trained_model_of_eight_gaussians_passes_every_check(eight_gaussi
 def test_a_well_trained_model_of_a_table_passes_every_check_that_applies() -> None:
     found = verify(driftfield.fit("sklearn:diabetes", steps=600))
     assert failures(found) == set()
-    # The law is unknown, so the exact score is; all else applies, the mass by importance sampling in ten columns.
+    # The distribution is unknown, so the exact score is; all else applies, the mass by importance sampling in ten
+    # columns.
     assert {check.name for check in found.checks if check.passed is None} == {"exact_score"}
 
 

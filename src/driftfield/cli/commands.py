@@ -255,8 +255,8 @@ def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bo
         write_rows(out, table.values, table.columns)
         print(out)
         return
-    entropy = table.law.entropy if table.law is not None else None
-    classes = [part.name for part in table.law.classes] if table.law is not None else []
+    entropy = table.distribution.entropy if table.distribution is not None else None
+    classes = [part.name for part in table.distribution.classes] if table.distribution is not None else []
     described = tables.describe(table.source, table.values, table.columns, entropy, classes)
     print(json.dumps(described, indent=2)) if json_ else tables.print_description(described)
 

@@ -1,4 +1,4 @@
-"""What the command ``samplers`` does: list them, or measure them on a law whose denoiser is exact."""
+"""What the command ``samplers`` does: list them, or measure them on a distribution whose denoiser is exact."""
 
 import json
 from dataclasses import asdict

@@ -82,7 +82,7 @@ def describe(
     entropy: float | None,
     classes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Rows, columns and their ranges, and the classes of a law, as plain data."""
+    """Rows, columns and their ranges, and the classes of a distribution, as plain data."""
     moments = zip(columns, values.mean(0), values.std(0), values.min(0), values.max(0), strict=True)
     return {
         "source": source,

@@ -1,18 +1,18 @@
-"""The ground floor: toy laws with known densities, and tables from files and from memory."""
+"""The ground floor: toy distributions with known densities, and tables from files and from memory."""
 
 from driftfield.codecs.decimals import decimals, rounded
-from driftfield.datasets.distributions import LAWS, FloatArray, Law
+from driftfield.datasets.distributions import DISTRIBUTIONS, Distribution, FloatArray
 from driftfield.datasets.gaussians import GaussianMixture, random_mixture
 from driftfield.datasets.nodes import Nodes, Noise
-from driftfield.datasets.tables import LABEL_OF_A_LAW, Table, catalogue, load, load_like, split
+from driftfield.datasets.tables import CLASS_COLUMN, Table, catalogue, load, load_like, split
 from driftfield.datasets.writing import check_writable, csv_text, write_rows
 
 __all__ = [
-    "LABEL_OF_A_LAW",
-    "LAWS",
+    "CLASS_COLUMN",
+    "DISTRIBUTIONS",
+    "Distribution",
     "FloatArray",
     "GaussianMixture",
-    "Law",
     "Nodes",
     "Noise",
     "Table",

@@ -1,4 +1,4 @@
-"""Laws along a curve: a place t on a curve c(t), plus noise.
+"""Distributions along a curve: a place t on a curve c(t), plus noise.
 
     p(x) = ∫ N(x; c(t), s² I) p(t) dt
 
@@ -18,7 +18,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from driftfield.datasets.distribution import Draw, FloatArray, Law, LogDensity, MakeNodes, in_chunks, planar_law
+from driftfield.datasets.distribution import (
+    Distribution,
+    Draw,
+    FloatArray,
+    LogDensity,
+    MakeNodes,
+    in_chunks,
+    planar_distribution,
+)
 from driftfield.datasets.nodes import Nodes
 from driftfield.datasets.quadrature import (
     Path,
@@ -39,7 +47,7 @@ Piece = tuple[Path, float, float]  # a path, and where its parameter starts and 
 
 
 class Shape(NamedTuple):
-    """What makes a law, before it has a name."""
+    """What makes a distribution, before it has a name."""
 
     draw: Draw
     log_density: LogDensity
@@ -47,27 +55,27 @@ class Shape(NamedTuple):
     make_nodes: MakeNodes
 
 
-def moons(noise: float = 0.1) -> Law:
+def moons(noise: float = 0.1) -> Distribution:
     """Two interleaved half circles of radius 1; t is uniform on [0, π] on each. `noise` is the standard deviation."""
     halves = tuple(
-        planar_law(name, f"the {name} of two half circles", *_noisy_curve([piece], noise))
+        planar_distribution(name, f"the {name} of two half circles", *_noisy_curve([piece], noise))
         for name, piece in zip(("upper", "lower"), _MOONS, strict=True)
     )
-    whole = planar_law("moons", "two interleaved half circles, noise 0.1", *_noisy_curve(_MOONS, noise))
+    whole = planar_distribution("moons", "two interleaved half circles, noise 0.1", *_noisy_curve(_MOONS, noise))
     return replace(whole, classes=halves)
 
 
-def swiss_roll(noise: float = 0.2, scale: float = 0.1, name: str = "swiss-roll") -> Law:
+def swiss_roll(noise: float = 0.2, scale: float = 0.1, name: str = "swiss-roll") -> Distribution:
     """The spiral (t cos t, t sin t) with t uniform on [3π/2, 9π/2] and noise added, all multiplied by `scale`."""
 
     def spiral(t: FloatArray) -> FloatArray:
         return scale * np.stack([t * np.cos(t), t * np.sin(t)], axis=-1)
 
     shape = _noisy_curve([(spiral, 1.5 * np.pi, 4.5 * np.pi)], noise * scale)
-    return planar_law(name, f"a spiral of one and a half turns, noise {noise * scale:g}", *shape)
+    return planar_distribution(name, f"a spiral of one and a half turns, noise {noise * scale:g}", *shape)
 
 
-def s_curve(noise: float = 0.1, scale: float = 0.1) -> Law:
+def s_curve(noise: float = 0.1, scale: float = 0.1) -> Distribution:
     """The curve (sin t, sign(t) (cos t − 1)) with t uniform on [−3π/2, 3π/2] and noise, multiplied by `scale`."""
 
     def letter(t: FloatArray) -> FloatArray:
@@ -75,29 +83,29 @@ def s_curve(noise: float = 0.1, scale: float = 0.1) -> Law:
 
     end = 1.5 * np.pi
     shape = _noisy_curve([(letter, -end, 0), (letter, 0, end)], noise * scale)  # its curvature jumps at 0
-    return planar_law("s-curve", "two three-quarter circles that form an S, noise 0.01", *shape)
+    return planar_distribution("s-curve", "two three-quarter circles that form an S, noise 0.01", *shape)
 
 
-def circles(noise: float = 0.06, factor: float = 0.4, scale: float = 1.0) -> Law:
+def circles(noise: float = 0.06, factor: float = 0.4, scale: float = 1.0) -> Distribution:
     """Circles of radius 1 and `factor` about the origin, equally likely, with noise, all multiplied by `scale`."""
     radii = scale * np.array([1.0, factor])
-    whole = planar_law(
+    whole = planar_distribution(
         "circles", "a circle inside another, radii 0.4 and 1, noise 0.06", *_noisy_circles(radii, scale * noise)
     )
     each = tuple(
-        planar_law(name, f"the {name} of two circles", *_noisy_circles(radii[i : i + 1], scale * noise))
+        planar_distribution(name, f"the {name} of two circles", *_noisy_circles(radii[i : i + 1], scale * noise))
         for i, name in enumerate(("outer", "inner"))
     )
     return replace(whole, classes=each)
 
 
-def rings(noise: float = 0.08) -> Law:
+def rings(noise: float = 0.08) -> Distribution:
     """Circles of radius 0.75, 1.5, 2.25 and 3 about the origin, equally likely, with noise (FFJORD's rings)."""
     shape = _noisy_circles(0.75 * np.arange(1.0, 5.0), noise)
-    return planar_law("rings", "four circles about one centre, noise 0.08", *shape)
+    return planar_distribution("rings", "four circles about one centre, noise 0.08", *shape)
 
 
-def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0) -> Law:
+def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0) -> Distribution:
     """Half of the rows circles about the origin, half moons, moved by `shift` along both axes.
 
     The two halves do not overlap, so that the entropy is ln 2 plus the mean of theirs.
@@ -117,8 +125,8 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
         return moon.make_nodes(scale).transformed(np.full(2, -shift), np.eye(2))
 
     parts = (
-        planar_law("circles", "the circles beside the moons", *circle),
-        planar_law(
+        planar_distribution("circles", "the circles beside the moons", *circle),
+        planar_distribution(
             "moons",
             "the moons beside the circles",
             lambda n, rng: moon.draw(n, rng) + shift,
@@ -132,10 +140,10 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
         return joined(circle.make_nodes(scale), moved(scale))
 
     summary = "tight moons beside tight circles, far apart, noise 0.01"
-    return replace(planar_law("moons-circles", summary, draw, log_density, entropy, make_nodes), classes=parts)
+    return replace(planar_distribution("moons-circles", summary, draw, log_density, entropy, make_nodes), classes=parts)
 
 
-def two_spirals(noise: float = 0.1) -> Law:
+def two_spirals(noise: float = 0.1) -> Distribution:
     """Two spiral arms, each the other turned by half a turn: ±(−t cos t + u, t sin t + v) / 3, plus noise.
 
     t = 3π √w with w uniform on [0, 1], so p(t) = 2 t / (3π)²; u and v are uniform on [0, 1/2] (FFJORD's two spirals).
@@ -176,7 +184,7 @@ def two_spirals(noise: float = 0.1) -> Law:
         return joined(arm, arm.transformed(np.zeros(2), -np.eye(2)))
 
     summary = "two spiral arms, each one and a half turns, noise 0.1"
-    return planar_law("2-spirals", summary, draw, log_density, entropy, make_nodes)
+    return planar_distribution("2-spirals", summary, draw, log_density, entropy, make_nodes)
 
 
 def _upper_moon(t: FloatArray) -> FloatArray:
@@ -260,7 +268,7 @@ def _noisy_circles(radii: FloatArray, std: float) -> Shape:
 
 
 def joined(*parts: Nodes) -> Nodes:
-    """The nodes of a mixture of laws that are equally likely and share their covariance."""
+    """The nodes of a mixture of distributions that are equally likely and share their covariance."""
     log_weights = np.concatenate([part.log_weights for part in parts]) - np.log(len(parts))
     return Nodes(np.concatenate([part.points for part in parts]), log_weights, parts[0].covariance)
 

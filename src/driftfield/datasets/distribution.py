@@ -1,7 +1,7 @@
-"""A law: a distribution that we can draw from, and whose density and entropy we know.
+"""A distribution: a distribution that we can draw from, and whose density and entropy we know.
 
 The entropy  H = -∫ p(x) ln p(x) dx  is the smallest mean negative log-density that any model can reach on fresh rows,
-so a law turns "the loss is 1.05" into "0.04 nats above the best possible".
+so a distribution turns "the loss is 1.05" into "0.04 nats above the best possible".
 
 Rows are independent. Where scikit-learn lays points on an even grid along a curve and then adds noise, we draw the
 place on the curve uniformly: the same distribution of each row, without the hidden order of the grid.
@@ -21,15 +21,15 @@ from driftfield.errors import InputError
 
 __all__ = [
     "Density",
+    "Distribution",
     "Draw",
     "FloatArray",
-    "Law",
     "LogDensity",
     "MakeNodes",
     "checked_rows",
     "in_chunks",
-    "law_of",
-    "planar_law",
+    "make_distribution",
+    "planar_distribution",
     "stream",
 ]
 
@@ -45,16 +45,16 @@ class Density(Protocol):
 
 
 @dataclass(frozen=True)
-class Law:
+class Distribution:
     """A distribution with a name.
 
-    `sample(n, seed)` gives n independent rows, (n, D) in float64; the same seed gives the same rows.
-    `log_prob(x)` gives the log-density of each row of x, (n, D) -> (n,), in nats; it is None where it is not known.
-    `log_prob(x, noise)` is that of a row plus noise: Gaussian, of a standard deviation or of a covariance (D, D).
-    `nodes(scale)` is the law as a sum of Gaussians, once noise of at least `scale` in every direction is added.
-    `entropy` is in nats, exact, or to better than 1e-3 by quadrature or over many rows; computed once, when it is first
-    asked for.
-    `classes` are laws that are equally likely parts of it, for those that have such parts: p(x) is the mean of theirs.
+    `sample(n, seed)` gives n independent rows, (n, D) in float64; the same seed gives the same rows. `log_prob(x)`
+    gives the log-density of each row of x, (n, D) -> (n,), in nats; it is None where it is not known. `log_prob(x,
+    noise)` is that of a row plus noise: Gaussian, of a standard deviation or of a covariance (D, D). `nodes(scale)` is
+    the distribution as a sum of Gaussians, once noise of at least `scale` in every direction is added. `entropy` is in
+    nats, exact, or to better than 1e-3 by quadrature or over many rows; computed once, when it is first asked for.
+    `classes` are distributions that are equally likely parts of it, for those that have such parts: p(x) is the mean of
+    theirs.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Law:
     sample: Callable[[int, int], FloatArray]
     log_prob: Density | None = None
     measure_entropy: Callable[[], float] | None = field(default=None, repr=False)
-    classes: tuple["Law", ...] = field(default=(), repr=False)
+    classes: tuple["Distribution", ...] = field(default=(), repr=False)
     make_nodes: MakeNodes | None = field(default=None, repr=False)
 
     @cached_property
@@ -72,12 +72,15 @@ class Law:
         return None if self.measure_entropy is None else float(self.measure_entropy())
 
     def nodes(self, scale: float) -> Nodes:
-        """The nodes for noise whose smallest standard deviation is at least `scale`, in the law's own units.
+        """The nodes for noise whose smallest standard deviation is at least `scale`, in the distribution's own units.
 
-        Raises InputError for a law that is not known as a sum of Gaussians, and for a scale that it cannot serve.
+        Raises InputError for a distribution that is not known as a sum of Gaussians, and for a scale that it cannot
+        serve.
         """
         if self.make_nodes is None:
-            raise InputError(f'The law "{self.name}" is not known as a sum of Gaussians: choose another law.')
+            raise InputError(
+                f'The distribution "{self.name}" is not known as a sum of Gaussians: choose another distribution.'
+            )
         if not 0 <= scale < np.inf:
             raise InputError(f"The scale of the noise is {scale:g}: it must not be negative.")
         return self.make_nodes(float(scale))
@@ -94,32 +97,34 @@ class Law:
     def sample_labelled(self, n: int, seed: int) -> tuple[FloatArray, NDArray[np.int64]]:
         """n independent rows (n, D) and the class that each comes from (n,), numbered as in `classes`.
 
-        Raises InputError for a law without classes.
+        Raises InputError for a distribution without classes.
         """
         if not self.classes:
-            raise InputError(f'The law "{self.name}" has no classes: choose another law, or leave out data.label.')
+            raise InputError(
+                f'The distribution "{self.name}" has no classes: choose another distribution, or leave out data.label.'
+            )
         labels = stream(seed, f"labels {self.name}").integers(len(self.classes), size=n)  # (n,)
         rows = np.empty((n, len(self.columns)))
-        for number, law in enumerate(self.classes):
+        for number, distribution in enumerate(self.classes):
             chosen = labels == number
             if chosen.any():
-                rows[chosen] = law.sample(int(chosen.sum()), seed)
+                rows[chosen] = distribution.sample(int(chosen.sum()), seed)
         return rows, labels
 
 
-def planar_law(
+def planar_distribution(
     name: str,
     summary: str,
     draw: Draw,
     log_density: LogDensity,
     entropy: Callable[[], float],
     make_nodes: MakeNodes | None = None,
-) -> Law:
-    """A law of points (x, y) in the plane, with its arguments checked: see `law_of`."""
-    return law_of(name, ("x", "y"), summary, draw, log_density, entropy, make_nodes)
+) -> Distribution:
+    """A distribution of points (x, y) in the plane, with its arguments checked: see `make_distribution`."""
+    return make_distribution(name, ("x", "y"), summary, draw, log_density, entropy, make_nodes)
 
 
-def law_of(
+def make_distribution(
     name: str,
     columns: tuple[str, ...],
     summary: str,
@@ -127,8 +132,8 @@ def law_of(
     log_density: LogDensity,
     entropy: Callable[[], float],
     make_nodes: MakeNodes | None = None,
-) -> Law:
-    """A law with its arguments checked; without noise its density is `log_density`, with noise that of its nodes.
+) -> Distribution:
+    """A distribution with checked arguments; its density is `log_density` without noise, that of its nodes with.
 
     `sample` raises InputError for n < 1 or a negative seed; `log_prob` raises it unless x is (n, D).
     """
@@ -143,11 +148,11 @@ def law_of(
         x = checked_rows(x, D, f'The density of "{name}"')
         if not noise_covariance(noise, D).any():
             return log_density(x)  # (n,)
-        return law.nodes(smallest_std(noise)).log_prob(x, noise)
+        return distribution.nodes(smallest_std(noise)).log_prob(x, noise)
 
     kept = None if make_nodes is None else lru_cache(maxsize=4)(make_nodes)
-    law = Law(name, columns, summary, sample, log_prob, entropy, make_nodes=kept)
-    return law
+    distribution = Distribution(name, columns, summary, sample, log_prob, entropy, make_nodes=kept)
+    return distribution
 
 
 def checked_rows(x: FloatArray, D: int, what: str) -> FloatArray:

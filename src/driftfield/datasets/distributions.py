@@ -1,15 +1,15 @@
-"""The built-in laws, by name. To add one, write a function that returns a `Law` and add it to the table below."""
+"""The built-in distributions, by name; to add one, write a function that returns it and add a row to the table."""
 
 from driftfield.datasets.curves import circles, moons, moons_circles, rings, s_curve, swiss_roll, two_spirals
-from driftfield.datasets.distribution import FloatArray, Law
+from driftfield.datasets.distribution import Distribution, FloatArray
 from driftfield.datasets.mixtures import eight_gaussians, gaussian, gaussian_mixture, many_columns
 from driftfield.datasets.planar import checkerboard, parabola, pinwheel, ring
 
-__all__ = ["LAWS", "FloatArray", "Law"]
+__all__ = ["DISTRIBUTIONS", "Distribution", "FloatArray"]
 
-LAWS: dict[str, Law] = {
-    law.name: law
-    for law in (
+DISTRIBUTIONS: dict[str, Distribution] = {
+    distribution.name: distribution
+    for distribution in (
         moons(),
         swiss_roll(),
         swiss_roll(noise=0.1, name="swiss-roll-fine"),

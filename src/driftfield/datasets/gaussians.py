@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from driftfield.datasets.chunks import FloatArray
-from driftfield.datasets.distribution import Law, checked_rows, law_of, stream
+from driftfield.datasets.distribution import Distribution, checked_rows, make_distribution, stream
 from driftfield.datasets.nodes import Nodes, Noise
 from driftfield.datasets.quadrature import plane_entropy
 from driftfield.errors import InputError
@@ -94,12 +94,12 @@ class GaussianMixture:
         return noise
 
     def marginal(self, columns: Sequence[int]) -> "GaussianMixture":
-        """The law of these columns, in their order."""
+        """The distribution of these columns, in their order."""
         a = self._chosen(columns)
         return GaussianMixture(self.weights, self.means[:, a], self.covariances[:, a[:, None], a])
 
     def conditional(self, columns: Sequence[int], values: FloatArray) -> "GaussianMixture":
-        """The law of the other columns, in their order, given the values of these; as many values as columns."""
+        """The distribution of the other columns, in their order, given values of these, one a column."""
         a = self._chosen(columns)
         b = np.setdiff1d(np.arange(self.dimensions), a)
         values = np.asarray(values, dtype=np.float64)
@@ -128,18 +128,18 @@ class GaussianMixture:
         left = _uncertainty(self.responsibilities(self.sample(rows, seed)))
         return float(exact - left.mean()), float(left.std(ddof=1) / np.sqrt(rows))
 
-    def law(self, name: str, summary: str = "", part: str = "one of the components") -> Law:
-        """The mixture as a law, of columns x and y, or x1, x2, …; equally likely components are its classes.
+    def distribution(self, name: str, summary: str = "", part: str = "one of the components") -> Distribution:
+        """The mixture as a distribution, of columns x and y, or x1, x2, …; equally likely components are its classes.
 
         The entropy is a quadrature in the plane, and otherwise as in `entropy`.
         """
         D, K = self.dimensions, len(self.weights)
         columns = ("x", "y") if D == 2 else tuple(f"x{i + 1}" for i in range(D))
         entropy = self._planar_entropy if D == 2 and K > 1 else lambda: self.entropy()[0]
-        whole = law_of(name, columns, summary, self.draw, self.log_prob, entropy, lambda scale: self.nodes)
+        whole = make_distribution(name, columns, summary, self.draw, self.log_prob, entropy, lambda scale: self.nodes)
         if K == 1 or np.ptp(self.weights) > 0:
             return whole
-        return replace(whole, classes=tuple(self._component(k).law(str(k + 1), part) for k in range(K)))
+        return replace(whole, classes=tuple(self._component(k).distribution(str(k + 1), part) for k in range(K)))
 
     def _component(self, k: int) -> "GaussianMixture":
         return GaussianMixture(np.ones(1), self.means[k : k + 1], self.covariances[k : k + 1])

@@ -1,21 +1,21 @@
-"""Laws that are mixtures of Gaussians:  p(x) = Σ_k w_k N(x; m_k, C_k)."""
+"""Distributions that are mixtures of Gaussians:  p(x) = Σ_k w_k N(x; m_k, C_k)."""
 
 import numpy as np
 
-from driftfield.datasets.distribution import FloatArray, Law
+from driftfield.datasets.distribution import Distribution, FloatArray
 from driftfield.datasets.gaussians import GaussianMixture, random_mixture
 
 
-def eight_gaussians() -> Law:
+def eight_gaussians() -> Distribution:
     """Eight equal Gaussians on a circle, 4/1.414 from the centre, each with a standard deviation of 0.5/1.414."""
     angle = np.arange(8) * np.pi / 4
     means = 4 / 1.414 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     covariances = np.tile((0.5 / 1.414) ** 2 * np.eye(2), (8, 1, 1))
     equal = GaussianMixture(np.full(8, 1 / 8), means, covariances)
-    return equal.law("8-gaussians", "eight round Gaussians on a circle", "one of eight Gaussians")
+    return equal.distribution("8-gaussians", "eight round Gaussians on a circle", "one of eight Gaussians")
 
 
-def gaussian_mixture() -> Law:
+def gaussian_mixture() -> Distribution:
     """Four Gaussians that differ in weight, width and direction."""
     return mixture(
         "gaussian-mixture",
@@ -33,18 +33,18 @@ def gaussian_mixture() -> Law:
     )
 
 
-def gaussian() -> Law:
+def gaussian() -> Distribution:
     """One Gaussian with correlated columns: standard deviations 2 and 1, correlation 0.8."""
     covariance = np.array([[[4.0, 1.6], [1.6, 1.0]]])
     return mixture("gaussian", "one Gaussian, correlation 0.8", np.ones(1), np.array([[1.0, -1.0]]), covariance)
 
 
-def many_columns(D: int) -> Law:
+def many_columns(D: int) -> Distribution:
     """Five equally likely Gaussians of D columns with random means and full covariances."""
     name, summary = f"mixture-{D}d", f"five Gaussians in {D} dimensions, random full covariances"
-    return random_mixture(D, 5, seed=D, equal=True).law(name, summary, "one of five Gaussians")
+    return random_mixture(D, 5, seed=D, equal=True).distribution(name, summary, "one of five Gaussians")
 
 
-def mixture(name: str, summary: str, weights: FloatArray, means: FloatArray, covariances: FloatArray) -> Law:
-    """The law of the mixture with weights (K,), means (K, D) and covariances (K, D, D)."""
-    return GaussianMixture(weights, means, covariances).law(name, summary)
+def mixture(name: str, summary: str, weights: FloatArray, means: FloatArray, covariances: FloatArray) -> Distribution:
+    """The distribution of the mixture with weights (K,), means (K, D) and covariances (K, D, D)."""
+    return GaussianMixture(weights, means, covariances).distribution(name, summary)

@@ -1,4 +1,4 @@
-"""Every law as a sum of Gaussians: with it, density and score are in closed form at every noise level.
+"""Every distribution as a sum of Gaussians: with it, density and score are in closed form at every noise level.
 
 Nodes are points c_i with weights w_i and covariances V_i, one for all or one each. With noise of covariance S,
 
@@ -7,9 +7,10 @@ Nodes are points c_i with weights w_i and covariances V_i, one for all or one ea
     E[x₀ | x]   = Σ_i r_i m_i,                            m_i = c_i + V_i C_i⁻¹ (x − c_i)
     Cov[x₀ | x] = Σ_i r_i [V_i C_i⁻¹ S + (m_i − E)(m_i − E)ᵀ].
 
-For a mixture of Gaussians that is exact. For a law along a curve, or a law of the plane, it is a quadrature: nodes
-whose distance is small beside the noise. Each law says in `nodes(scale)` how it is cut, for noise of at least `scale`
-in every direction, so that the error of the density is a share of 1e-6 or less where the density matters.
+For a mixture of Gaussians that is exact. For a distribution along a curve, or a distribution of the plane, it is a
+quadrature: nodes whose distance is small beside the noise. Each distribution says in `nodes(scale)` how it is cut, for
+noise of at least `scale` in every direction, so that the error of the density is a share of 1e-6 or less where the
+density matters.
 """
 
 from dataclasses import dataclass

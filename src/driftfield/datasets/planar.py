@@ -1,4 +1,4 @@
-"""Laws of the plane with an exact density: ring, parabola, checkerboard, pinwheel.
+"""Distributions of the plane with an exact density: ring, parabola, checkerboard, pinwheel.
 
 The checkerboard and the pinwheel are those of the toy data of FFJORD (Grathwohl et al., 2019, arXiv:1810.01367); the
 pinwheel goes back to Johnson et al. (2016, arXiv:1603.06277).
@@ -10,7 +10,7 @@ from math import lgamma, log, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.datasets.distribution import FloatArray, Law, planar_law
+from driftfield.datasets.distribution import Distribution, FloatArray, planar_distribution
 from driftfield.datasets.nodes import Nodes
 from driftfield.datasets.quadrature import bell, logsumexp, nodes_for_noise, segment, tensor
 from driftfield.errors import InputError
@@ -24,11 +24,11 @@ _SMALLEST_RING, _SMALLEST_PARABOLA, _SMALLEST_CHECKERBOARD, _SMALLEST_PINWHEEL =
 _TINY = 1e-300  # keeps ln r finite at the centre of the ring
 
 
-def ring(shape: float = 200.0) -> Law:
-    """A ring of radius about 1: the direction of a uniform point of the square, a distance with a gamma law.
+def ring(shape: float = 200.0) -> Distribution:
+    """A ring of radius about 1: the direction of a uniform point of the square, a distance with a gamma distribution.
 
     With r = |x| and k = `shape` (the standard deviation of r is 1/√k), the direction has the density
-    r² / (8 max(x², y²)), larger towards the corners, and r has the gamma law of shape k and mean 1, so
+    r² / (8 max(x², y²)), larger towards the corners, and r has the gamma distribution of shape k and mean 1, so
 
         p(x, y) = r² / (8 max(x², y²)) · kᵏ r^(k−1) e^(−k r) / Γ(k) · 1/r.
 
@@ -62,10 +62,12 @@ def ring(shape: float = 200.0) -> Law:
         log_weights = log_density(points) + np.log(weights[angle] * r[place] * (r[1] - r[0]))
         return _heavy(Nodes(points, log_weights, np.zeros((2, 2))))
 
-    return planar_law("ring", "one ring of radius 1, denser at the diagonals", draw, log_density, entropy, make_nodes)
+    return planar_distribution(
+        "ring", "one ring of radius 1, denser at the diagonals", draw, log_density, entropy, make_nodes
+    )
 
 
-def parabola(std: float = 4.0) -> Law:
+def parabola(std: float = 4.0) -> Distribution:
     """A bent Gaussian: x ~ N(0, std²), y ~ N(x²/4, 1). The entropy is that of two Gaussians, ln(2 π e) + ln std."""
 
     def draw(n: int, rng: np.random.Generator) -> FloatArray:
@@ -84,10 +86,10 @@ def parabola(std: float = 4.0) -> Law:
         return Nodes(np.stack([std * z, (std * z) ** 2 / 4], axis=-1), log_weights, np.diag([0.0, 1.0]))
 
     summary = "a Gaussian bent into a parabola"
-    return planar_law("parabola", summary, draw, log_density, lambda: log(2 * pi * std) + 1, make_nodes)
+    return planar_distribution("parabola", summary, draw, log_density, lambda: log(2 * pi * std) + 1, make_nodes)
 
 
-def checkerboard() -> Law:
+def checkerboard() -> Distribution:
     """Uniform on the black squares, of side 2, of a board of 4 × 4 squares about the origin: p = 1/32 there."""
 
     def draw(n: int, rng: np.random.Generator) -> FloatArray:
@@ -110,14 +112,14 @@ def checkerboard() -> Law:
         return Nodes(points, np.tile(log_weights, len(corner)), np.zeros((2, 2)))
 
     summary = "the black squares of a 4 by 4 board, uniform"
-    return planar_law("checkerboard", summary, draw, log_density, lambda: log(32), make_nodes)
+    return planar_distribution("checkerboard", summary, draw, log_density, lambda: log(32), make_nodes)
 
 
 _ARMS, _RADIAL, _TANGENTIAL, _RATE = 5, 0.3, 0.1, 0.25
 _FAR = 20.0  # 63 standard deviations out: where the density is below exp(−2000), e^u is held at e^20
 
 
-def pinwheel() -> Law:
+def pinwheel() -> Distribution:
     """Five Gaussian arms, twisted the more the farther out.
 
     With u ~ N(1, 0.3²), v ~ N(0, 0.1²), an arm k = 0..4 and the angle a = 2 π k/5 + e^u/4, the row is
@@ -152,14 +154,14 @@ def pinwheel() -> Law:
         log_weights = np.add.outer(log_along, log_across).ravel().repeat(_ARMS) - log(_ARMS)
         return _heavy(Nodes(_twist(u, v, arm), log_weights, np.zeros((2, 2))))
 
-    return planar_law("pinwheel", "five arms of a twisted star", draw, _log_pinwheel, entropy, make_nodes)
+    return planar_distribution("pinwheel", "five arms of a twisted star", draw, _log_pinwheel, entropy, make_nodes)
 
 
 def _check_scale(name: str, scale: float, smallest: float) -> None:
     if scale < smallest:
         raise InputError(
-            f'The law "{name}" is cut into cells for its density with noise, and a noise of {scale:g} would need too '
-            f"many: add noise of at least {smallest:g} in every direction."
+            f'The distribution "{name}" is cut into cells for its density with noise, and a noise of {scale:g} '
+            f"would need too many: add noise of at least {smallest:g} in every direction."
         )
 
 

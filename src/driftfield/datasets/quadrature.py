@@ -1,6 +1,6 @@
 """Integrals in one and two dimensions, accurate far beyond what is asked of them.
 
-A law along a curve c(t) with noise k has the density
+A distribution along a curve c(t) with noise k has the density
 
     p(x) = ∫ k(x − c(t)) p(t) dt  ≈  Σ_i w_i k(x − c_i),
 

@@ -1,8 +1,8 @@
 """Tables: rows of numbers with named columns, from wherever the user has them.
 
-One noun, DATA, everywhere: a law (`moons`), a data set of scikit-learn (`sklearn:wine`), a file (`wine.csv`, .parquet,
-.npy), `-` for CSV from standard input; of all but a law, columns are picked with `:ash,hue`. In Python also an array, a
-tensor, or a pandas or polars frame.
+One noun, DATA, everywhere: a distribution (`moons`), a data set of scikit-learn (`sklearn:wine`), a file (`wine.csv`,
+.parquet, .npy), `-` for CSV from standard input; of all but a distribution, columns are picked with `:ash,hue`. In
+Python also an array, a tensor, or a pandas or polars frame.
 """
 
 import os
@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.datasets.bundled import PREFIX, SETS, bundled_sheet
-from driftfield.datasets.distribution import FloatArray, Law, stream
-from driftfield.datasets.distributions import LAWS
+from driftfield.datasets.distribution import Distribution, FloatArray, stream
+from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_sheet, count_from_zero, frame_sheet, numbered_names
 from driftfield.datasets.sheet import Sheet, check_varying, labels, numbers, suggestion
 from driftfield.errors import InputError, unknown_name
 
-_ROWS_OF_A_LAW = 10_000
+_ROWS_TO_DRAW = 10_000
 _COLUMNS_SHOWN = 3  # in the catalogue
-LABEL_OF_A_LAW = "class"
+CLASS_COLUMN = "class"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Table:
     values: FloatArray  # (n, D)
     columns: tuple[str, ...]
     source: str  # DATA as the user named it: "moons", "wine.csv:ash,hue", "sklearn:wine", "array"
-    law: Law | None = None  # where the rows were drawn from one
+    distribution: Distribution | None = None  # where the rows were drawn from one
     labels: "NDArray[np.int64] | None" = None  # (n,) the class of each row
     classes: tuple[str, ...] = ()  # names of the classes
 
@@ -42,9 +42,10 @@ def load(data: Any, rows: int | None = None, seed: int = 0, label: str | None = 
     """The table that DATA means.
 
     `data` is a name or path as at the top of this module, a NumPy array (n, D) or (n,), a torch tensor, a pandas or
-    polars frame, or a Table. Of a law, `rows` rows are drawn with `seed`, 10,000 for None. Of anything else all rows
-    are taken for None, and otherwise a random subset, where there are more than `rows`. `label` names a column of
-    classes, text or numbers, that is no part of the rows; the classes of a law that has some are called "class".
+    polars frame, or a Table. Of a distribution, `rows` rows are drawn with `seed`, 10,000 for None. Of anything else
+    all rows are taken for None, and otherwise a random subset, where there are more than `rows`. `label` names a column
+    of classes, text or numbers, that is no part of the rows; the classes of a distribution that has some are called
+    "class".
 
     Raises InputError, in one sentence, for whatever cannot be found, read or learned from.
     """
@@ -52,8 +53,8 @@ def load(data: Any, rows: int | None = None, seed: int = 0, label: str | None = 
         raise InputError(f"Asked for {rows} row{'s' * (rows != 1)} of data: at least 2 are needed.")
     if isinstance(data, Table):
         return _subset(data, rows, seed)
-    if isinstance(data, str) and data in LAWS:
-        return _drawn(LAWS[data], _ROWS_OF_A_LAW if rows is None else rows, seed, label)
+    if isinstance(data, str) and data in DISTRIBUTIONS:
+        return _drawn(DISTRIBUTIONS[data], _ROWS_TO_DRAW if rows is None else rows, seed, label)
     sheet, picks, source = _sheet(data)
     numbered, classes = (None, ()) if label is None else labels(sheet, label)
     if label is not None:
@@ -64,13 +65,20 @@ def load(data: Any, rows: int | None = None, seed: int = 0, label: str | None = 
     return _subset(Table(values, columns, source, None, numbered, classes), rows, seed)
 
 
-def _drawn(law: Law, rows: int, seed: int, label: str | None) -> Table:
+def _drawn(distribution: Distribution, rows: int, seed: int, label: str | None) -> Table:
     if label is None:
-        return Table(law.sample(rows, seed), law.columns, law.name, law)
-    if label != LABEL_OF_A_LAW:
-        raise unknown_name(f'label of the law "{law.name}"', label, [LABEL_OF_A_LAW])
-    values, numbered = law.sample_labelled(rows, seed)
-    return Table(values, law.columns, law.name, law, numbered, tuple(part.name for part in law.classes))
+        return Table(distribution.sample(rows, seed), distribution.columns, distribution.name, distribution)
+    if label != CLASS_COLUMN:
+        raise unknown_name(f'label of the distribution "{distribution.name}"', label, [CLASS_COLUMN])
+    values, numbered = distribution.sample_labelled(rows, seed)
+    return Table(
+        values,
+        distribution.columns,
+        distribution.name,
+        distribution,
+        numbered,
+        tuple(part.name for part in distribution.classes),
+    )
 
 
 def load_like(data: Any, columns: Sequence[str]) -> Table:
@@ -79,7 +87,7 @@ def load_like(data: Any, columns: Sequence[str]) -> Table:
     Columns are found by name; by their place only where the rows or the model have no names (x1, x2, …).
     Raises InputError as `load` does, but not for columns that do not vary.
     """
-    if isinstance(data, str) and data in LAWS:
+    if isinstance(data, str) and data in DISTRIBUTIONS:
         table = load(data)
     else:
         sheet, picks, source = _sheet(data)
@@ -121,9 +129,11 @@ def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0
 
 def catalogue() -> list[tuple[str, str, str]]:
     """(name, size, summary) of everything built in, without loading any of it."""
-    laws = [(name, _size(law.columns), law.summary) for name, law in LAWS.items()]
+    distributions = [
+        (name, _size(distribution.columns), distribution.summary) for name, distribution in DISTRIBUTIONS.items()
+    ]
     sets = [(PREFIX + name, f"{data.rows} rows, {data.columns} columns", data.summary) for name, data in SETS.items()]
-    return laws + sets
+    return distributions + sets
 
 
 def _size(columns: tuple[str, ...]) -> str:
@@ -139,7 +149,7 @@ def _sheet(data: Any) -> tuple[Sheet, list[str] | None, str]:
         return bundled_sheet(name), parse_picks(data, columns) if colon else None, data
     if isinstance(data, str | os.PathLike):
         text = os.fsdecode(data)
-        return *read_file(text, [*LAWS, *(PREFIX + name for name in SETS)]), text
+        return *read_file(text, [*DISTRIBUTIONS, *(PREFIX + name for name in SETS)]), text
     if hasattr(data, "detach"):
         tensor = data.detach().cpu()
         return _array_sheet(tensor if tensor.is_complex() else tensor.double(), "the tensor"), None, "tensor"

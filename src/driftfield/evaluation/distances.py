@@ -14,11 +14,11 @@ coupling pairs sorted values (Bonneel et al. 2015, Sliced and Radon Wasserstein 
 Energy distance and MMD.  Both are E k(x, x') + E k(y, y') - 2 E k(x, y), the first with k = -|x - y| (Szekely & Rizzo
 2013, Energy statistics; no square root), the second with k = exp(-|x - y|^2 / 2 h^2), h the median distance between
 real rows (Gretton et al. 2012, equation 3 and section 8). Both are estimated by the unbiased U-statistic, whose mean is
-0 between equal laws and which can therefore be negative. Its variance has a part from single rows and one from pairs
-(Hoeffding 1948, section 5); between equal laws only the second is left, and both are estimated here.
+0 between equal distributions and which can therefore be negative. Its variance has a part from single rows and one from
+pairs (Hoeffding 1948, section 5); between equal distributions only the second is left, and both are estimated here.
 
-Measured over repeated draws, all four errors are right for laws that differ, and cautious for equal ones: there they
-are 1.0 to 1.8 times the true scatter.
+Measured over repeated draws, all four errors are right for distributions that differ, and cautious for equal ones:
+there they are 1.0 to 1.8 times the true scatter.
 """
 
 from typing import NamedTuple

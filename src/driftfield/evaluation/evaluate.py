@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from driftfield.codecs.scaling import FloatArray
-from driftfield.datasets import Law
+from driftfield.datasets import Distribution
 from driftfield.evaluation.baselines import Baseline, baselines
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metrics import Metric, nll, two_sample
 from driftfield.evaluation.verdict import verdict
 
-REAL, OTHER = 1001, 1002  # streams of fresh rows of a law: beside any seed, never the seed itself
+REAL, OTHER = 1001, 1002  # streams of fresh rows of a distribution: beside any seed, never the seed itself
 DENSITY_WORK = 40_000  # rows times columns whose densities are computed: the divergence costs one pass a column
 FEWEST_DENSITIES = 200
 
@@ -27,7 +27,7 @@ class Judged(Protocol):
     @property
     def held_out(self) -> FloatArray: ...
     @property
-    def law(self) -> Law | None: ...
+    def distribution(self) -> Distribution | None: ...
     def sample(self, n: int, seed: int = 0) -> FloatArray: ...
     def log_prob(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]: ...
 
@@ -40,7 +40,7 @@ class Evaluation:
         verdict: one sentence.
         metrics: each beside its floor.
         memorisation: distances to the training rows.
-        baselines: simpler densities on the same held-out rows; none where the law is known.
+        baselines: simpler densities on the same held-out rows; none where the distribution is known.
         log_density: of the judged real rows under the model, in nats (m,).
         samples, real: generated and real rows (n, D).
     """
@@ -76,12 +76,12 @@ class Evaluation:
 def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     """Judge a model by at most ``rows`` rows of each side.
 
-    Where the law is known, fresh rows are drawn from it; else the held-out rows are the judges, and training rows,
-    which are as real, give the floor.
+    Where the distribution is known, fresh rows are drawn from it; else the held-out rows are the judges, and training
+    rows, which are as real, give the floor.
     """
-    law = model.law
-    if law is not None:
-        real, other = (law.sample(rows, fresh_seed(seed, stream)) for stream in (REAL, OTHER))
+    distribution = model.distribution
+    if distribution is not None:
+        real, other = (distribution.sample(rows, fresh_seed(seed, stream)) for stream in (REAL, OTHER))
     else:
         rng = np.random.default_rng(seed)
         real, other = (side[rng.permutation(len(side))[:rows]] for side in (model.held_out, model.train))
@@ -92,12 +92,12 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     judges = real[: max(FEWEST_DENSITIES, DENSITY_WORK // real.shape[1])]
     log_density, _ = model.log_prob(judges)
     bounded = getattr(model, "density_is_bound", False)
-    densities = [nll(log_density, None if law is None else law.entropy, bounded)]
+    densities = [nll(log_density, None if distribution is None else distribution.entropy, bounded)]
     rivals: list[Baseline] = []
-    if law is None:
+    if distribution is None:
         rivals = baselines(model.train, judges, seed)
-    elif law.log_prob is not None:
-        densities.append(_divergence(law.log_prob(judges) - log_density, bounded))
+    elif distribution.log_prob is not None:
+        densities.append(_divergence(distribution.log_prob(judges) - log_density, bounded))
     sentence = verdict(metrics, copies, rivals, densities[0], log_density)
     return Evaluation(sentence, [*metrics, *densities, *copies.metrics()], copies, rivals, log_density, samples, real)
 
@@ -108,10 +108,10 @@ def fresh_seed(seed: int, stream: int) -> int:
 
 
 def _divergence(difference: FloatArray, bounded: bool) -> Metric:
-    """KL(law || model) = E[log p_law - log p_model], row against row, so that the noise of the rows cancels."""
+    """KL(data || model) = E[log p_data - log p_model], paired row by row, so that the noise of the rows cancels."""
     return Metric(
         "kl",
-        "KL divergence from the law" + ", upper bound" * bounded,
+        "KL divergence from the distribution" + ", upper bound" * bounded,
         float(difference.mean()),
         0.0,
         float(difference.std(ddof=1) / np.sqrt(len(difference))),
@@ -119,7 +119,7 @@ def _divergence(difference: FloatArray, bounded: bool) -> Metric:
         "nats",
         0.0,
         len(difference),
-        "The mean of log p(law) - log p(model) over fresh rows: what the density loses, in nats a row.",
+        "The mean of log p(distribution) - log p(model) over fresh rows: what the density loses, in nats a row.",
     )
 
 

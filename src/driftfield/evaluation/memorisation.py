@@ -1,10 +1,10 @@
 """Memorisation: do generated rows lie closer to the training rows than fresh real rows do?
 
-The distance of a row to its nearest training row is small where the law is dense, whoever made the row. So held-out
-rows set the scale: generated rows of a model that has learned the law have the same distribution of distances, and
-those of a model that stores its training rows pile up near zero. Two numbers say so: the ratio of the medians, and the
-share of generated rows that are closer than the closest one per cent of held-out rows. The second finds a model that
-copies only now and then, which no median shows.
+The distance of a row to its nearest training row is small where the distribution is dense, whoever made the row. So
+held-out rows set the scale: generated rows of a model that has learned the distribution have the same distribution of
+distances, and those of a model that stores its training rows pile up near zero. Two numbers say so: the ratio of the
+medians, and the share of generated rows that are closer than the closest one per cent of held-out rows. The second
+finds a model that copies only now and then, which no median shows.
 
 Source: the three-sample view of Meehan, Chaudhuri & Dasgupta 2020, A non-parametric test to detect data-copying.
 """

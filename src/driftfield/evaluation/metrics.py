@@ -36,9 +36,9 @@ def two_sample(generated: ArrayLike, real: ArrayLike, other: ArrayLike, seed: in
 
     Args:
         generated: rows of the model, (n, D), in the user's units.
-        real: rows that training never saw, or fresh draws of a known law.
+        real: rows that training never saw, or fresh draws of a known distribution.
         other: a second, independent real sample. With a file, training rows serve: they and the held-out rows are two
-            draws of one law.
+            draws of one distribution.
         seed: of every random choice. All three are cut to the size of the smallest.
 
     Returns:
@@ -103,9 +103,9 @@ def _metric(name: str, label: str, pair: Pair, unit: str, best: float, rows: int
 
 
 def nll(log_prob: ArrayLike, entropy: float | None = None, bound: bool = False) -> Metric:
-    """Mean negative log-density of held-out rows, in nats; its floor is the entropy of their law, where that is known.
+    """Mean negative log-density of held-out rows, in nats; its floor is the entropy of their distribution, if known.
 
-        NLL = -mean log p(x_i),      E NLL = H(q) + KL(q || p) >= H(q)      for rows of the law q.
+        NLL = -mean log p(x_i),      E NLL = H(q) + KL(q || p) >= H(q)      for rows of the distribution q.
 
     Args:
         log_prob: the log-density of each row, (n,), in nats; -inf counts, and makes the mean infinite.

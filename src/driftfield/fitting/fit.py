@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from driftfield.codecs.scaling import FloatArray, Scaler
-from driftfield.datasets import LAWS, Table, decimals, load, split
+from driftfield.datasets import DISTRIBUTIONS, Table, decimals, load, split
 from driftfield.diffusion import Schedule
 from driftfield.errors import InputError, unknown_name
 from driftfield.model import run as runs
@@ -162,8 +162,8 @@ def prepare(
     """Read the rows, hold some out, and fill in the recipe; nothing is written.
 
     Of a file, 20 % are held out for judging (at most 10,000), and of the rest 10 % decide when to stop (at most
-    10,000). A law is drawn from instead: its training rows are all used, and the others are drawn beside them. With
-    ``train.validation = 0`` no rows decide when to stop.
+    10,000). A distribution is drawn from instead: its training rows are all used, and the others are drawn beside them.
+    With ``train.validation = 0`` no rows decide when to stop.
     """
     parts = parts or Parts()
     check_names(recipe)
@@ -184,7 +184,7 @@ def prepare(
     sample = train.values[:: max(1, count // MOST_KEPT_ROWS)]
     filled = resolve(recipe, Scaler.fit(train.values, scaling).forward(sample), count)
     rows = count + (
-        0 if train.law is not None else len(held_out) + (0 if validation is None else len(validation.values))
+        0 if train.distribution is not None else len(held_out) + (0 if validation is None else len(validation.values))
     )
     filled = filled.updated({"data": {"rows": rows, "scaling": scaling}})
     denoiser = build_denoiser(filled, D, parts, seed, classes=len(train.classes))
@@ -209,14 +209,16 @@ def _rows(data: Any, recipe: Recipe, seed: int) -> tuple[Table, Table | None, Fl
     """The rows to train on, those to stop by, if any, and those to judge by."""
     section, share = recipe.data, recipe.train.validation
     table = load(data, rows=section.rows, seed=seed, label=section.label)
-    if table.law is not None:
+    if table.distribution is not None:
         beside = max(100, min(len(table.values), MOST_VALIDATION_ROWS))
-        held_out = table.law.sample(beside, _beside(seed, HELD_OUT_SEED))
+        held_out = table.distribution.sample(beside, _beside(seed, HELD_OUT_SEED))
         if share == 0:
             return table, None, held_out
         return table, load(data, beside, _beside(seed, VALIDATION_SEED), section.label), held_out
     if section.fresh:
-        raise InputError(f"Fresh rows can be drawn from a law alone, not from {table.source}: leave out data.fresh.")
+        raise InputError(
+            f"Fresh rows can be drawn from a distribution alone, not from {table.source}: leave out data.fresh."
+        )
     if len(table.values) < FEWEST_ROWS:
         raise InputError(
             f"{table.source} has {len(table.values)} rows: at least {FEWEST_ROWS} are needed, to learn "
@@ -310,11 +312,13 @@ def _batches(task: Task, scaler: Scaler, rows: Batch, device: torch.device) -> B
     """Which rows each step sees, where the recipe asks for more than rows drawn with replacement."""
     size = task.recipe.train.batch or 1
     if task.recipe.data.fresh:
-        law, label = LAWS[task.source], task.recipe.data.label
+        distribution, label = DISTRIBUTIONS[task.source], task.recipe.data.label
 
         def draw(n: int, step: int) -> Batch:
             seed = _beside(_beside(task.seed, FRESH_SEED), step)
-            values, labels = (law.sample(n, seed), None) if label is None else law.sample_labelled(n, seed)
+            values, labels = (
+                (distribution.sample(n, seed), None) if label is None else distribution.sample_labelled(n, seed)
+            )
             return _batch(scaler, values, labels, device)
 
         return fresh(draw, size)

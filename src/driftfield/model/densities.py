@@ -66,8 +66,8 @@ class Densities(Fitted):
     ) -> tuple[FloatArray, FloatArray]:
         """Log-density of each row of x (n, D) in nats, in the user's units, and the estimate of its error.
 
-        log p(x) = log p(z) + log |det A|, by the ODE (see :mod:`driftfield.diffusion.further.likelihood`). At a
-        time or noise level it is the density of the law of x_t / alpha_t, whose gradient is :meth:`score`; without
+        log p(x) = log p(z) + log |det A|, by the ODE (see :mod:`driftfield.diffusion.further.likelihood`). At a time or
+        noise level it is the density of the distribution of x_t / alpha_t, whose gradient is :meth:`score`; without
         either, that of the data at the schedule's smallest noise level. The error is that of the integration, joined
         with the standard error over the probes where these are random.
 
@@ -118,7 +118,7 @@ class Densities(Fitted):
         *,
         label: Label = None,
     ) -> FloatArray:
-        """The score grad log p_t at x (n, D), in one over the user's units, of the law of x_t / alpha_t.
+        """The score grad log p_t at x (n, D), in one over the user's units, of the distribution of x_t / alpha_t.
 
         Args:
             t: the time; or

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from driftfield.codecs.scaling import FloatArray, Scaler
-from driftfield.datasets import LAWS, Law, load_like
+from driftfield.datasets import DISTRIBUTIONS, Distribution, load_like
 from driftfield.diffusion import (
     BaseDenoiser,
     Gaussian,
@@ -75,9 +75,9 @@ class Fitted:
         return next(chain(self.denoiser.parameters(), self.denoiser.buffers())).device
 
     @property
-    def law(self) -> Law | None:
-        """The law that the data were drawn from, if it is known."""
-        return LAWS.get(self.source)
+    def distribution(self) -> Distribution | None:
+        """The distribution that the data were drawn from, if it is known."""
+        return DISTRIBUTIONS.get(self.source)
 
     @property
     def prior(self) -> Gaussian:

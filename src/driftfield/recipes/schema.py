@@ -32,13 +32,13 @@ class Data(Section):
     """Where the rows come from and how they are scaled inside the model."""
 
     name: str | None = Field(None, description="a built-in name, sklearn:NAME, or a path; the DATA argument beats it")
-    rows: Positive | None = Field(None, description="rows to draw from a law, or at most to take from a file")
+    rows: Positive | None = Field(None, description="rows to draw from a distribution, or at most to take from a file")
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="share held out, at most 10,000 rows")
     scaling: Literal["whiten", "standard", "none"] | None = Field(
         None, description="by the full covariance, per column, or not at all"
     )
-    fresh: bool = Field(False, description="draw new rows of the law for every step of training")
-    label: str | None = Field(None, description="column of class labels to condition on; of a law, class")
+    fresh: bool = Field(False, description="draw new rows of the distribution for every step of training")
+    label: str | None = Field(None, description="column of class labels to condition on; of a distribution, class")
 
 
 class ScheduleSection(Section):

@@ -1,4 +1,4 @@
-"""The picture of samplers on a law whose denoiser is exact: error over evaluations."""
+"""The picture of samplers on a distribution whose denoiser is exact: error over evaluations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST = 30.0  # times the floor, which the picture of distances shows
 
 
 def convergence_panels(found: Sequence[Convergence], floor: float) -> tuple[Panel, Panel, Panel]:
-    """Solvers by the error of their end points, random samplers by their distance from the law, all with ten calls."""
+    """Solvers by the error of their end points, random samplers by their distance from it, all with ten calls."""
     solvers = [(one.name, one.curve) for one in found if one.curve and one.name not in _SAME]
     random = [(one.name, one.distances) for one in found if one.distances]
     return (

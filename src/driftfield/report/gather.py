@@ -32,7 +32,7 @@ NOISE_LEVELS = (0.5, 0.15, 0.05)  # of a standard deviation: the whole, the shap
 def gather(model: Model, judged: Evaluation, run: str) -> Contents:
     """Everything a report shows of a model."""
     planar = model.dimensions == 2
-    source = model.source if model.law is None else f"{model.source}, a law known in closed form"
+    source = model.source if model.distribution is None else f"{model.source}, a distribution known in closed form"
     return Contents(
         title=model.source,
         verdict=judged.verdict,

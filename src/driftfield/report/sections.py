@@ -142,7 +142,7 @@ def _memorisation(neighbours: Neighbours) -> Section:
     made, real = _median(neighbours.generated), _median(neighbours.held_out)
     copies = int((neighbours.generated == 0).sum())
     prose = (
-        "A model that memorises lays its samples on the rows it was trained on. One that has learned the law keeps the "
+        "A model that memorises lays its samples on its training rows. One that has learned the distribution keeps the "
         "distance that fresh real rows keep.",
         f"Median distance: {number(made)} for generated rows, {number(real)} for held-out rows.",
         f"Exact copies of a training row: {copies:,} of {len(neighbours.generated):,}.",
@@ -164,7 +164,7 @@ def _schedule(contents: Contents) -> Section:
     assert curves is not None
     prose = (
         f"A noised row is xₜ = α(t) x + σ(t) ε; the schedule is {curves.name}.",
-        "Sampling starts from a prior that should be the law of x at t = 1. What it misses is the prior mismatch: "
+        "Sampling starts from a prior that should be the distribution of x at t = 1. Their difference is the mismatch: "
         f"{number(curves.prior_bound, 2)} nats per dimension in the variational bound, "
         f"{number(curves.prior_mismatch, 2)} for the marginal itself. Below 0.01 it does no harm.",
     )

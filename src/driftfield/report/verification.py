@@ -1,4 +1,4 @@
-"""The page of a verification: its checks and, where the law is known, the error of the score as a curve and a map."""
+"""The page of a verification: its checks and, for a known distribution, the score's error as a curve and a map."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

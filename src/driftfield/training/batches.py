@@ -2,7 +2,7 @@
 
 drawn      rows drawn with replacement, from the training's own generator
 shuffled   passes through all rows in an order drawn anew for each, the last batch of a pass with what is left
-fresh      rows of a law that nobody has seen before
+fresh      rows of a distribution that nobody has seen before
 
 The last two depend on the seed and the step alone, so that a resumed training meets the same rows.
 """

@@ -13,7 +13,7 @@ from driftfield.report.curves import training_loss
 from driftfield.report.gather import gather_process
 from driftfield.report.labels import number
 from driftfield.report.section import Section, Table
-from driftfield.tutorials.measure import fresh_rows, law_of
+from driftfield.tutorials.measure import distribution_of, fresh_rows
 from driftfield.tutorials.tutorial import Lesson
 
 POINTS = 1_000  # in a picture
@@ -26,7 +26,10 @@ def data_section(lesson: Lesson) -> Section:
     panel = cloud("tutorial-data", "The data", model.train[: 2 * POINTS], model.columns)
     fresh = "fresh rows for every step" if model.recipe.data.fresh else f"{model.recipe.data.rows:,} rows"
     return Section(
-        "tutorial-data", "The data", (f"The law is {law_of(model).summary}; {fresh} to learn from.",), (panel,)
+        "tutorial-data",
+        "The data",
+        (f"The distribution is {distribution_of(model).summary}; {fresh} to learn from.",),
+        (panel,),
     )
 
 
@@ -107,7 +110,7 @@ def loss_section(lesson: Lesson, prose: Sequence[str], printed: Mapping[int, flo
 def beside_section(lesson: Lesson) -> Section:
     """Original beside generated."""
     model = lesson.model
-    made, real = model.sample(POINTS, lesson.seed), fresh_rows(law_of(model), POINTS, lesson.seed)
+    made, real = model.sample(POINTS, lesson.seed), fresh_rows(distribution_of(model), POINTS, lesson.seed)
     view = robust_view([real, made])
     panels = (
         cloud("tutorial-original", "Original", real, model.columns, view=view),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from driftfield.datasets import LAWS
+from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import SCHEDULES
 from driftfield.report.clouds import cloud
 from driftfield.report.curves import Curve, lines
@@ -33,7 +33,7 @@ KINDS: dict[str, Role] = {"linear": "data", "quadratic": "generated", "sigmoid":
 
 def chapters(lesson: Lesson) -> Iterator[Section]:
     """The tutorial's figures in its order."""
-    yield _three_laws(lesson)
+    yield _three_distributions(lesson)
     yield _schedules(lesson)
     yield from process_sections(lesson, PANELS)
     yield loss_section(
@@ -45,9 +45,14 @@ def chapters(lesson: Lesson) -> Iterator[Section]:
     yield film_section(lesson)
 
 
-def _three_laws(lesson: Lesson) -> Section:
+def _three_distributions(lesson: Lesson) -> Section:
     panels = tuple(
-        cloud(f"law-{name}", title, fresh_rows(LAWS[name], POINTS, lesson.seed), LAWS[name].columns)
+        cloud(
+            f"distribution-{name}",
+            title,
+            fresh_rows(DISTRIBUTIONS[name], POINTS, lesson.seed),
+            DISTRIBUTIONS[name].columns,
+        )
         for name, title in THREE.items()
     )
     prose = (

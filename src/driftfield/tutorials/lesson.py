@@ -11,7 +11,7 @@ from collections.abc import Callable
 from driftfield.fitting.fit import fit
 from driftfield.model.model import Model
 from driftfield.recipes.schema import load_recipe
-from driftfield.tutorials.measure import ROWS, accuracy, floor, from_noised_data, law_of, sampled_accuracy
+from driftfield.tutorials.measure import ROWS, accuracy, distribution_of, floor, from_noised_data, sampled_accuracy
 from driftfield.tutorials.tutorial import Costs, EqualQuality, Lesson, Tutorial
 
 REPAIR_SECONDS = 15.0  # in which the default recipe is done with 10,000 rows of the plane
@@ -42,15 +42,15 @@ def study(tutorial: Tutorial, model: Model, seed: int, say: Callable[[str], None
 
 
 def _costs(tutorial: Tutorial, model: Model, seed: int) -> Costs:
-    law = law_of(model)
+    distribution = distribution_of(model)
     other = None
     if model.recipe.kernel.kind == "denoiser":
         other = sampled_accuracy(model, seed, sampler="dpmpp-2m", grid="karras", steps=40, last_noise=False)
     faults = tuple(
         (fault, sampled_accuracy(model, seed, **fault.sampling)) for fault in tutorial.faults if fault.sampling
     )
-    noised = accuracy(from_noised_data(model, ROWS, seed), law, seed)
-    return Costs(sampled_accuracy(model, seed), floor(law, seed), noised, other, faults)
+    noised = accuracy(from_noised_data(model, ROWS, seed), distribution, seed)
+    return Costs(sampled_accuracy(model, seed), floor(distribution, seed), noised, other, faults)
 
 
 def _equal_quality(source: str, rows: int | None, target: float, most: float, seed: int) -> EqualQuality | None:

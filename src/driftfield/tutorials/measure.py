@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from driftfield.codecs.scaling import FloatArray
-from driftfield.datasets import Law
+from driftfield.datasets import Distribution
 from driftfield.diffusion import GRIDS, sample
 from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.evaluation import fresh_seed
@@ -18,31 +18,33 @@ ROWS = 5_000  # of each side of a two-sample test
 STREAM = 2001  # of the fresh rows that these tests judge by
 
 
-def law_of(model: Model) -> Law:
-    """The law that a tutorial's data come from."""
-    law = model.law
-    assert law is not None, "tutorials are about laws"
-    return law
+def distribution_of(model: Model) -> Distribution:
+    """The distribution that a tutorial's data come from."""
+    distribution = model.distribution
+    assert distribution is not None, "tutorials are about distributions"
+    return distribution
 
 
-def fresh_rows(law: Law, n: int, seed: int, stream: int = STREAM) -> FloatArray:
-    """Rows of a law that no training has seen; (n, D)."""
-    return law.sample(n, fresh_seed(seed, stream))
+def fresh_rows(distribution: Distribution, n: int, seed: int, stream: int = STREAM) -> FloatArray:
+    """Rows of a distribution that no training has seen; (n, D)."""
+    return distribution.sample(n, fresh_seed(seed, stream))
 
 
-def accuracy(samples: FloatArray, law: Law, seed: int = 0) -> float:
-    """Mean accuracy of k-NN and of boosting at telling samples (n, D) from as many fresh rows of the law."""
-    return float(np.mean([measured.value for measured in c2st(samples, fresh_rows(law, len(samples), seed), seed)]))
+def accuracy(samples: FloatArray, distribution: Distribution, seed: int = 0) -> float:
+    """Mean accuracy of k-NN and of boosting at telling samples (n, D) from as many fresh rows of the distribution."""
+    return float(
+        np.mean([measured.value for measured in c2st(samples, fresh_rows(distribution, len(samples), seed), seed)])
+    )
 
 
-def floor(law: Law, seed: int = 0, rows: int = ROWS) -> float:
-    """The same between two samples of the law."""
-    return accuracy(fresh_rows(law, rows, seed, STREAM + 1), law, seed)
+def floor(distribution: Distribution, seed: int = 0, rows: int = ROWS) -> float:
+    """The same between two samples of the distribution."""
+    return accuracy(fresh_rows(distribution, rows, seed, STREAM + 1), distribution, seed)
 
 
 def sampled_accuracy(model: Model, seed: int = 0, **options: Any) -> float:
     """The accuracy of telling rows of the model from fresh ones, with options of :meth:`Model.sample`."""
-    return accuracy(model.sample(ROWS, seed, **options), law_of(model), seed)
+    return accuracy(model.sample(ROWS, seed, **options), distribution_of(model), seed)
 
 
 def from_noised_data(model: Model, n: int, seed: int = 0) -> FloatArray:
@@ -51,7 +53,7 @@ def from_noised_data(model: Model, n: int, seed: int = 0) -> FloatArray:
     What is better about them than about samples is what the mismatch of the prior costs.
     """
     section, denoiser = model.recipe.sample, model.denoiser
-    rows = fresh_rows(law_of(model), n, seed, STREAM + 2)
+    rows = fresh_rows(distribution_of(model), n, seed, STREAM + 2)
     z = torch.from_numpy(model.scaler.forward(rows)).to(model.device)
     noise = BlockNoise(seed, 0, n, (model.dimensions,), model.device)
     one = torch.ones((), dtype=torch.float64, device=model.device)

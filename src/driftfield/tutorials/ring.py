@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from driftfield.codecs.scaling import FloatArray
-from driftfield.datasets import Law
+from driftfield.datasets import Distribution
 from driftfield.diffusion import walk
 from driftfield.diffusion.further.fokker_planck import convolved, evolve
 from driftfield.model.model import Model
@@ -18,7 +18,7 @@ from driftfield.report.labels import number, plus_minus
 from driftfield.report.section import Section, Table
 from driftfield.report.style import Role
 from driftfield.tutorials.common import data_section, loss_section
-from driftfield.tutorials.measure import ROWS, fresh_rows, law_of, sampled_accuracy
+from driftfield.tutorials.measure import ROWS, distribution_of, fresh_rows, sampled_accuracy
 from driftfield.tutorials.tutorial import Companion, Fault, Idea, Lesson, Tutorial
 
 ROWS_OF_HISTOGRAMS = 20_000
@@ -53,7 +53,7 @@ def polar(x: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _histograms(lesson: Lesson) -> Section:
     model = lesson.model
-    real = fresh_rows(law_of(model), ROWS_OF_HISTOGRAMS, lesson.seed)
+    real = fresh_rows(distribution_of(model), ROWS_OF_HISTOGRAMS, lesson.seed)
     made = model.sample(ROWS_OF_HISTOGRAMS, lesson.seed)
     (r, angle), (r_made, angle_made) = polar(real), polar(made)
     turn = np.linspace(-np.pi, np.pi, 61)
@@ -82,8 +82,8 @@ def _two_objectives(lesson: Lesson) -> Section:
         "sliced": trained["ring-sliced-score"],
         "denoising, network of sliced": trained["smooth"],
     }
-    law, rows, curves = law_of(lesson.model), [], []
-    x = fresh_rows(law, 2_000, lesson.seed)
+    distribution, rows, curves = distribution_of(lesson.model), [], []
+    x = fresh_rows(distribution, 2_000, lesson.seed)
     levels = np.geomspace(0.05, 2.0, 9)
     for (name, model), role in zip(models.items(), ROLES, strict=True):
         made = model.sample(ROWS, lesson.seed)
@@ -102,7 +102,14 @@ def _two_objectives(lesson: Lesson) -> Section:
         curves.append(Curve(name, _score_errors(model, x, levels), role=role))
     real = polar(x)[0]
     rows.append(
-        ("the law", "", "", f"{lesson.costs.floor:.3f}", f"{law.entropy:.3f}", f"{real.mean():.4f} ± {real.std():.4f}")
+        (
+            "the distribution",
+            "",
+            "",
+            f"{lesson.costs.floor:.3f}",
+            f"{distribution.entropy:.3f}",
+            f"{real.mean():.4f} ± {real.std():.4f}",
+        )
     )
     panel = lines(
         "ring-score-error",
@@ -135,26 +142,26 @@ def _two_objectives(lesson: Lesson) -> Section:
 
 def _score_errors(model: Model, x: FloatArray, levels: FloatArray) -> FloatArray:
     """Root mean square error of the score at each noise level, over that of the exact score, at 300 noised rows."""
-    schedule, law = model.denoiser.schedule, law_of(model)
+    schedule, distribution = model.denoiser.schedule, distribution_of(model)
     rows = torch.from_numpy(x[:300])
     eps = torch.from_numpy(np.random.default_rng(0).standard_normal(rows.shape))
     errors = []
     for level in levels:
         t = schedule.time(2 * torch.log(torch.tensor(level, dtype=torch.float64)))
         x_t = schedule.perturb(rows, t, eps)
-        truth = _exact_score(law, x_t, float(schedule.alpha(t)), float(schedule.sigma(t)))
+        truth = _exact_score(distribution, x_t, float(schedule.alpha(t)), float(schedule.sigma(t)))
         with torch.no_grad():
             ours = model.denoiser(x_t.float(), t).score
         errors.append(float((ours - truth).square().mean().sqrt() / truth.square().mean().sqrt()))
     return np.array(errors)
 
 
-def _exact_score(law: Law, x_t: Tensor, alpha: float, sigma: float) -> Tensor:
+def _exact_score(distribution: Distribution, x_t: Tensor, alpha: float, sigma: float) -> Tensor:
     """(alpha E[x | x_t] - x_t) / sigma^2, with the posterior mean by the midpoint rule on cells of width 0.01."""
-    assert law.log_prob is not None
+    assert distribution.log_prob is not None
     middles = np.arange(-1.495, 1.5, 0.01)
     nodes = np.stack(np.meshgrid(middles, middles), -1).reshape(-1, 2)
-    log_p = law.log_prob(nodes)
+    log_p = distribution.log_prob(nodes)
     near = log_p > -25  # a mass of e^-25 each is nothing
     places, weights = torch.from_numpy(nodes[near]), torch.from_numpy(log_p[near])
     distance = torch.cdist(x_t, alpha * places).square()  # (B, nodes)
@@ -164,16 +171,16 @@ def _exact_score(law: Law, x_t: Tensor, alpha: float, sigma: float) -> Tensor:
 
 def _smoluchowski(lesson: Lesson) -> Section:
     """The density of the forward process by its partial differential equation, over simulated particles."""
-    law, schedule = law_of(lesson.model), lesson.model.denoiser.schedule
-    assert law.log_prob is not None
+    distribution, schedule = distribution_of(lesson.model), lesson.model.denoiser.schedule
+    assert distribution.log_prob is not None
     width = 2 * REACH / CELLS
     centres = torch.arange(CELLS, dtype=torch.float64) * width - REACH + width / 2
-    start = _cell_means(law.log_prob, centres.numpy(), width)
+    start = _cell_means(distribution.log_prob, centres.numpy(), width)
     times = torch.tensor([t for t in np.linspace(0, max(SHOWN_TIMES), STEPS + 1)], dtype=torch.float64)
     densities = evolve(schedule, start, centres, times)
     closed = convolved(schedule, start, centres, times)
     generator = torch.Generator().manual_seed(lesson.seed)
-    x = torch.from_numpy(fresh_rows(law, PARTICLES, lesson.seed))
+    x = torch.from_numpy(fresh_rows(distribution, PARTICLES, lesson.seed))
     path = list(walk(schedule, x, lambda: torch.randn(x.shape, generator=generator, dtype=torch.float64), times))
     panels, rows = [], []
     for shown in SHOWN_TIMES:
@@ -185,7 +192,9 @@ def _smoluchowski(lesson: Lesson) -> Section:
             (f"{shown:g}", f"{p.sum() * width**2:.6f}", number(error, 2), number(scatter, 2), number(expected, 2))
         )
         panels.append(
-            density_over_histogram(f"smoluchowski-{i}", f"t = {shown:g}", centres.numpy(), p, particles, law.columns)
+            density_over_histogram(
+                f"smoluchowski-{i}", f"t = {shown:g}", centres.numpy(), p, particles, distribution.columns
+            )
         )
     prose = (
         "The density of the forward process obeys the Smoluchowski (Fokker–Planck) equation "

@@ -15,7 +15,7 @@ from driftfield.report.curves import Curve, Level, ladder, lines
 from driftfield.report.labels import number, plus_minus
 from driftfield.report.section import Section, Table
 from driftfield.tutorials.common import beside_section, data_section, loss_section
-from driftfield.tutorials.measure import fresh_rows, law_of
+from driftfield.tutorials.measure import distribution_of, fresh_rows
 from driftfield.tutorials.tutorial import Fault, Idea, Lesson, Tutorial
 from driftfield.tutorials.x0 import VARIANCES, bound_of
 
@@ -149,8 +149,8 @@ def _variances(model: Model) -> list[str]:
 
 
 def _ladder(lesson: Lesson, bounds: dict[str, tuple[float, float]]) -> Section:
-    model, law = lesson.model, law_of(lesson.model)
-    x = fresh_rows(law, ROWS, lesson.seed)
+    model, distribution = lesson.model, distribution_of(lesson.model)
+    x = fresh_rows(distribution, ROWS, lesson.seed)
     log_p, _ = model.log_prob(x)
     best = min(bounds, key=lambda name: bounds[name][0])
     z = torch.from_numpy(model.scaler.forward(x))
@@ -160,7 +160,7 @@ def _ladder(lesson: Lesson, bounds: dict[str, tuple[float, float]]) -> Section:
         importance_bound(kernel, z, model.prior, generator, IMPORTANCE_PATHS).value.numpy() + model.scaler.log_det
     )
     levels = [
-        Level("entropy of the law", law.entropy or 0.0, None, "data"),
+        Level("entropy of the distribution", distribution.entropy or 0.0, None, "data"),
         Level("NLL, probability-flow ODE", -float(log_p.mean()), float(log_p.std() / math.sqrt(ROWS)), "generated"),
         Level(
             f"bound tightened by {IMPORTANCE_PATHS} paths, {best} variance",
@@ -173,12 +173,12 @@ def _ladder(lesson: Lesson, bounds: dict[str, tuple[float, float]]) -> Section:
             for name in sorted(bounds, key=lambda n: bounds[n][0])
         ),
     ]
-    assert law.log_prob is not None
-    gap = law.log_prob(x) - log_p
+    assert distribution.log_prob is not None
+    gap = distribution.log_prob(x) - log_p
     divergence = plus_minus(float(gap.mean()), float(gap.std() / math.sqrt(ROWS)))
     prose = (
-        "The entropy of the law is the least NLL that any density can have. The gap from it to the NLL is the KL "
-        f"divergence from the law to the model, {divergence} nats, "
+        "The entropy of the distribution is the least NLL that any density can have. The gap up to the NLL is the KL "
+        f"divergence from the distribution to the model, {divergence} nats, "
         "row by row. The gap from there to the bound is that of the reverse chain to the forward one: too few steps, a "
         "Gaussian where the posterior is none, a variance that does not fit.",
         "The ODE and the chain are two models of one network: the bound holds for the chain, whose NLL lies below the "

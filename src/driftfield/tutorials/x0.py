@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from driftfield.codecs.scaling import FloatArray
-from driftfield.datasets import LABEL_OF_A_LAW
+from driftfield.datasets import CLASS_COLUMN
 from driftfield.diffusion import (
     SCHEDULES,
     WEIGHTS,
@@ -29,7 +29,7 @@ from driftfield.tutorials.common import (
     loss_section,
     process_sections,
 )
-from driftfield.tutorials.measure import ROWS, accuracy, floor, fresh_rows, law_of, sampled_accuracy
+from driftfield.tutorials.measure import ROWS, accuracy, distribution_of, floor, fresh_rows, sampled_accuracy
 from driftfield.tutorials.tutorial import Companion, Fault, Idea, Lesson, Settings, Tutorial
 
 PANELS = 11
@@ -98,7 +98,7 @@ def _schedules_and_weight(model: Model) -> Section:
 
 def bound_of(model: Model, variance: str, seed: int = 0, rows: int = BOUND_ROWS) -> tuple[float, float, FloatArray]:
     """The bound on the NLL of fresh rows in the user's units, its standard error, and its terms; nats."""
-    x = torch.from_numpy(model.scaler.forward(fresh_rows(law_of(model), rows, seed)))
+    x = torch.from_numpy(model.scaler.forward(fresh_rows(distribution_of(model), rows, seed)))
     generator = torch.Generator().manual_seed(seed)
     terms = bound_terms(DenoiserKernel(model.denoiser, variance), x, model.prior, generator)
     mean, error = terms.mean_total()
@@ -147,7 +147,7 @@ def _learned_schedule(lesson: Lesson) -> Section:
     section = model.recipe.schedule
     straight = SCHEDULES["learned"](gamma_min=section.gamma_min, gamma_max=section.gamma_max).requires_grad_(False)
     t = np.linspace(1e-3, 1, 201)
-    x = torch.from_numpy(model.scaler.forward(fresh_rows(law_of(model), 20_000, lesson.seed)))
+    x = torch.from_numpy(model.scaler.forward(fresh_rows(distribution_of(model), 20_000, lesson.seed)))
     rows, curves = [], []
     for (name, schedule), role in zip({"straight line": straight, "learned": learned}.items(), ROLES, strict=True):
         assert isinstance(model.denoiser, Denoiser)
@@ -181,25 +181,27 @@ def class_chapters(lesson: Lesson) -> Iterator[Section]:
 
 
 def _guidance(lesson: Lesson) -> Section:
-    model, law = lesson.model, law_of(lesson.model)
+    model, distribution = lesson.model, distribution_of(lesson.model)
     clouds, rows = [], []
     n = 500
-    real, truth = law.sample_labelled(2 * n, lesson.seed + 1)
-    rows.append(("the law", "", f"{_obeyed(model, real, truth):.3f}", "", number(_spread(real, truth))))
+    real, truth = distribution.sample_labelled(2 * n, lesson.seed + 1)
+    rows.append(("the distribution", "", f"{_obeyed(model, real, truth):.3f}", "", number(_spread(real, truth))))
     numbers = np.repeat(np.arange(len(model.classes)), n)
     names = [model.classes[i] for i in numbers]
     for guidance in GUIDANCE:
         made = model.sample(len(names), lesson.seed, label=names, guidance=guidance)
         clouds.append((f"guidance {guidance:g}", made, numbers))
         judged = [
-            accuracy(made[numbers == i], part, lesson.seed) for i, part in enumerate(law.classes) if part.log_prob
+            accuracy(made[numbers == i], part, lesson.seed)
+            for i, part in enumerate(distribution.classes)
+            if part.log_prob
         ]
         rows.append(
             (
                 f"{guidance:g}",
                 ", ".join(f"{value:.3f}" for value in judged),
                 f"{_obeyed(model, made, numbers):.3f}",
-                f"{accuracy(made, law, lesson.seed):.3f}",
+                f"{accuracy(made, distribution, lesson.seed):.3f}",
                 number(_spread(made, numbers)),
             )
         )
@@ -221,7 +223,7 @@ def _spread(x: FloatArray, numbers: NDArray[np.int64]) -> float:
 
 def _obeyed(model: Model, x: FloatArray, numbers: NDArray[np.int64]) -> float:
     """Mean exact posterior probability of the given classes of rows."""
-    parts = law_of(model).classes
+    parts = distribution_of(model).classes
     log_p = np.stack([part.log_prob(x) for part in parts if part.log_prob is not None], 1)
     posterior = np.exp(log_p - np.logaddexp.reduce(log_p, axis=1, keepdims=True))
     return float(posterior[np.arange(len(x)), numbers].mean())
@@ -242,7 +244,7 @@ def _striding(lesson: Lesson) -> Section:
         )
         curves.append(Curve(method, found, role=role))
         table.append((method, *(f"{value:.3f}" for value in found)))
-    base = floor(law_of(model), lesson.seed, ROWS)
+    base = floor(distribution_of(model), lesson.seed, ROWS)
     panel = lines(
         "striding",
         "Fewer steps",
@@ -331,7 +333,7 @@ MOONS_CIRCLES_X0 = Tutorial(
     name="moons-circles-x0",
     source="004, the vanilla diffusion model",
     title="Moons beside circles: predicting the data",
-    summary="x0-prediction with an hourglass on a law of two scales",
+    summary="x0-prediction with an hourglass on a distribution of two scales",
     chapters=chapters,
     ideas=IDEAS,
     faults=FAULTS,
@@ -347,7 +349,7 @@ MOONS_CLASSES = Tutorial(
         Idea("predicting the noise", "the head eps", "driftfield.diffusion.basics.heads"),
         Idea("sine and cosine of the step", "SineTime", "driftfield.networks.embeddings"),
         Idea(
-            f"class labels, hidden now and then (data.label = {LABEL_OF_A_LAW})",
+            f"class labels, hidden now and then (data.label = {CLASS_COLUMN})",
             "MLP, classes",
             "driftfield.networks.mlp",
         ),

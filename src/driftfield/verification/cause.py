@@ -22,7 +22,7 @@ SENTENCES = {
     SIGN: "the score has the wrong sign: the estimated noise runs against the true noise",
     MEMORISED: "the training rows were memorised: the model gives back what it was shown",
     SCHEDULE: "the schedule is not the one that the network was trained with: it is told wrong noise levels",
-    NETWORK: "the network has not learned the law: it was trained too briefly, or its weights are damaged",
+    NETWORK: "the network has not learned the distribution: it was trained too briefly, or its weights are damaged",
     SAMPLER: "the sampler is too coarse for this model: more steps, or another grid, would mend it",
     PRIOR: "the forward process ends before it reaches the prior, which only another schedule can mend",
     DENSITY: "log-densities are integrated too coarsely: more steps would mend them; samples are not affected",
@@ -30,7 +30,12 @@ SENTENCES = {
 OF_NETWORK = ("calibration", "clock", "score", "exact_score", "latents", "network")
 SEES = 0.95  # of the linear estimate's error: 0.78 to 0.91 under swapped schedules, 0.98 and more after two epochs
 ONE_SIDED = 0.8  # of the gain; 0.97 and more under swapped schedules
-THROUGH_PRIOR = ("prior", "latents", "network", "sampler")  # what fails where sampling starts from the wrong law
+THROUGH_PRIOR = (
+    "prior",
+    "latents",
+    "network",
+    "sampler",
+)  # what fails where sampling starts from the wrong distribution
 
 
 def likely_cause(checks: Sequence[Check]) -> str:

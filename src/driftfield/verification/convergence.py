@@ -1,7 +1,7 @@
-r"""How accurate a sampler is, measured on a law whose denoiser is exact, so that no network is to blame.
+r"""How accurate a sampler is, measured on a distribution whose denoiser is exact, so that no network is to blame.
 
-The law is a mixture of eight Gaussians of standard deviation 0.1 on a circle of radius 1, under VE from sigma 80 to
-0.002 on the karras grid, rho = 7. Three numbers for each sampler:
+The distribution is a mixture of eight Gaussians of standard deviation 0.1 on a circle of radius 1, under VE from sigma
+80 to 0.002 on the karras grid, rho = 7. Three numbers for each sampler:
 
     end error    of a solver: the median distance of 256 end points, at sigma 0.002, from those of a solution to 1e-9
     order        of a solver, the slope log_4(e_N / e_4N) of that error; of a random sampler, that of the variance's
@@ -71,9 +71,9 @@ def ring(schedule: Schedule) -> MixtureDenoiser:
 
 def measure(names: tuple[str, ...] = (), seed: int = 0) -> Iterator[Convergence]:
     """Measure samplers, all but those that need a model which learned something; yields each when it is done."""
-    law = ring(VE(SIGMA_MIN, SIGMA_MAX))
+    distribution = ring(VE(SIGMA_MIN, SIGMA_MAX))
     start = SIGMA_MAX * BlockNoise(seed, 0, PARTICLES, (2,), torch.device("cpu"))().double()
-    truth = _solved(law, start, FINEST)
+    truth = _solved(distribution, start, FINEST)
     for name in names or SAMPLERS:
         sampler = SAMPLERS[name]
         if sampler.needs:
@@ -84,21 +84,23 @@ def measure(names: tuple[str, ...] = (), seed: int = 0) -> Iterator[Convergence]
                 (),
                 (),
                 weak_order(sampler),
-                tuple((n, distance(law, sampler, n, "karras", seed)) for n in RANDOM_EVALUATIONS),
+                tuple((n, distance(distribution, sampler, n, "karras", seed)) for n in RANDOM_EVALUATIONS),
                 spread(sampler, MOMENT_STEPS) - 1,
-                _at_ten(law, sampler, seed),
+                _at_ten(distribution, sampler, seed),
             )
         elif sampler.evaluations is None:
-            yield Convergence(name, (), tuple(_adaptive_curve(law, start, truth)), None, (), None, None)
+            yield Convergence(name, (), tuple(_adaptive_curve(distribution, start, truth)), None, (), None, None)
         else:
-            yield _solver(law, name, sampler, start, truth, seed)
+            yield _solver(distribution, name, sampler, start, truth, seed)
 
 
-def _solver(law: MixtureDenoiser, name: str, sampler: Sampler, start: Tensor, truth: Tensor, seed: int) -> Convergence:
+def _solver(
+    distribution: MixtureDenoiser, name: str, sampler: Sampler, start: Tensor, truth: Tensor, seed: int
+) -> Convergence:
     each = sampler.evaluations or 1
     counts = [n // each for n in EVALUATIONS if n // each > 1]
     wanted = sorted({*STEPS, *counts, *ORDER_STEPS[sampler.order or 1]})
-    error = {n: end_error(law, sampler, start, truth, n) for n in wanted}
+    error = {n: end_error(distribution, sampler, start, truth, n) for n in wanted}
     coarse, fine = (error[n] for n in ORDER_STEPS[sampler.order or 1])
     return Convergence(
         name,
@@ -107,20 +109,20 @@ def _solver(law: MixtureDenoiser, name: str, sampler: Sampler, start: Tensor, tr
         math.log(coarse / fine, 4),
         (),
         None,
-        _at_ten(law, sampler, seed),
+        _at_ten(distribution, sampler, seed),
     )
 
 
-def end_error(law: MixtureDenoiser, step: Step, start: Tensor, truth: Tensor, n: int) -> float:
+def end_error(distribution: MixtureDenoiser, step: Step, start: Tensor, truth: Tensor, n: int) -> float:
     """Median distance of end points at t_low from the true ones after n steps from ``start`` (B, 2)."""
-    times = GRIDS["karras"](law.schedule, n + 1)[:-1]
-    *_, last = sample(law, start, times, step, _silent)
+    times = GRIDS["karras"](distribution.schedule, n + 1)[:-1]
+    *_, last = sample(distribution, start, times, step, _silent)
     return float((last.x - truth).norm(dim=1).median())
 
 
-def _solved(law: MixtureDenoiser, start: Tensor, tolerance: float) -> Tensor:
-    low, one = torch.tensor([law.schedule.t_low, 1.0], dtype=torch.float64)
-    *_, last = sample(law, start, torch.stack([one, low]), partial(rk45, tolerance=tolerance), _silent)
+def _solved(distribution: MixtureDenoiser, start: Tensor, tolerance: float) -> Tensor:
+    low, one = torch.tensor([distribution.schedule.t_low, 1.0], dtype=torch.float64)
+    *_, last = sample(distribution, start, torch.stack([one, low]), partial(rk45, tolerance=tolerance), _silent)
     return last.x
 
 
@@ -134,10 +136,12 @@ class _Counting(MixtureDenoiser):
         return super().forward(x_t, t, cond)
 
 
-def _adaptive_curve(law: MixtureDenoiser, start: Tensor, truth: Tensor) -> Iterator[tuple[float, float]]:
+def _adaptive_curve(distribution: MixtureDenoiser, start: Tensor, truth: Tensor) -> Iterator[tuple[float, float]]:
     """(evaluations a row, end error) over tolerances."""
     for tolerance in TOLERANCES:
-        counting = _Counting(law.schedule, torch.ones(8), law.means, torch.diag_embed(law.variances))
+        counting = _Counting(
+            distribution.schedule, torch.ones(8), distribution.means, torch.diag_embed(distribution.variances)
+        )
         end = _solved(counting, start, tolerance)
         yield counting.rows / len(start), float((end - truth).norm(dim=1).median())
 
@@ -155,7 +159,7 @@ def spread(step: Step, n: int) -> float:
     place of all others, and the variance is the sum of the squares of what becomes of them.
     """
     schedule = VE(SIGMA_MIN, SIGMA_MAX)
-    law = MixtureDenoiser(
+    distribution = MixtureDenoiser(
         schedule, torch.ones(1), torch.zeros(1, 1), torch.full((1, 1, 1), GAUSSIAN_VARIANCE, dtype=torch.float64)
     )
     rows, calls = 2 * n + 3, iter(range(1, 2 * n + 3))
@@ -167,14 +171,14 @@ def spread(step: Step, n: int) -> float:
 
     start = torch.zeros(rows, 1, dtype=torch.float64)
     start[0] = math.sqrt(GAUSSIAN_VARIANCE + SIGMA_MAX**2)
-    *_, last = sample(law, start, GRIDS["karras"](schedule, n), step, noise)
+    *_, last = sample(distribution, start, GRIDS["karras"](schedule, n), step, noise)
     return float(last.x.square().sum()) / GAUSSIAN_VARIANCE
 
 
-def distance(law: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> float:
+def distance(distribution: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> float:
     """Wasserstein-2 of rows drawn with at most so many evaluations from as many real ones: a mean over three draws."""
     found = [
-        wasserstein2(_drawn(law, sampler, evaluations, grid, own), _real(law, 2 * own), own).value
+        wasserstein2(_drawn(distribution, sampler, evaluations, grid, own), _real(distribution, 2 * own), own).value
         for own in range(DRAWS * seed, DRAWS * (seed + 1))
     ]
     return float(np.mean(found))
@@ -182,27 +186,27 @@ def distance(law: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str
 
 def floor(seed: int = 0) -> float:
     """The same between two sets of real rows."""
-    law = ring(VE(SIGMA_MIN, SIGMA_MAX))
+    distribution = ring(VE(SIGMA_MIN, SIGMA_MAX))
     pairs = [
-        wasserstein2(_real(law, 2 * own + 1), _real(law, 2 * own), own).value
+        wasserstein2(_real(distribution, 2 * own + 1), _real(distribution, 2 * own), own).value
         for own in range(DRAWS * seed, DRAWS * (seed + 1))
     ]
     return float(np.mean(pairs))
 
 
-def _at_ten(law: MixtureDenoiser, sampler: Sampler, seed: int) -> tuple[float, str]:
-    return min((distance(law, sampler, 10, grid, seed), grid) for grid in ("karras", "log-snr"))
+def _at_ten(distribution: MixtureDenoiser, sampler: Sampler, seed: int) -> tuple[float, str]:
+    return min((distance(distribution, sampler, 10, grid, seed), grid) for grid in ("karras", "log-snr"))
 
 
-def _real(law: MixtureDenoiser, stream: int) -> FloatArray:
-    return law.sample(ROWS, torch.Generator().manual_seed(stream)).numpy()
+def _real(distribution: MixtureDenoiser, stream: int) -> FloatArray:
+    return distribution.sample(ROWS, torch.Generator().manual_seed(stream)).numpy()
 
 
-def _drawn(law: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> FloatArray:
+def _drawn(distribution: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> FloatArray:
     """Rows of a sampler whose last step, to t = 0, costs one evaluation, whatever the others do."""
     noise = BlockNoise(seed, 0, ROWS, (2,), torch.device("cpu"))
-    times = GRIDS[grid](law.schedule, 1 + (evaluations - 1) // (sampler.evaluations or 1))
-    *_, last = sample(law, SIGMA_MAX * noise().double(), times, sampler, lambda: noise().double())
+    times = GRIDS[grid](distribution.schedule, 1 + (evaluations - 1) // (sampler.evaluations or 1))
+    *_, last = sample(distribution, SIGMA_MAX * noise().double(), times, sampler, lambda: noise().double())
     return last.x.numpy()
 
 

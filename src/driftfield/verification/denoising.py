@@ -1,4 +1,4 @@
-r"""Checks of the denoiser on noised held-out rows, where the noise is known: no law and no ODE is needed.
+r"""Checks of the denoiser on noised held-out rows, where the noise is known: no distribution and no ODE is needed.
 
 Calibration. A posterior mean eps_hat = E[eps | x_t] satisfies E <eps, eps_hat> = E |eps_hat|^2 (the tower rule), so the
 regression of the true noise on the estimated one has the slope

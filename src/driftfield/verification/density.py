@@ -111,8 +111,8 @@ def _log_volume(subject: Subject) -> float:
 def _sampled_mass(subject: Subject) -> Mass:
     r"""Importance sampling: the mean of p / q over draws of a proposal q.
 
-    q is a mixture of multivariate t laws with 5 degrees of freedom, at the means and 1.3 times the covariances of a
-    Gaussian mixture fitted to noised training rows.
+    q is a mixture of multivariate t distributions with 5 degrees of freedom, at the means and 1.3 times the covariances
+    of a Gaussian mixture fitted to noised training rows.
     """
     from sklearn.mixture import GaussianMixture
 
@@ -123,16 +123,20 @@ def _sampled_mass(subject: Subject) -> Mass:
     rng = subject.stream("proposal")
     parts = int(np.clip(len(rows) // (20 * D), 1, 8))
     fitted = GaussianMixture(parts, reg_covar=1e-4, random_state=int(rng.integers(2**31))).fit(noised)
-    laws = [
+    distributions = [
         stats.multivariate_t(mean, INFLATION * covariance, df=DEGREES)
         for mean, covariance in zip(fitted.means_, fitted.covariances_, strict=True)
     ]
     counts = rng.multinomial(PROPOSALS, fitted.weights_)
     draws = [
-        law.rvs(count, random_state=rng).reshape(count, D) for law, count in zip(laws, counts, strict=True) if count
+        distribution.rvs(count, random_state=rng).reshape(count, D)
+        for distribution, count in zip(distributions, counts, strict=True)
+        if count
     ]
     y = np.concatenate(draws)
-    log_q = np.logaddexp.reduce([np.log(w) + law.logpdf(y) for w, law in zip(fitted.weights_, laws, strict=True)])
+    log_q = np.logaddexp.reduce(
+        [np.log(w) + distribution.logpdf(y) for w, distribution in zip(fitted.weights_, distributions, strict=True)]
+    )
     log_p, _ = model.log_prob(model.scaler.back(y), noise=noise)
     ratio = np.exp(log_p + _log_volume(subject) - log_q)
     note = f"importance sampling with {PROPOSALS:,} draws, of the density at noise {noise:.2g}"

@@ -1,10 +1,11 @@
 r"""Check of the latent codes: the ODE carries the data to N(0, I), if the model is right.
 
 The codes of held-out rows are projected on each axis and on some random directions, which by Cramer and Wold see any
-difference, and their radius is compared with the chi law of D degrees of freedom. The statistic is the largest
+difference, and their radius is compared with the chi distribution of D degrees of freedom. The statistic is the largest
 Kolmogorov-Smirnov distance. It is an effect size: for n codes of a perfect model the largest of m distances is below
 
-    floor = K^{-1}(1 - 0.01 / m) / sqrt(n)                                        (Bonferroni; K: Kolmogorov's law)
+    floor = K^{-1}(1 - 0.01 / m) / sqrt(n)                                        (Bonferroni; K: Kolmogorov's
+    distribution)
 
 in 99 of 100 verifications, and a good model may add a little to that, however many rows there are.
 """

@@ -18,7 +18,7 @@ QUESTIONS: tuple[Question, ...] = (
         "prior",
         "Prior",
         "nats per dimension",
-        "The forward process does not reach its prior, so that sampling starts from a law that the network never saw; "
+        "The forward process does not reach its prior: sampling starts from a distribution the network never saw; "
         "more steps or larger betas would mend it, no training can.",
         units.prior,
     ),
@@ -65,8 +65,8 @@ QUESTIONS: tuple[Question, ...] = (
         "latents",
         "Latent codes are normal",
         "KS distance",
-        "The flow does not carry held-out rows to the prior: the model's law is not that of the data, in its shape or "
-        "its scale, or it has no mass where they lie.",
+        "The flow does not carry held-out rows to the prior: the model's distribution is not that of the data, in its "
+        "shape or its scale, or it has no mass where they lie.",
         latents.latents,
     ),
     Question(

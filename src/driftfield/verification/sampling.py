@@ -3,9 +3,9 @@ r"""Checks of samples: the error of the sampler apart from that of the network, 
     sampler    the exact denoiser with the recipe's sampler, against fresh rows: what is wrong is the sampler's
     network    this denoiser with a fine reference sampler, against fresh rows: what is wrong is the network's
 
-Where the law is not known there is no exact denoiser. Then the recipe's sampler is compared with the reference sampler,
-row by row from the same noise if it is deterministic, else as two samples. Distances are Wasserstein-2 along 200 random
-directions, in standard deviations of the real rows; the floor is that between two real samples.
+Where the distribution is not known there is no exact denoiser. Then the recipe's sampler is compared with the reference
+sampler, row by row from the same noise if it is deterministic, else as two samples. Distances are Wasserstein-2 along
+200 random directions, in standard deviations of the real rows; the floor is that between two real samples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from driftfield.evaluation.metric import Measured
 from driftfield.evaluation.rows import standardised
 from driftfield.verification.check import DoesNotApply, Finding
 from driftfield.verification.subject import Subject
-from driftfield.verification.truth import denoiser_of_law
+from driftfield.verification.truth import denoiser_of_distribution
 
 # Measured, 4,000 rows, floors of 0.022 to 0.056: 0.027 to 0.050 with the network, 0.021 to 0.055 of the sampler;
 # 1.0 with a scale that is off by 2, 10 under a cosine chain in place of a linear one, 800 with the wrong sign.
@@ -46,7 +46,7 @@ def sampler(subject: Subject) -> Finding:
     if subject.is_kernel:
         raise DoesNotApply("a learned kernel is its own sampler")
     own = subject.own_sampler()
-    exact = denoiser_of_law(subject, len(own[1]) - 1)
+    exact = denoiser_of_distribution(subject, len(own[1]) - 1)
     if exact is not None:
         denoiser, rows = exact
         try:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from driftfield.codecs.scaling import FloatArray
-from driftfield.datasets.distribution import Law, stream
+from driftfield.datasets.distribution import Distribution, stream
 from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, LearnedKernel, sample
 from driftfield.diffusion.basics.loop import Step
 from driftfield.errors import DriftfieldError
@@ -25,7 +25,7 @@ from driftfield.model.model import Model
 from driftfield.recipes.building import build_step, sampler_options
 from driftfield.recipes.defaults import SAMPLING_STEPS
 
-REAL, OTHER = 2001, 2002  # streams of fresh rows of a law: beside any seed, never the seed itself
+REAL, OTHER = 2001, 2002  # streams of fresh rows of a distribution: beside any seed, never the seed itself
 REFERENCE_STEPS = 100  # of Heun's method: halving them moves samples of the default recipe by less than 0.01 std
 
 
@@ -38,9 +38,9 @@ class Subject:
     seed: int
 
     @property
-    def law(self) -> Law | None:
-        """The law of the data, where it is known."""
-        return self.model.law
+    def distribution(self) -> Distribution | None:
+        """The distribution of the data, where it is known."""
+        return self.model.distribution
 
     @property
     def is_kernel(self) -> bool:
@@ -53,16 +53,16 @@ class Subject:
 
     @cached_property
     def real(self) -> FloatArray:
-        """Rows that training never saw, in the user's units (n, D): fresh ones of a known law, else held-out ones."""
-        if self.law is not None:
-            return self.law.sample(self.rows, fresh_seed(self.seed, REAL))
+        """Rows that training never saw, in the user's units (n, D): fresh ones if the distribution is known."""
+        if self.distribution is not None:
+            return self.distribution.sample(self.rows, fresh_seed(self.seed, REAL))
         return choose(self.model.held_out, self.rows, self.stream("held out"))
 
     @cached_property
     def other(self) -> FloatArray:
-        """A second real sample (m, D), for floors: fresh rows of the law, else training rows."""
-        if self.law is not None:
-            return self.law.sample(self.rows, fresh_seed(self.seed, OTHER))
+        """A second real sample (m, D), for floors: fresh rows of the distribution, else training rows."""
+        if self.distribution is not None:
+            return self.distribution.sample(self.rows, fresh_seed(self.seed, OTHER))
         return choose(self.model.train, len(self.real), self.stream("training"))
 
     @cached_property

@@ -1,7 +1,8 @@
-r"""Check against the exact score, where the law of the data is known.
+r"""Check against the exact score, where the distribution of the data is known.
 
-In the network's units the law is a sum of Gaussians (see :mod:`driftfield.datasets.nodes`), so that at each noise level
-k the exact score s*, and with it eps* = -k s*, is in closed form. By Girsanov's theorem the error of the network costs
+In the network's units the distribution is a sum of Gaussians (see :mod:`driftfield.datasets.nodes`), so that at each
+noise level k the exact score s*, and with it eps* = -k s*, is in closed form. By Girsanov's theorem the error of the
+network costs
 
     KL( data || model ) <= 1/2 int E |eps_hat - eps*|^2 dgamma = int E |eps_hat - eps*|^2 d ln k         nats,
 
@@ -29,8 +30,9 @@ FINEST, COARSEST = 0.02, 10.0  # standard deviations: below the finest, most row
 LEVELS = 12
 ROWS = 1_000
 MOST_PAIRS = 40_000_000  # of rows and nodes at one noise level, a second or two
-# In the plane, over seeds and laws: 0.004 to 0.07 nats after 600 to 1,500 steps of the default recipe; 0.095 to 0.54
-# after noise of 30 % on its weights (0.02 where the law is one Gaussian, which the head knows without a network).
+# In the plane, over seeds and distributions: 0.004 to 0.07 nats after 600 to 1,500 steps of the default recipe; 0.095
+# to 0.54 after noise of 30 % on its weights (0.02 where the distribution is one Gaussian, which the head knows without
+# a network).
 SLACK = 0.04  # nats per dimension
 EXACT_SCALES = (
     0.02,
@@ -45,7 +47,7 @@ MAP_MARGIN = 0.3  # of the range of the rows: noise of 0.2 standard deviations g
 
 @dataclass(frozen=True)
 class ErrorMap:
-    """On a grid in the user's units, x (G,) and y (G,): |eps_hat - eps*| and the noised law's log-density, both (G, G).
+    """On a grid in the user's units, x (G,) and y (G,): |eps_hat - eps*| and the noised log-density, both (G, G).
 
     Element [i, j] belongs to (x[j], y[i]); the noise level is ``noise``, in the network's units.
     """
@@ -58,13 +60,13 @@ class ErrorMap:
 
 
 def nodes_at(subject: Subject, noise: float) -> Nodes | None:
-    """The law in the network's units, fit for noise of at least ``noise``; None where it is not known."""
-    law, scaler = subject.law, subject.model.scaler
-    if law is None:
+    """The distribution in the network's units, fit for noise of at least ``noise``; None where it is not known."""
+    distribution, scaler = subject.distribution, subject.model.scaler
+    if distribution is None:
         return None
     matrix = scaler.rotation / scaler.scale[:, None]  # z = (x - mean) @ matrix
     try:
-        found = law.nodes(noise / float(np.linalg.norm(matrix, 2)))
+        found = distribution.nodes(noise / float(np.linalg.norm(matrix, 2)))
     except InputError:
         return None
     return found.transformed(scaler.mean, matrix)
@@ -79,7 +81,7 @@ def exact_score(subject: Subject) -> Finding:
         raise DoesNotApply("a learned kernel has no score of its own")
     levels, relative, costs = _errors(subject)
     if len(levels) < 2:
-        raise DoesNotApply("the law of the data is not known as a sum of Gaussians")
+        raise DoesNotApply("the distribution of the data is not known as a sum of Gaussians")
     table = np.stack(costs, 1)  # (n, K)
     cost: FloatArray = trapezoid(table, np.log(levels), axis=1)  # (n,)
     error = float(cost.std(ddof=1) / math.sqrt(len(cost)))
@@ -112,7 +114,7 @@ def _errors(subject: Subject) -> tuple[list[float], list[float], list[FloatArray
 
 
 def error_map(subject: Subject) -> ErrorMap | None:
-    """The error in the plane at one noise level; None where the law is not known, or has other dimensions."""
+    """The error in the plane at one noise level; None where the distribution is not known, or has other dimensions."""
     if subject.is_kernel or subject.model.dimensions != 2:
         return None
     noise = subject.level(MAP_NOISE)
@@ -131,10 +133,10 @@ def error_map(subject: Subject) -> ErrorMap | None:
     return ErrorMap(noise, x, y, error.reshape(shape), log_density.reshape(shape))
 
 
-def denoiser_of_law(subject: Subject, evaluations: int) -> tuple[BaseDenoiser, int] | None:
+def denoiser_of_distribution(subject: Subject, evaluations: int) -> tuple[BaseDenoiser, int] | None:
     """The exact denoiser on the model's schedule, in its units, and how many rows it can carry through its evaluations.
 
-    None where the law is not known, or where it is cut into too many nodes.
+    None where the distribution is not known, or where it is cut into too many nodes.
     """
     for scale in EXACT_SCALES:
         nodes = nodes_at(subject, scale)

@@ -30,7 +30,7 @@ class Verification:
         conclusion: one sentence, with the most likely cause where something fails.
         cause: its key (see :mod:`driftfield.verification.cause`), "nothing" where all pass.
         checks: one line each.
-        map: the error of the score in the plane; None where the law is not known.
+        map: the error of the score in the plane; None where the distribution is not known.
         rows, seed, seconds: how it was made.
     """
 
@@ -72,7 +72,7 @@ def verify(
     """Check a model as a scientific instrument.
 
     Args:
-        rows: of each side, at most; 4,000 by default. Held-out rows, or fresh ones of a known law.
+        rows: of each side, at most; 4,000 by default. Held-out rows, or fresh ones of a known distribution.
         seed: of every draw.
         observe: told the name of each check before it is made.
 

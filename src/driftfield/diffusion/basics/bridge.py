@@ -1,4 +1,4 @@
-r"""The bridge: the law of x_s given x_t and the data x, for any two times s < t.
+r"""The bridge: the distribution of x_s given x_t and the data x, for any two times s < t.
 
 The forward process is Markov with transitions
 

@@ -1,7 +1,7 @@
 r"""Denoisers: from a noisy x_t to an estimate of the data and of the noise in it.
 
 A denoiser is a map (x_t, t) -> (x_hat, eps_hat) with  x_t = alpha x_hat + sigma eps_hat.  The best one is the
-posterior mean x_hat = E[x | x_t], and it knows everything about the law of x_t (Robbins 1956, Efron 2011):
+posterior mean x_hat = E[x | x_t], and it knows everything about the distribution of x_t (Robbins 1956, Efron 2011):
 
     score     grad log p(x_t) = -eps_hat / sigma
     velocity  of the probability-flow ODE (Song et al. 2021, eq. 13):  dx/dt = alpha' x_hat + sigma' eps_hat

@@ -2,8 +2,9 @@ r"""The forward chain: data on its way to noise, as one path and not as marginal
 
     x_t = alpha_ts x_s + sqrt(var_ts) z,   z ~ N(0, I),   for neighbouring times s < t of a grid
 
-(Ho et al. 2020, eq. 2, with alpha_ts and var_ts of :mod:`driftfield.diffusion.basics.bridge`). Each x_t has the law of
-alpha x + sigma eps, but the x_t of one path share their noise, as the joint law q(x_1, .., x_T | x) says.
+(Ho et al. 2020, eq. 2, with alpha_ts and var_ts of :mod:`driftfield.diffusion.basics.bridge`). Each x_t has the
+distribution of alpha x + sigma eps, but the x_t of one path share their noise, as the joint distribution q(x_1, .., x_T
+| x) says.
 """
 
 from collections.abc import Callable, Iterator

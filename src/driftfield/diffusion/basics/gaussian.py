@@ -1,4 +1,4 @@
-"""Diagonal Gaussians: the law of every transition, and the priors that sampling starts from.
+"""Diagonal Gaussians: the distribution of every transition, and the priors that sampling starts from.
 
     log N(x; m, v) = -1/2 sum_d [ (x - m)^2 / v + log(2 pi v) ]
     KL(N(m1, v1) || N(m2, v2)) = 1/2 sum_d [ log(v2 / v1) - 1 + v1 / v2 + (m1 - m2)^2 / v2 ]

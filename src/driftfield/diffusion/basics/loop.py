@@ -51,7 +51,7 @@ class Sampler:
     Attributes:
         step: (denoiser, x_t, t, s, memory) -> x_s.
         order: of convergence to the solution of the probability-flow ODE; of a random sampler, the weak order, of
-            convergence to its law. None where no theory states one.
+            convergence to its distribution. None where no theory states one.
         evaluations: of the denoiser in a step; None where the step chooses.
         random: it draws noise on the way.
         summary, source: what it is, and where it comes from.

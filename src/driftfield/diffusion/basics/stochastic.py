@@ -118,8 +118,8 @@ def predictor_corrector(
 
     With sin(theta) = 2 r the corrector is  x <- alpha_s x_hat + sigma_s (cos(theta) eps_hat + sin(theta) z): for small
     theta Langevin's step x + d score + sqrt(2 d) z with d = 2 r^2 sigma_s^2, the mean of the paper's. Written so it
-    leaves the law of x_s exactly as it is where the data are one point, and each row depends on itself alone: the
-    paper's step length is a mean over the batch. There is no corrector at s = 0.
+    leaves the distribution of x_s exactly as it is where the data are one point, and each row depends on itself alone:
+        the paper's step length is a mean over the batch. There is no corrector at s = 0.
 
     Raises:
         InputError: the ratio does not lie between 0 and 1/2, where the corrector draws x_s anew.

@@ -1,8 +1,8 @@
 r"""Conversions after training: a denoiser under another schedule, or through another head.
 
 All schedules mix data and noise; they differ in the size of x_t and in the clock. At equal gamma, x_t / hypot(alpha,
-sigma) has one law under all of them, so that the denoiser of one is the denoiser of any other (Karras et al. 2022,
-sec. 2 and appendix C; Kingma et al. 2021, sec. 5.1),
+sigma) has one distribution under all of them, so that the denoiser of one is the denoiser of any other (Karras et al.
+2022, sec. 2 and appendix C; Kingma et al. 2021, sec. 5.1),
 
     x_hat(x_t, t) = x_hat'(x_t size' / size, t'),    gamma'(t') = gamma(t),    size = hypot(alpha, sigma),
 

@@ -1,13 +1,14 @@
-r"""Exact denoisers: laws whose posterior mean is known at every noise level, the oracle of every test.
+r"""Exact denoisers: distributions whose posterior mean is known at every noise level, the oracle of every test.
 
-For a Gaussian mixture sum_k w_k N(m_k, S_k), the noisy law is a mixture again, with C_k = alpha^2 S_k + sigma^2 I:
+For a Gaussian mixture sum_k w_k N(m_k, S_k), the noisy distribution is a mixture again, with C_k = alpha^2 S_k +
+sigma^2 I:
 
     p(x_t) = sum_k w_k N(x_t; alpha m_k, C_k),        r_k = w_k N(x_t; alpha m_k, C_k) / p(x_t)
     eps_hat = -sigma grad log p(x_t) = sigma sum_k r_k C_k^{-1} (x_t - alpha m_k)
     x_hat   = sum_k r_k [ m_k + alpha S_k C_k^{-1} (x_t - alpha m_k) ]
 
-The empirical law of n rows x_i (what a network that memorises learns; Karras et al. 2022, appendix B.3) is the case
-S_k = 0:  x_hat = sum_i softmax_i( -|x_t - alpha x_i|^2 / (2 sigma^2) ) x_i.
+The empirical distribution of n rows x_i (what a network that memorises learns; Karras et al. 2022, appendix B.3) is the
+case S_k = 0:  x_hat = sum_i softmax_i( -|x_t - alpha x_i|^2 / (2 sigma^2) ) x_i.
 
 The posterior of the data is known beyond its mean. Given the component, x is Gaussian with mean
 mu_k = m_k + alpha S_k C_k^{-1} (x_t - alpha m_k) and covariance sigma^2 S_k C_k^{-1}, so
@@ -15,7 +16,7 @@ mu_k = m_k + alpha S_k C_k^{-1} (x_t - alpha m_k) and covariance sigma^2 S_k C_k
     Cov[x | x_t] = sum_k r_k [ sigma^2 S_k C_k^{-1} + (mu_k - x_hat)(mu_k - x_hat)^T ]
                  = (sigma^2 / alpha^2) (I + sigma^2 Hessian log p(x_t)),
 
-the second line for every law (Tweedie's formula of second order; Efron 2011, eq. 2.8).
+the second line for every distribution (Tweedie's formula of second order; Efron 2011, eq. 2.8).
 
 Everything is computed in float64 with logarithms of weights, and is stable from sigma = 1e-4 to sigma = 1e4.
 """
@@ -107,7 +108,7 @@ class TiedMixtureDenoiser(BaseDenoiser):
     """The exact denoiser of Gaussians that share one covariance, sum_i w_i N(m_i, S); memory is bounded by chunking.
 
     With every S_k = S the responsibilities mix the means alone: x_hat = m + alpha S C^{-1} (x_t - alpha m) with
-    m = sum_i r_i m_i. That serves laws that are cut into very many small parts.
+    m = sum_i r_i m_i. That serves distributions that are cut into very many small parts.
 
     Args:
         schedule: the noise schedule.
@@ -162,7 +163,9 @@ class TiedMixtureDenoiser(BaseDenoiser):
         """
         y, alpha, _, C = self._placed(x_t, t.double())
         if not (C > 0).all():
-            raise InputError("A law with a singular covariance has no density without noise: ask at a time above 0.")
+            raise InputError(
+                "A distribution with a singular covariance has no density without noise: ask at a time above 0."
+            )
         log_sum = torch.cat([torch.logsumexp(self._joint(*part), 1) for part in self._parts(y, alpha, C)])
         return log_sum - 0.5 * (torch.log(C) + math.log(2 * math.pi)).sum(1)
 
@@ -205,7 +208,7 @@ class TiedMixtureDenoiser(BaseDenoiser):
 
 
 class EmpiricalDenoiser(TiedMixtureDenoiser):
-    """The exact denoiser of the empirical law of the rows ``data`` (n, *D); memory is bounded by chunking.
+    """The exact denoiser of the empirical distribution of the rows ``data`` (n, *D); memory is bounded by chunking.
 
     Args:
         chunk: how many numbers are held at a time.

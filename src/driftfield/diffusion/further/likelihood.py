@@ -10,7 +10,7 @@ The divergence is exact up to 64 dimensions and estimated with random probes bey
 (:mod:`driftfield.diffusion.further.divergence`).
 
 Without a start the density is that of the data at the smallest noise level of the schedule, t_low. With one it is that
-of the law of x_t at any time t, so that score = grad log p_t can be checked.
+of the distribution of x_t at any time t, so that score = grad log p_t can be checked.
 
 With n steps and with n / 2, order 4 would give the error estimate |log p_n - log p_{n/2}| / 15 (Hairer et al. 1993,
 sec. II.4) if n were large. Where the learned field is rough it is not, so the difference itself is reported. An
@@ -38,7 +38,7 @@ DIVERGENCES = ("exact", "hutchinson")
 
 
 class Prior(Protocol):
-    """Stands for x_1: a :class:`driftfield.diffusion.Gaussian`, or any law with log_prob (B, *D) -> (B,)."""
+    """Stands for x_1: a :class:`driftfield.diffusion.Gaussian`, or any distribution with log_prob (B, *D) -> (B,)."""
 
     def log_prob(self, x: Tensor, /) -> Tensor: ...
 

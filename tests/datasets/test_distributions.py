@@ -1,4 +1,4 @@
-"""The built-in laws: their samples, densities and entropies agree with each other and with independent sources."""
+"""The built-in distributions: their samples, densities and entropies agree with each other and with other sources."""
 
 import random
 import subprocess
@@ -13,7 +13,7 @@ from sklearn.datasets import make_circles, make_moons, make_s_curve, make_swiss_
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from driftfield.datasets import LAWS, FloatArray, Law
+from driftfield.datasets import DISTRIBUTIONS, Distribution, FloatArray
 from driftfield.datasets.curves import circles, moons, rings, s_curve, swiss_roll, two_spirals
 from driftfield.datasets.mixtures import mixture
 from driftfield.errors import InputError
@@ -37,7 +37,7 @@ BOXES: dict[str, list[tuple[float, float, float, float, float]]] = {
     "gaussian": [(-15, -9, 17, 7, 0.3)],
 }
 
-PLANAR = [name for name, law in LAWS.items() if law.columns == ("x", "y")]
+PLANAR = [name for name, distribution in DISTRIBUTIONS.items() if distribution.columns == ("x", "y")]
 
 SKLEARN: dict[str, Callable[[int], FloatArray]] = {
     "moons": lambda n: make_moons(n, noise=0.1, random_state=1)[0],
@@ -59,16 +59,16 @@ YARDSTICKS = [
     (swiss_roll(0.5, 0.1), 0.577, 1.348),
     (s_curve(0.05, 1), 0.675, 0.691),
     (s_curve(0.1, 1), 1.374, 1.382),
-    (LAWS["8-gaussians"], 2.829, 1.412),
-    (LAWS["2-spirals"], 2.648, 1.706),
-    (LAWS["checkerboard"], 3.466, 1.794),
+    (DISTRIBUTIONS["8-gaussians"], 2.829, 1.412),
+    (DISTRIBUTIONS["2-spirals"], 2.648, 1.706),
+    (DISTRIBUTIONS["checkerboard"], 3.466, 1.794),
     (circles(0.05, 1.0), 0.262, 0.950),
 ]
 
 
-def density(law: Law, x: FloatArray) -> FloatArray:
-    assert law.log_prob is not None
-    return np.exp(law.log_prob(x))
+def density(distribution: Distribution, x: FloatArray) -> FloatArray:
+    assert distribution.log_prob is not None
+    return np.exp(distribution.log_prob(x))
 
 
 def midpoints(box: tuple[float, float, float, float, float]) -> tuple[FloatArray, float]:
@@ -78,15 +78,15 @@ def midpoints(box: tuple[float, float, float, float, float]) -> tuple[FloatArray
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2), step**2
 
 
-def test_the_table_holds_the_laws_under_their_own_names() -> None:
-    assert list(LAWS) == [law.name for law in LAWS.values()]
+def test_the_table_holds_the_distributions_under_their_own_names() -> None:
+    assert list(DISTRIBUTIONS) == [distribution.name for distribution in DISTRIBUTIONS.values()]
     assert set(PLANAR) == set(BOXES)
-    assert set(LAWS) - set(PLANAR) == {"mixture-5d", "mixture-10d", "mixture-30d"}
+    assert set(DISTRIBUTIONS) - set(PLANAR) == {"mixture-5d", "mixture-10d", "mixture-30d"}
 
 
 @pytest.mark.parametrize("name", PLANAR)
 def test_the_density_integrates_to_one(name: str) -> None:
-    mass = sum(density(LAWS[name], points).sum() * area for points, area in map(midpoints, BOXES[name]))
+    mass = sum(density(DISTRIBUTIONS[name], points).sum() * area for points, area in map(midpoints, BOXES[name]))
     assert mass == pytest.approx(1, abs=1e-4)  # the boxes leave out 1e-6; the ring has a kink along the diagonals
 
 
@@ -95,40 +95,44 @@ TOO_THIN = {"swiss-roll", "swiss-roll-fine", "s-curve", "moons-circles"}  # for 
 
 @pytest.mark.parametrize("name", sorted(set(PLANAR) - TOO_THIN))
 def test_samples_fall_into_cells_as_the_density_says(name: str) -> None:
-    law, n, cells, fine = LAWS[name], 40_000, 48, 4  # cells of 4 by 4 points of the midpoint rule
-    x = law.sample(n, 3)
+    distribution, n, cells, fine = DISTRIBUTIONS[name], 40_000, 48, 4  # cells of 4 by 4 points of the midpoint rule
+    x = distribution.sample(n, 3)
     low, high = np.floor(x.min(axis=0)), np.ceil(x.max(axis=0))
     edges = [np.linspace(a, b, cells + 1) for a, b in zip(low, high, strict=True)]
     counts = np.histogram2d(x[:, 0], x[:, 1], edges)[0].ravel()
     middles = [a + (np.arange(cells * fine) + 0.5) * (b - a) / (cells * fine) for a, b in zip(low, high, strict=True)]
     points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2)
-    mass = density(law, points).reshape(cells, fine, cells, fine).sum(axis=(1, 3)).ravel()
+    mass = density(distribution, points).reshape(cells, fine, cells, fine).sum(axis=(1, 3)).ravel()
     expected = n * mass * np.prod((high - low) / (cells * fine))
-    full = expected > 5  # the usual bound for the chi-square law to hold; the other cells count as one
+    full = expected > 5  # the usual bound for the chi-square distribution to hold; the other cells count as one
     observed = np.append(counts[full], n - counts[full].sum())
     expected = np.append(expected[full], max(n - expected[full].sum(), 1e-3))
     assert chisquare(observed, expected * n / expected.sum()).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_the_mean_negative_log_density_of_samples_is_the_entropy(name: str) -> None:
-    law = LAWS[name]
-    assert law.log_prob is not None
-    log_p = law.log_prob(law.sample(10_000, 7))
+    distribution = DISTRIBUTIONS[name]
+    assert distribution.log_prob is not None
+    log_p = distribution.log_prob(distribution.sample(10_000, 7))
     assert np.isfinite(log_p).all()
-    assert -log_p.mean() == pytest.approx(law.entropy, abs=4 * log_p.std() / np.sqrt(len(log_p)) + 1e-9)
+    assert -log_p.mean() == pytest.approx(distribution.entropy, abs=4 * log_p.std() / np.sqrt(len(log_p)) + 1e-9)
 
 
-@pytest.mark.parametrize(("law", "raw", "_"), YARDSTICKS)
-def test_the_entropy_is_that_of_the_yardsticks(law: Law, raw: float, _: float) -> None:
-    assert law.entropy == pytest.approx(raw, abs=0.007)  # 1.5 standard errors of the coarsest yardstick
+@pytest.mark.parametrize(("distribution", "raw", "_"), YARDSTICKS)
+def test_the_entropy_is_that_of_the_yardsticks(distribution: Distribution, raw: float, _: float) -> None:
+    assert distribution.entropy == pytest.approx(raw, abs=0.007)  # 1.5 standard errors of the coarsest yardstick
 
 
-@pytest.mark.parametrize(("law", "_", "standardised"), YARDSTICKS)
-def test_the_entropy_after_standardising_is_that_of_the_yardsticks(law: Law, _: float, standardised: float) -> None:
-    assert law.entropy is not None
-    scale = law.sample(100_000, 0).std(axis=0)
-    assert law.entropy - np.log(scale).sum() == pytest.approx(standardised, abs=0.012)  # 0.007 + 5 errors of the scales
+@pytest.mark.parametrize(("distribution", "_", "standardised"), YARDSTICKS)
+def test_the_entropy_after_standardising_is_that_of_the_yardsticks(
+    distribution: Distribution, _: float, standardised: float
+) -> None:
+    assert distribution.entropy is not None
+    scale = distribution.sample(100_000, 0).std(axis=0)
+    assert distribution.entropy - np.log(scale).sum() == pytest.approx(
+        standardised, abs=0.012
+    )  # 0.007 + 5 errors of the scales
 
 
 @pytest.mark.parametrize(
@@ -140,10 +144,10 @@ def test_the_entropy_after_standardising_is_that_of_the_yardsticks(law: Law, _: 
     ],
 )
 def test_entropies_with_a_closed_form_are_met(name: str, exact: float) -> None:
-    assert LAWS[name].entropy == pytest.approx(exact, abs=1e-4)  # the grid's error; exact for the first two
+    assert DISTRIBUTIONS[name].entropy == pytest.approx(exact, abs=1e-4)  # the grid's error; exact for the first two
 
 
-def test_scaling_a_law_adds_the_log_of_the_area_to_its_entropy() -> None:
+def test_scaling_a_distribution_adds_the_log_of_the_area_to_its_entropy() -> None:
     small, large = swiss_roll(0.3, 0.1).entropy, swiss_roll(0.3, 1.0).entropy
     assert small is not None
     assert large is not None
@@ -152,9 +156,11 @@ def test_scaling_a_law_adds_the_log_of_the_area_to_its_entropy() -> None:
 
 def test_the_entropy_is_computed_once() -> None:
     calls = []
-    law = Law("one", ("x",), "", lambda n, seed: np.zeros((n, 1)), None, lambda: calls.append(1) or 2.5)  # type: ignore[func-returns-value]
-    assert (law.entropy, law.entropy, len(calls)) == (2.5, 2.5, 1)
-    assert Law("unknown", ("x",), "", law.sample).entropy is None
+    distribution = Distribution(
+        "one", ("x",), "", lambda n, seed: np.zeros((n, 1)), None, lambda: calls.append(1) or 2.5
+    )  # type: ignore[func-returns-value]
+    assert (distribution.entropy, distribution.entropy, len(calls)) == (2.5, 2.5, 1)
+    assert Distribution("unknown", ("x",), "", distribution.sample).entropy is None
 
 
 def along(x: FloatArray, path: Callable[[float], tuple[float, float]], span: tuple[float, float], std: float) -> float:
@@ -170,8 +176,8 @@ def along(x: FloatArray, path: Callable[[float], tuple[float, float]], span: tup
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["moons", "swiss-roll", "s-curve", "circles"])
 def test_densities_along_curves_agree_with_adaptive_quadrature(name: str, seed: int) -> None:
-    x = LAWS[name].sample(1, seed)
-    value = density(LAWS[name], x)[0]
+    x = DISTRIBUTIONS[name].sample(1, seed)
+    value = density(DISTRIBUTIONS[name], x)[0]
     if name == "moons":
         upper = along(x[0], lambda t: (np.cos(t), np.sin(t)), (0, np.pi), 0.1)
         exact = (upper + along(x[0], lambda t: (1 - np.cos(t), 0.5 - np.sin(t)), (0, np.pi), 0.1)) / 2
@@ -210,16 +216,16 @@ def test_a_mixture_agrees_with_scipy() -> None:
     covariances = np.array([[[1.0, -0.4], [-0.4, 0.5]], [[0.2, 0.1], [0.1, 0.3]]])
     x = rng.normal(size=(50, 2))
     parts = [w * multivariate_normal(m, c).pdf(x) for w, m, c in zip(weights, means, covariances, strict=True)]
-    law = mixture("two", "", weights, means, covariances)
-    np.testing.assert_allclose(density(law, x), np.sum(parts, axis=0), rtol=1e-10)
-    y = law.sample(100_000, 0)
+    distribution = mixture("two", "", weights, means, covariances)
+    np.testing.assert_allclose(density(distribution, x), np.sum(parts, axis=0), rtol=1e-10)
+    y = distribution.sample(100_000, 0)
     np.testing.assert_allclose(y.mean(axis=0), weights @ means, atol=5 / np.sqrt(100_000) * 1.5)
 
 
 @pytest.mark.parametrize("name", SKLEARN)
 def test_moments_are_those_of_scikit_learns_generator(name: str) -> None:
     n = 50_000
-    ours, theirs = LAWS[name].sample(n, 0), SKLEARN[name](n)
+    ours, theirs = DISTRIBUTIONS[name].sample(n, 0), SKLEARN[name](n)
     for power in (1, 2, 3):
         a, b = ours**power, theirs**power
         assert (np.abs(a.mean(axis=0) - b.mean(axis=0)) < 5 * np.hypot(a.std(axis=0), b.std(axis=0)) / np.sqrt(n)).all()
@@ -228,35 +234,35 @@ def test_moments_are_those_of_scikit_learns_generator(name: str) -> None:
 @pytest.mark.parametrize("name", SKLEARN)
 def test_neighbours_cannot_tell_samples_from_scikit_learns(name: str) -> None:
     n = 4_000
-    x = np.concatenate([LAWS[name].sample(n, 0), SKLEARN[name](n)])
+    x = np.concatenate([DISTRIBUTIONS[name].sample(n, 0), SKLEARN[name](n)])
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     accuracy = cross_val_score(KNeighborsClassifier(30), x / x.std(axis=0), np.repeat([0, 1], n), cv=folds).mean()
     assert accuracy == pytest.approx(0.5, abs=0.03)  # 5 binomial standard errors, sqrt(1/4/8000) = 0.0056 each
 
 
 def test_the_ring_is_denser_towards_the_corners_of_the_square() -> None:
-    x = np.abs(LAWS["ring"].sample(100_000, 0))
+    x = np.abs(DISTRIBUTIONS["ring"].sample(100_000, 0))
     diagonal = (x.min(axis=1) / x.max(axis=1) > 0.5).mean()
     assert diagonal == pytest.approx(0.5, abs=0.01)  # uniform in tan(angle); a uniform angle would give 0.41
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_the_seed_alone_decides_the_rows(name: str) -> None:
     before = np.random.get_state(legacy=True), random.getstate()
-    law = LAWS[name]
-    first, again, other = law.sample(100, 5), law.sample(100, 5), law.sample(100, 6)
+    distribution = DISTRIBUTIONS[name]
+    first, again, other = distribution.sample(100, 5), distribution.sample(100, 5), distribution.sample(100, 6)
     np.testing.assert_equal(np.random.get_state(legacy=True), before[0])
     assert random.getstate() == before[1]
     assert first.dtype == np.float64
-    assert first.shape == (100, len(law.columns))
+    assert first.shape == (100, len(distribution.columns))
     np.testing.assert_array_equal(first, again)
     assert not np.intersect1d(first, other).size
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_rows_come_in_no_order(name: str) -> None:
     n = 10_000
-    x = LAWS[name].sample(n, 1)
+    x = DISTRIBUTIONS[name].sample(n, 1)
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     index = (np.arange(n) - n / 2) / (n / np.sqrt(12))
     assert (np.abs(x.T @ index / n) < 4.5 / np.sqrt(n)).all()  # no drift from the first row to the last
@@ -265,43 +271,43 @@ def test_rows_come_in_no_order(name: str) -> None:
     assert (np.abs(half) < 4.5 / np.sqrt(n / 2)).all()  # and the halves are not each other's mirror
 
 
-def test_laws_with_one_seed_use_different_streams() -> None:
-    a, b = LAWS["circles"].sample(1000, 0), LAWS["rings"].sample(1000, 0)
+def test_distributions_with_one_seed_use_different_streams() -> None:
+    a, b = DISTRIBUTIONS["circles"].sample(1000, 0), DISTRIBUTIONS["rings"].sample(1000, 0)
     first, second = (np.arctan2(x[:, 1], x[:, 0]) for x in (a, b))
     assert abs(np.corrcoef(first, second)[0, 1]) < 4 / np.sqrt(1000)
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_far_points_have_a_density_without_nan_or_warning(name: str) -> None:
-    law = LAWS[name]
-    assert law.log_prob is not None
+    distribution = DISTRIBUTIONS[name]
+    assert distribution.log_prob is not None
     places = np.array([[0.0, 0.0], [50.0, -50.0], [1e6, 1e6]])
     with np.errstate(all="raise", under="ignore"):
-        log_p = law.log_prob(places[:, np.arange(len(law.columns)) % 2])
+        log_p = distribution.log_prob(places[:, np.arange(len(distribution.columns)) % 2])
     assert not np.isnan(log_p).any()
     assert log_p[2] < log_p[1] < -100 or name == "checkerboard"
 
 
 def test_the_checkerboard_has_no_density_on_white_squares_and_outside() -> None:
-    log_p = LAWS["checkerboard"].log_prob
+    log_p = DISTRIBUTIONS["checkerboard"].log_prob
     assert log_p is not None
     x = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [3.0, 1.0], [4.5, 4.5], [-4.1, -4.1]])
     np.testing.assert_array_equal(log_p(x), [-np.log(32), -np.log(32), -np.inf, -np.inf, -np.inf, -np.inf])
 
 
 def test_wrong_arguments_are_refused() -> None:
-    law = LAWS["moons"]
-    assert law.log_prob is not None
+    distribution = DISTRIBUTIONS["moons"]
+    assert distribution.log_prob is not None
     with pytest.raises(InputError, match=r"0 rows of \"moons\""):
-        law.sample(0, 0)
+        distribution.sample(0, 0)
     with pytest.raises(InputError, match="seed is -1"):
-        law.sample(5, -1)
+        distribution.sample(5, -1)
     with pytest.raises(InputError, match=r"shape \(n, 2\), not \(3,\)"):
-        law.log_prob(np.zeros(3))
-    assert law.log_prob(np.zeros((0, 2))).shape == (0,)
+        distribution.log_prob(np.zeros(3))
+    assert distribution.log_prob(np.zeros((0, 2))).shape == (0,)
 
 
-def test_importing_the_laws_is_light() -> None:
+def test_importing_the_distributions_is_light() -> None:
     heavy = ("torch", "sklearn", "scipy", "polars", "narwhals", "pandas")
     code = f"import sys, driftfield.datasets; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Laws with noise added: density, score and posterior from the nodes, against sums that know nothing of them."""
+"""Distributions with noise added: density, score and posterior from the nodes, against independent sums."""
 
 from functools import cache
 
@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.special import i0e, ndtr
-from test_laws import BOXES, PLANAR, midpoints
+from test_distributions import BOXES, PLANAR, midpoints
 
-from driftfield.datasets import LAWS, FloatArray, Law, Nodes, Noise
+from driftfield.datasets import DISTRIBUTIONS, Distribution, FloatArray, Nodes, Noise
 from driftfield.datasets.nodes import noise_covariance
 from driftfield.errors import InputError
 
 TILTED = np.array([[0.04, 0.05], [0.05, 0.13]])  # standard deviations 0.13 and 0.39 along axes that are turned
 NOISES: dict[str, Noise] = {"0.1": 0.1, "1": 1.0, "tilted": TILTED}
-CUT = {"ring", "parabola", "checkerboard", "pinwheel"}  # laws that are cut into cells: they need some noise
+CUT = {"ring", "parabola", "checkerboard", "pinwheel"}  # distributions that are cut into cells: they need some noise
 CURVES_AND_MIXTURES = [name for name in PLANAR if name not in CUT]
 
 
-def noisy_rows(law: Law, n: int, noise: Noise, seed: int) -> FloatArray:
-    D = len(law.columns)
+def noisy_rows(distribution: Distribution, n: int, noise: Noise, seed: int) -> FloatArray:
+    D = len(distribution.columns)
     factor = np.linalg.cholesky(noise_covariance(noise, D))
-    return law.sample(n, seed) + np.random.default_rng(seed).standard_normal((n, D)) @ factor.T
+    return distribution.sample(n, seed) + np.random.default_rng(seed).standard_normal((n, D)) @ factor.T
 
 
-def density(law: Law, x: FloatArray, noise: Noise) -> FloatArray:
-    assert law.log_prob is not None
-    return np.exp(law.log_prob(x, noise))
+def density(distribution: Distribution, x: FloatArray, noise: Noise) -> FloatArray:
+    assert distribution.log_prob is not None
+    return np.exp(distribution.log_prob(x, noise))
 
 
 def normal(x: FloatArray, covariance: FloatArray) -> FloatArray:
@@ -39,18 +39,18 @@ def normal(x: FloatArray, covariance: FloatArray) -> FloatArray:
 
 @cache
 def grid(name: str) -> tuple[FloatArray, FloatArray]:
-    """Points of the plane (n, 2) and the mass of a law in the cell about each, (n,), by the midpoint rule.
+    """Points of the plane (n, 2) and the mass of a distribution in the cell about each, (n,), by the midpoint rule.
 
     Cells of half the smallest noise at most: for a density that is smooth on their scale the sums below are exact to
     2 exp(-8 pi^2); so they are on the scale of BOXES.
     """
-    law = LAWS[name]
+    distribution = DISTRIBUTIONS[name]
     points, masses = [], []
     for *box, spacing in BOXES[name]:
         step = min(spacing, 0.05)
         y, area = midpoints((*box, step))
         points.append(y)
-        masses.append(density(law, y, 0.0) * area)
+        masses.append(density(distribution, y, 0.0) * area)
     mass = np.concatenate(masses)
     kept = mass > 1e-16 * mass.max()
     return np.concatenate(points)[kept], mass[kept]
@@ -59,17 +59,17 @@ def grid(name: str) -> tuple[FloatArray, FloatArray]:
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("name", [name for name in PLANAR if name != "checkerboard"])
 def test_the_density_with_noise_is_the_convolution_of_the_density_without(name: str, noise: str) -> None:
-    law, covariance = LAWS[name], noise_covariance(NOISES[noise], 2)
-    x = noisy_rows(law, 5, NOISES[noise], 3)
+    distribution, covariance = DISTRIBUTIONS[name], noise_covariance(NOISES[noise], 2)
+    x = noisy_rows(distribution, 5, NOISES[noise], 3)
     y, mass = grid(name)
     expected = [mass @ normal(row - y, covariance) for row in x]
     # The kinks of the ring along the diagonals cost the midpoint rule an error of second order in its cells.
-    np.testing.assert_allclose(density(law, x, NOISES[noise]), expected, rtol=3e-5 if name == "ring" else 1e-7)
+    np.testing.assert_allclose(density(distribution, x, NOISES[noise]), expected, rtol=3e-5 if name == "ring" else 1e-7)
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.3, 2.0, TILTED])
 def test_the_board_with_noise_is_a_sum_over_squares_of_normal_distribution_functions(noise: Noise) -> None:
-    law, S = LAWS["checkerboard"], noise_covariance(noise, 2)
+    distribution, S = DISTRIBUTIONS["checkerboard"], noise_covariance(noise, 2)
     gain, std = S[0, 1] / S[0, 0], np.sqrt(S[1, 1] - S[0, 1] ** 2 / S[0, 0])  # of the second noise, given the first
 
     def column(a: float, x: float, y: float, bottoms: tuple[int, int]) -> float:
@@ -85,8 +85,8 @@ def test_the_board_with_noise_is_a_sum_over_squares_of_normal_distribution_funct
         ]
         return sum(parts) / 32
 
-    x = noisy_rows(law, 4, noise, 1)
-    np.testing.assert_allclose(density(law, x, noise), [exact(*row) for row in x], rtol=1e-6)
+    x = noisy_rows(distribution, 4, noise, 1)
+    np.testing.assert_allclose(density(distribution, x, noise), [exact(*row) for row in x], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", PLANAR)
@@ -97,23 +97,23 @@ def test_the_density_with_noise_integrates_to_one(name: str) -> None:
         x, area = midpoints((x0 - 6 * std, y0 - 6 * std, x1 + 6 * std, y1 + 6 * std, std))
         if name == "parabola":  # y is about 5 standard deviations and more from its mean given x
             x = x[np.abs(x[:, 1] - x[:, 0] ** 2 / 4) < 6 + std * np.abs(x[:, 0]) * 3]
-        mass += density(LAWS[name], x, std).sum() * area
+        mass += density(DISTRIBUTIONS[name], x, std).sum() * area
     assert mass == pytest.approx(1, abs=1e-5)  # the boxes leave out 1e-6, a spacing of one std 5e-9
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_the_weights_of_the_nodes_add_up_to_one_at_every_scale(name: str) -> None:
     for scale in (0.06, 0.3, 1.0, 30.0):
         # What an integral over the plane gives: each Gaussian has the mass of its weight.
-        assert np.exp(LAWS[name].nodes(scale).log_weights).sum() == pytest.approx(1, abs=1e-7)
+        assert np.exp(DISTRIBUTIONS[name].nodes(scale).log_weights).sum() == pytest.approx(1, abs=1e-7)
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("name", PLANAR)
 def test_closer_nodes_change_neither_density_nor_score(name: str, scale: float) -> None:
-    law = LAWS[name]
-    x = noisy_rows(law, 20, 1.5 * scale, 5)
-    coarse, fine = law.nodes(scale), law.nodes(0.6 * scale)
+    distribution = DISTRIBUTIONS[name]
+    x = noisy_rows(distribution, 20, 1.5 * scale, 5)
+    coarse, fine = distribution.nodes(scale), distribution.nodes(0.6 * scale)
     assert name not in CUT or scale == 10 or len(fine.points) > len(coarse.points)  # else nothing is compared
     np.testing.assert_allclose(coarse.log_prob(x, scale), fine.log_prob(x, scale), rtol=0, atol=1e-6)
     np.testing.assert_allclose(coarse.score(x, scale), fine.score(x, scale), rtol=0, atol=2e-5)
@@ -122,46 +122,48 @@ def test_closer_nodes_change_neither_density_nor_score(name: str, scale: float) 
 @pytest.mark.parametrize("noise", [0.1, TILTED])
 @pytest.mark.parametrize("name", PLANAR)
 def test_the_score_is_the_slope_of_the_log_density(name: str, noise: Noise) -> None:
-    law, step = LAWS[name], 1e-4
-    x = noisy_rows(law, 3, noise, 2)
+    distribution, step = DISTRIBUTIONS[name], 1e-4
+    x = noisy_rows(distribution, 3, noise, 2)
     shifts = step * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    shifted = np.log(density(law, (x[:, None] + shifts).reshape(-1, 2), noise)).reshape(-1, 4)
+    shifted = np.log(density(distribution, (x[:, None] + shifts).reshape(-1, 2), noise)).reshape(-1, 4)
     slope = np.stack([shifted[:, 0] - shifted[:, 1], shifted[:, 2] - shifted[:, 3]], axis=1) / (2 * step)
     # Rounding of 1e-11 over the step, and step^2 / 6 of a third derivative of about 1 / 0.1^3.
-    np.testing.assert_allclose(law.score(x, noise), slope, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(distribution.score(x, noise), slope, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_no_noise_leaves_the_density_as_it_is(name: str) -> None:
-    law = LAWS[name]
-    assert law.log_prob is not None
-    x = law.sample(50, 4)
-    D = len(law.columns)
+    distribution = DISTRIBUTIONS[name]
+    assert distribution.log_prob is not None
+    x = distribution.sample(50, 4)
+    D = len(distribution.columns)
     for noise in (0, 0.0, np.zeros((D, D))):
-        np.testing.assert_array_equal(law.log_prob(x, noise), law.log_prob(x))
-    assert law.log_prob(x[:0], 0.5).shape == (0,)
-    assert law.score(x[:0], 0.5).shape == (0, D)
+        np.testing.assert_array_equal(distribution.log_prob(x, noise), distribution.log_prob(x))
+    assert distribution.log_prob(x[:0], 0.5).shape == (0,)
+    assert distribution.score(x[:0], 0.5).shape == (0, D)
 
 
 @pytest.mark.parametrize("name", [*CURVES_AND_MIXTURES, "mixture-5d", "mixture-10d", "mixture-30d"])
 def test_the_density_with_little_noise_tends_to_the_density_without(name: str) -> None:
-    law = LAWS[name]
-    assert law.log_prob is not None
-    x = law.sample(50, 4)
+    distribution = DISTRIBUTIONS[name]
+    assert distribution.log_prob is not None
+    x = distribution.sample(50, 4)
     # noise^2 / 2 times (Laplacian of p) / p, which is 1 / 0.01^2 times 20 or so for the narrowest curve.
-    np.testing.assert_allclose(law.log_prob(x, 1e-6), law.log_prob(x), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(distribution.log_prob(x, 1e-6), distribution.log_prob(x), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "noise"), [("ring", 0.01), ("parabola", 0.01), ("pinwheel", 0.03)])
 def test_a_little_noise_spreads_a_density_of_the_plane_as_heat_does(name: str, noise: float) -> None:
-    law, step = LAWS[name], 1e-3
-    x = law.sample(400, 8)
+    distribution, step = DISTRIBUTIONS[name], 1e-3
+    x = distribution.sample(400, 8)
     corner = np.abs(np.abs(x[:, 0]) - np.abs(x[:, 1])) < 6 * noise  # the kinks of the ring
     x = x[~corner][:20]
-    p = density(law, x, 0.0)
-    neighbours = sum(density(law, x + shift, 0.0) for shift in step * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]))
+    p = density(distribution, x, 0.0)
+    neighbours = sum(
+        density(distribution, x + shift, 0.0) for shift in step * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    )
     change = noise**2 / 2 * (neighbours - 4 * p) / step**2 / p  # p + s^2/2 Laplacian p + O(s^4)
-    found = density(law, x, noise) / p - 1
+    found = density(distribution, x, noise) / p - 1
     # The next term is about the square of this one.
     np.testing.assert_allclose(found, change, rtol=0.02, atol=2 * np.abs(change).max() ** 2)
 
@@ -169,7 +171,7 @@ def test_a_little_noise_spreads_a_density_of_the_plane_as_heat_does(name: str, n
 def test_within_a_square_of_the_board_noise_changes_nothing() -> None:
     centres = np.array([[1.0, 1.0], [-1.0, -1.0], [3.0, -1.0]])
     # The edges are 10 standard deviations away: a mass of 1e-23.
-    np.testing.assert_allclose(density(LAWS["checkerboard"], centres, 0.1), 1 / 32, rtol=1e-7)
+    np.testing.assert_allclose(density(DISTRIBUTIONS["checkerboard"], centres, 0.1), 1 / 32, rtol=1e-7)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.02, 0.1, 0.5, 3.0, 100.0])
@@ -177,26 +179,26 @@ def test_within_a_square_of_the_board_noise_changes_nothing() -> None:
     ("name", "radii", "std"), [("circles", [1.0, 0.4], 0.06), ("rings", [0.75, 1.5, 2.25, 3], 0.08)]
 )
 def test_nodes_on_circles_give_the_closed_form(name: str, radii: list[float], std: float, scale: float) -> None:
-    x = noisy_rows(LAWS[name], 50, max(scale, 0.01), 6)
+    x = noisy_rows(DISTRIBUTIONS[name], 50, max(scale, 0.01), 6)
     r, R, width = np.hypot(*x.T)[:, None], np.array(radii), np.hypot(std, scale)
     exact = (np.exp(-((r - R) ** 2) / (2 * width**2)) * i0e(r * R / width**2)).mean(axis=1) / (2 * np.pi * width**2)
-    np.testing.assert_allclose(np.exp(LAWS[name].nodes(scale).log_prob(x, scale)), exact, rtol=1e-9)
+    np.testing.assert_allclose(np.exp(DISTRIBUTIONS[name].nodes(scale).log_prob(x, scale)), exact, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name, law in LAWS.items() if law.classes])
+@pytest.mark.parametrize("name", [name for name, distribution in DISTRIBUTIONS.items() if distribution.classes])
 def test_the_density_with_noise_is_the_mean_of_those_of_the_classes(name: str) -> None:
-    law = LAWS[name]
-    x = noisy_rows(law, 20, 0.2, 5)
-    parts = np.mean([density(part, x, 0.2) for part in law.classes], axis=0)
-    np.testing.assert_allclose(density(law, x, 0.2), parts, rtol=1e-9)
+    distribution = DISTRIBUTIONS[name]
+    x = noisy_rows(distribution, 20, 0.2, 5)
+    parts = np.mean([density(part, x, 0.2) for part in distribution.classes], axis=0)
+    np.testing.assert_allclose(density(distribution, x, 0.2), parts, rtol=1e-9)
 
 
 @pytest.mark.parametrize("noise", [0.3, TILTED])
 @pytest.mark.parametrize("name", ["moons", "gaussian-mixture", "pinwheel", "parabola"])
 def test_the_posterior_is_that_of_a_sum_over_the_plane(name: str, noise: Noise) -> None:
-    law, S = LAWS[name], noise_covariance(noise, 2)
-    x = noisy_rows(law, 4, noise, 9)
-    mean, covariance = law.nodes(0.12).posterior(x, noise)
+    distribution, S = DISTRIBUTIONS[name], noise_covariance(noise, 2)
+    x = noisy_rows(distribution, 4, noise, 9)
+    mean, covariance = distribution.nodes(0.12).posterior(x, noise)
     y, mass = grid(name)
     for i in range(4):
         weight = mass * normal(x[i] - y, S)
@@ -208,32 +210,39 @@ def test_the_posterior_is_that_of_a_sum_over_the_plane(name: str, noise: Noise) 
 
 @pytest.mark.parametrize("name", ["swiss-roll", "gaussian-mixture", "mixture-5d"])
 def test_the_mean_of_the_posterior_is_tweedies(name: str) -> None:
-    law = LAWS[name]
-    x = noisy_rows(law, 10, 0.4, 1)
-    mean, _ = law.nodes(0.4).posterior(x, 0.4)
-    np.testing.assert_allclose(mean, x + 0.4**2 * law.score(x, 0.4), rtol=0, atol=1e-12)
+    distribution = DISTRIBUTIONS[name]
+    x = noisy_rows(distribution, 10, 0.4, 1)
+    mean, _ = distribution.nodes(0.4).posterior(x, 0.4)
+    np.testing.assert_allclose(mean, x + 0.4**2 * distribution.score(x, 0.4), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["moons", "parabola", "gaussian-mixture", "mixture-5d"])
 def test_transformed_nodes_have_the_density_of_transformed_rows(name: str) -> None:
-    law = LAWS[name]
-    assert law.log_prob is not None
-    D = len(law.columns)
+    distribution = DISTRIBUTIONS[name]
+    assert distribution.log_prob is not None
+    D = len(distribution.columns)
     rng = np.random.default_rng(0)
-    matrix, offset, x = rng.standard_normal((D, D)) + 2 * np.eye(D), rng.standard_normal(D), noisy_rows(law, 20, 0.5, 0)
-    nodes = law.nodes(0.5 / np.linalg.norm(matrix, 2)).transformed(offset, matrix)
+    matrix, offset, x = (
+        rng.standard_normal((D, D)) + 2 * np.eye(D),
+        rng.standard_normal(D),
+        noisy_rows(distribution, 20, 0.5, 0),
+    )
+    nodes = distribution.nodes(0.5 / np.linalg.norm(matrix, 2)).transformed(offset, matrix)
     noise = np.linalg.inv(matrix).T @ np.linalg.inv(matrix) * 0.25  # in x, of noise 0.5 in z
-    expected = law.log_prob(x, noise) - np.linalg.slogdet(matrix)[1]
+    expected = distribution.log_prob(x, noise) - np.linalg.slogdet(matrix)[1]
     np.testing.assert_allclose(nodes.log_prob((x - offset) @ matrix, 0.5), expected, rtol=0, atol=1e-6)
 
 
-def test_a_law_without_nodes_and_noise_that_is_none_are_refused() -> None:
-    moons, board = LAWS["moons"], LAWS["checkerboard"]
+def test_a_distribution_without_nodes_and_noise_that_is_none_are_refused() -> None:
+    moons, board = DISTRIBUTIONS["moons"], DISTRIBUTIONS["checkerboard"]
     assert moons.log_prob is not None
     assert board.log_prob is not None
     x = np.zeros((3, 2))
     for call, words in (
-        (lambda: Law("bare", ("x",), "", moons.sample).nodes(0.1), '"bare" is not known as a sum of Gaussians'),
+        (
+            lambda: Distribution("bare", ("x",), "", moons.sample).nodes(0.1),
+            '"bare" is not known as a sum of Gaussians',
+        ),
         (lambda: moons.log_prob(x, -0.1), "standard deviation of the noise is -0.1"),
         (lambda: moons.log_prob(x, np.nan), "standard deviation of the noise is nan"),
         (lambda: moons.log_prob(x, np.eye(3)), r"shape \(3, 3\): give a number, or a covariance \(2, 2\)"),
