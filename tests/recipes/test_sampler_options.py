@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 
 import driftfield
 from driftfield.errors import InputError
+from driftfield.recipes.defaults import SAMPLING_STEPS
 
 
 def test_samplers_take_their_own_options_and_no_others() -> None:
@@ -30,6 +31,7 @@ def test_an_option_in_the_recipe_is_that_of_its_sampler() -> None:
     assert model.recipe.sample.steps == 1  # each row takes the steps that it needs
     assert_allclose(model.sample(20), model.sample(20, tolerance=1e-5), rtol=1e-6)
     assert np.abs(model.sample(20, tolerance=1e-1) - model.sample(20)).max() > 1e-6
-    model.sample(5, sampler="heun")  # the options of rk45 are not those of another
+    other = model.sample(5, sampler="heun")  # neither the options nor the one step of rk45 are those of another
+    assert_allclose(other, model.sample(5, sampler="heun", steps=SAMPLING_STEPS), rtol=1e-6)
     with pytest.raises(InputError, match="does not take tolerance"):
         driftfield.fit("moons", tiny | {"sample": {"sampler": "heun", "tolerance": 1e-5}}, rows=200)

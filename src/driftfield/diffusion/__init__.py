@@ -133,9 +133,23 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "unipc": Sampler(unipc, 3, 1, False, "2M, corrected at no cost", "Zhao et al. 2023, algorithms 1, 2"),
     "rk45": Sampler(rk45, None, None, False, "to a tolerance, each row for itself", "Dormand, Prince 1980"),
-    "ancestral": Sampler(ancestral, 1, 1, True, "the kernel's own draw, small variance", "Ho et al. 2020, algorithm 2"),
+    "ancestral": Sampler(
+        ancestral,
+        1,
+        1,
+        True,
+        "the kernel's own draw, small variance",
+        "Ho et al. 2020, algorithm 2",
+        walks_chain=True,
+    ),
     "ancestral-large": Sampler(
-        partial(ancestral, variance="large"), 1, 1, True, "the same, large variance", "Ho et al. 2020, sec. 3.2"
+        partial(ancestral, variance="large"),
+        1,
+        1,
+        True,
+        "the same, large variance",
+        "Ho et al. 2020, sec. 3.2",
+        walks_chain=True,
     ),
     "ancestral-learned": Sampler(
         partial(ancestral, variance="learned"),
@@ -145,9 +159,16 @@ SAMPLERS: dict[str, Sampler] = {
         "the same, learned variance",
         "Nichol, Dhariwal 2021, eq. 15",
         "a learned variance",
+        walks_chain=True,
     ),
     "ancestral-marginal": Sampler(
-        partial(ancestral, variance="marginal"), None, 1, True, "a mistake to look at: too much noise", "a tutorial"
+        partial(ancestral, variance="marginal"),
+        None,
+        1,
+        True,
+        "a mistake to look at: too much noise",
+        "a tutorial",
+        walks_chain=True,
     ),
     "kernel": Sampler(
         learned_kernel,
@@ -157,6 +178,7 @@ SAMPLERS: dict[str, Sampler] = {
         "the model's own reverse step",
         "Sohl-Dickstein et al. 2015, table 1",
         "a learned kernel",
+        walks_chain=True,
     ),
     "euler-maruyama": Sampler(
         euler_maruyama, 1, 1, True, "the reverse SDE, step by step", "Song et al. 2021 (SDE), eq. 6"

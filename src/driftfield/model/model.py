@@ -21,8 +21,8 @@ from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.model import run as runs
 from driftfield.model.densities import Densities
 from driftfield.model.files import check_writable, read_model, write_model
-from driftfield.recipes.building import build_step, chooses_steps, sampler_options
-from driftfield.recipes.defaults import SAMPLING_STEPS, WALKERS
+from driftfield.recipes.building import build_sampling
+from driftfield.recipes.defaults import walks_chain
 
 if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
@@ -127,7 +127,7 @@ class Model(Densities):
             frames = min(frames, T + 1)  # this grid knows the steps of a chain alone
         if direction == "reverse":
             section = self.recipe.sample
-            walks = str(sampler or section.sampler).startswith(WALKERS) and T is not None
+            walks = T is not None and walks_chain(sampler or section.sampler)
             steps = section.steps if walks else max(section.steps or 1, frames - 1)
             states = [(float(t), x) for t, x in self._reverse(n, seed, 0, sampler, steps, grid, {})]
         elif direction == "forward":
@@ -184,27 +184,23 @@ class Model(Densities):
         last_noise: bool | None = None,
     ) -> Iterator[State]:
         section = self.recipe.sample
-        noisy_end = section.last_noise if last_noise is None else last_noise
-        if sampler is None:  # the recipe's options are those of its own sampler
-            given = {key: value for key, value in options.items() if value is not None}
-            options = sampler_options(section) | given
-        step = build_step(sampler or section.sampler, options, noisy_end)
         denoiser = self.denoiser
+        step, times = build_sampling(
+            section,
+            denoiser.schedule,
+            sampler=sampler,
+            steps=steps,
+            grid=grid,
+            options=options,
+            last_noise=last_noise,
+        )
         if guidance is not None and cond is None:
             raise InputError("Guidance follows a class: name one with label (--class on the command line).")
         if cond is not None:
             guidance = guidance if guidance is not None else section.guidance
             denoiser = GuidedDenoiser(denoiser, 1.0 if guidance is None else guidance)
-        name = grid or section.grid
-        if name not in GRIDS:
-            raise unknown_name("grid", name, GRIDS)
-        count = steps
-        if count is None:
-            count = 1 if sampler is not None and chooses_steps(sampler) else section.steps or SAMPLING_STEPS
-        with torch.no_grad():
-            times = GRIDS[name](denoiser.schedule, count).to(self.device)
         noise = BlockNoise(seed, start, n, (self.dimensions,), self.device)
-        return sample(denoiser, self.prior.sample(noise()), times, step, noise, cond)
+        return sample(denoiser, self.prior.sample(noise()), times.to(self.device), step, noise, cond)
 
     def _forward(self, n: int, seed: int, frames: int, grid: str | None = None) -> Iterator[tuple[float, Tensor]]:
         rows = self.held_out[np.random.default_rng(seed).permutation(len(self.held_out))[:n]]

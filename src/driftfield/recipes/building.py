@@ -32,6 +32,7 @@ from driftfield.diffusion.basics.stochastic import with_last_noise
 from driftfield.errors import InputError, unknown_name
 from driftfield.networks import NETWORKS
 from driftfield.recipes.combinations import check_combination
+from driftfield.recipes.defaults import chooses_steps, sampling_steps
 from driftfield.recipes.schema import ObjectiveSection, Recipe, SampleSection, call_with_options
 
 Objective = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
@@ -241,9 +242,37 @@ def build_step(
     return with_last_noise(step) if last_noise else step
 
 
-def chooses_steps(sampler: str | Step) -> bool:
-    """Whether a sampler takes the steps that each row needs, so that a grid of one step will do."""
-    return isinstance(sampler, str) and sampler in SAMPLERS and SAMPLERS[sampler].evaluations is None
+def build_sampling(
+    section: SampleSection,
+    schedule: Schedule,
+    *,
+    sampler: str | Step | None = None,
+    steps: int | None = None,
+    grid: str | None = None,
+    options: Mapping[str, float | None] | None = None,
+    last_noise: bool | None = None,
+) -> tuple[Step, Tensor]:
+    """The step function and the decreasing times (n + 1,) of a recipe; what is given beats the recipe's [sample].
+
+    The options of the recipe are those of its own sampler. So is its number of steps where one of the two samplers
+    chooses its own steps and the other does not; :func:`driftfield.recipes.defaults.sampling_steps` fills the gap.
+
+    Raises:
+        InputError: an unknown name, an option that the sampler does not take, or fewer than one step.
+    """
+    if sampler is None:
+        given = {key: value for key, value in (options or {}).items() if value is not None}
+        options = sampler_options(section) | given
+    step = build_step(sampler or section.sampler, options, section.last_noise if last_noise is None else last_noise)
+    name = grid or section.grid
+    if name not in GRIDS:
+        raise unknown_name("grid", name, GRIDS)
+    chosen = sampler or section.sampler
+    if steps is None and chooses_steps(chosen) == chooses_steps(section.sampler):
+        steps = section.steps
+    count = sampling_steps(chosen, schedule.T) if steps is None else steps
+    with torch.no_grad():
+        return step, GRIDS[name](schedule, count)
 
 
 def check_names(recipe: Recipe) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from driftfield.diffusion import Schedule
+from driftfield.diffusion import SAMPLERS, Schedule
 from driftfield.errors import InputError
 from driftfield.recipes.schema import ObjectiveSection, Recipe
 
@@ -81,10 +81,11 @@ def _idle(section: ObjectiveSection) -> Iterator[str]:
 
 def _sampling(recipe: Recipe) -> Iterator[str]:
     sampler = recipe.sample.sampler
-    if sampler == "kernel" and recipe.kernel.kind != "learned":
-        yield 'the sampler "kernel" draws from a learned kernel; take sample.sampler = ancestral'
-    if sampler == "ancestral-learned" and recipe.denoiser.variance != "learned":
-        yield 'the sampler "ancestral-learned" needs denoiser.variance = learned; take sample.sampler = ancestral'
+    needs = SAMPLERS[sampler].needs if sampler in SAMPLERS else ""
+    if needs == "a learned kernel" and recipe.kernel.kind != "learned":
+        yield f'the sampler "{sampler}" draws from a learned kernel; take sample.sampler = ancestral'
+    if needs == "a learned variance" and recipe.denoiser.variance != "learned":
+        yield f'the sampler "{sampler}" needs denoiser.variance = learned; take sample.sampler = ancestral'
     if recipe.sample.guidance is not None and recipe.data.label is None:
         yield "sample.guidance follows class labels, but data.label names none"
 

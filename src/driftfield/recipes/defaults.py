@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.diffusion import SAMPLERS
+from driftfield.diffusion import SAMPLERS, Sampler, Step
 from driftfield.errors import InputError
 from driftfield.recipes.schema import Recipe, TrainSection
 from driftfield.training.batches import steps_of_a_pass
@@ -23,7 +23,6 @@ FEW_COLUMNS = 8
 MOST_FEATURES = 52  # columns times frequencies
 FEW_ROWS = 2_000
 SAMPLING_STEPS = 28
-WALKERS = ("ancestral", "kernel")  # samplers that walk a chain step by step
 
 
 def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
@@ -78,11 +77,34 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
     changes["train"]["validation"] = train.validation if train.validation is not None else 0.1
     if recipe.sample.steps is None:
-        name = recipe.sample.sampler
-        walks = name.startswith(WALKERS)
-        chooses = name in SAMPLERS and SAMPLERS[name].evaluations is None  # as many steps as each row needs
-        changes["sample"] = {"steps": 1 if chooses else (walks and recipe.schedule.T) or SAMPLING_STEPS}
+        changes["sample"] = {"steps": sampling_steps(recipe.sample.sampler, recipe.schedule.T)}
     return recipe.updated(changes)
+
+
+def sampling_steps(sampler: str | Step, T: int | None) -> int:
+    """How many steps a sampler takes unless told: 1 where it chooses its own, all T of a chain that it walks, or 28."""
+    if chooses_steps(sampler):
+        return 1
+    return T if T is not None and walks_chain(sampler) else SAMPLING_STEPS
+
+
+def chooses_steps(sampler: str | Step) -> bool:
+    """Whether a sampler takes the steps that each row needs, so that a grid of one step will do."""
+    known = _known(sampler)
+    return known is not None and known.chooses_steps
+
+
+def walks_chain(sampler: str | Step) -> bool:
+    """Whether a sampler takes every step of a chain in turn."""
+    known = _known(sampler)
+    return known is not None and known.walks_chain
+
+
+def _known(sampler: str | Step) -> Sampler | None:
+    """The row of a sampler in the table; None for a step function of the user's own."""
+    if isinstance(sampler, Sampler):
+        return sampler
+    return SAMPLERS.get(sampler) if isinstance(sampler, str) else None
 
 
 def _length(train: TrainSection, a_pass: int, n: int) -> dict[str, object]:

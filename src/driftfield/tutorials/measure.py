@@ -7,12 +7,12 @@ import torch
 
 from driftfield.codecs.scaling import FloatArray
 from driftfield.datasets import Distribution
-from driftfield.diffusion import GRIDS, sample
+from driftfield.diffusion import sample
 from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.evaluation import fresh_seed
 from driftfield.evaluation.classifiers import c2st
 from driftfield.model.model import Model
-from driftfield.recipes.building import build_step, sampler_options
+from driftfield.recipes.building import build_sampling
 
 ROWS = 5_000  # of each side of a two-sample test
 STREAM = 2001  # of the fresh rows that these tests judge by
@@ -52,13 +52,12 @@ def from_noised_data(model: Model, n: int, seed: int = 0) -> FloatArray:
 
     What is better about them than about samples is what the mismatch of the prior costs.
     """
-    section, denoiser = model.recipe.sample, model.denoiser
+    denoiser = model.denoiser
     rows = fresh_rows(distribution_of(model), n, seed, STREAM + 2)
     z = torch.from_numpy(model.scaler.forward(rows)).to(model.device)
     noise = BlockNoise(seed, 0, n, (model.dimensions,), model.device)
     one = torch.ones((), dtype=torch.float64, device=model.device)
     start = denoiser.schedule.perturb(z, one, noise())
-    times = GRIDS[section.grid](denoiser.schedule, section.steps or 1).to(model.device)
-    step = build_step(section.sampler, sampler_options(section), section.last_noise)
-    *_, last = sample(denoiser, start, times, step, noise)
+    step, times = build_sampling(model.recipe.sample, denoiser.schedule)
+    *_, last = sample(denoiser, start, times.to(model.device), step, noise)
     return model.scaler.back(last.x.cpu().numpy())

@@ -22,8 +22,7 @@ from driftfield.errors import DriftfieldError
 from driftfield.evaluation import fresh_seed
 from driftfield.evaluation.rows import choose
 from driftfield.model.model import Model
-from driftfield.recipes.building import build_step, sampler_options
-from driftfield.recipes.defaults import SAMPLING_STEPS
+from driftfield.recipes.building import build_sampling
 
 REAL, OTHER = 2001, 2002  # streams of fresh rows of a distribution: beside any seed, never the seed itself
 REFERENCE_STEPS = 100  # of Heun's method: halving them moves samples of the default recipe by less than 0.01 std
@@ -132,10 +131,7 @@ class Subject:
 
     def own_sampler(self) -> tuple[Step, Tensor]:
         """The step function and the times of the recipe."""
-        section = self.model.recipe.sample
-        step = build_step(section.sampler, sampler_options(section), section.last_noise)
-        with torch.no_grad():
-            times = GRIDS[section.grid](self.model.denoiser.schedule, section.steps or SAMPLING_STEPS)
+        step, times = build_sampling(self.model.recipe.sample, self.model.denoiser.schedule)
         return step, times.to(self.model.device)
 
     def reference_sampler(self) -> tuple[Step, Tensor]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ class Memory:
 
 
 Step = Callable[[BaseDenoiser, Tensor, Tensor, Tensor, Memory], Tensor]
+Need = Literal["", "a learned variance", "a learned kernel"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Sampler:
         evaluations: of the denoiser in a step; None where the step chooses.
         random: it draws noise on the way.
         summary, source: what it is, and where it comes from.
-        needs: what the model must have learned, in words, where it must.
+        needs: what the model must have learned beside a denoiser, if anything.
+        walks_chain: on a chain it takes every step in turn, unless told otherwise.
     """
 
     step: Step
@@ -64,7 +66,13 @@ class Sampler:
     random: bool
     summary: str
     source: str
-    needs: str = ""
+    needs: Need = ""
+    walks_chain: bool = False
+
+    @property
+    def chooses_steps(self) -> bool:
+        """Whether it divides a step of the grid as each row needs, so that a grid of one step will do."""
+        return self.evaluations is None
 
     def __call__(self, denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
         return self.step(denoiser, x_t, t, s, memory)
