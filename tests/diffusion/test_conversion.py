@@ -12,9 +12,9 @@ from driftfield.diffusion import (
     SCHEDULES,
     BaseDenoiser,
     Denoiser,
+    ReparametrisedDenoiser,
     RescheduledDenoiser,
     Schedule,
-    ThroughHead,
     log_prob,
     matched_prior,
     output,
@@ -134,7 +134,7 @@ def test_through_another_head_the_estimate_is_the_same(name: str, head: str) -> 
     for share in (0.1, 0.7):
         t = inside(distribution.schedule, share)
         x_t = distribution.schedule.perturb(rows_of(distribution, 5), t, normal(5, 2))
-        found, expected = ThroughHead(distribution, head)(x_t, t), distribution(x_t, t)
+        found, expected = ReparametrisedDenoiser(distribution, head)(x_t, t), distribution(x_t, t)
         # x_hat from eps_hat is a difference divided by alpha, which is 1e-3 and more, and rounding is 1e-13 then.
         torch.testing.assert_close(found.x0, expected.x0, rtol=1e-8, atol=1e-8)
         torch.testing.assert_close(found.eps, expected.eps, rtol=1e-8, atol=1e-8)
@@ -147,14 +147,14 @@ def test_the_output_is_what_a_network_with_that_head_returns(first: str, second:
     x_t = distribution.schedule.perturb(rows_of(distribution, 5), t, normal(5, 2))
     said = knowing(distribution, second).output(x_t, t)
     torch.testing.assert_close(output(knowing(distribution, first)(x_t, t), HEADS[second]), said, rtol=1e-9, atol=1e-9)
-    through = ThroughHead(knowing(distribution, first), second)
+    through = ReparametrisedDenoiser(knowing(distribution, first), second)
     torch.testing.assert_close(through.output(x_t, t), said, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_densities_and_samples_through_another_head_are_the_same(head: str) -> None:
     denoiser = network("v", schedule=EVERY["vp"])
-    through = ThroughHead(denoiser, head)
+    through = ReparametrisedDenoiser(denoiser, head)
     gammas = torch.linspace(8, -8, 10).double()
     z = normal(20, 2)
     torch.testing.assert_close(along(through, gammas, z), along(denoiser, gammas, z), rtol=1e-7, atol=1e-8)
@@ -166,16 +166,16 @@ def test_densities_and_samples_through_another_head_are_the_same(head: str) -> N
 def test_a_learned_variance_survives_both_conversions() -> None:
     denoiser = network(learned_variance=True, schedule=EVERY["vp"])
     t, x_t = inside(EVERY["vp"], 0.4), normal(6, 2)
-    share = denoiser(x_t, t).share
-    through = ThroughHead(denoiser, "eps")
+    share = denoiser(x_t, t).variance_fraction
+    through = ReparametrisedDenoiser(denoiser, "eps")
     assert through.learned_variance
-    torch.testing.assert_close(through(x_t, t).share, share)
+    torch.testing.assert_close(through(x_t, t).variance_fraction, share)
     flow = EVERY["rectified-flow"]
     s = flow.time(EVERY["vp"].gamma(t))
     moved = RescheduledDenoiser(denoiser, flow)(x_t * size(flow, s) / size(EVERY["vp"], t), s)
-    torch.testing.assert_close(moved.share, share, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(moved.variance_fraction, share, rtol=1e-8, atol=1e-8)
 
 
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(InputError, match="head"):
-        ThroughHead(gaussian_distribution(EVERY["vp"]), "velocity")
+        ReparametrisedDenoiser(gaussian_distribution(EVERY["vp"]), "velocity")

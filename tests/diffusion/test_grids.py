@@ -77,7 +77,7 @@ def test_the_karras_grid_is_that_of_the_paper() -> None:
 def test_the_karras_grid_has_equal_steps_of_a_root_of_the_noise_level(name: str) -> None:
     schedule = EVERY[name]
     times = schedule.clamp(GRIDS["karras"](schedule, 12))[:-1]
-    steps = (schedule.noise_ratio(times) ** (1 / 7)).diff()
+    steps = (schedule.kappa(times) ** (1 / 7)).diff()
     torch.testing.assert_close(steps, steps.mean().expand(11), rtol=1e-7, atol=0)
 
 

@@ -78,7 +78,7 @@ def test_the_second_half_leaves_estimate_and_loss_as_they_were(head: str) -> Non
     assert torch.equal(both(x, t).x0, one(x, t).x0)
     assert torch.equal(both(x, t).eps, one(x, t).eps)
     assert torch.equal(denoising_loss(both, x, t, eps), denoising_loss(one, x, t, eps))
-    assert one(x, t).share is None
+    assert one(x, t).variance_fraction is None
 
 
 def test_one_estimate_asks_the_network_once() -> None:

@@ -39,7 +39,7 @@ VARIANCES = (0.7, 0.2)
 
 def smallest_noise(schedule: Schedule) -> float:
     """The variance of the noise in x_t / alpha at t_low, which is in every density."""
-    return float(schedule.noise_ratio(f64(schedule.t_low))) ** 2
+    return float(schedule.kappa(f64(schedule.t_low))) ** 2
 
 
 def matched(schedule: Schedule, variance: object, mean: object = (0.0, 0.0)) -> Gaussian:

@@ -84,7 +84,7 @@ def test_the_loss_is_the_weight_times_the_error_of_the_data(
     x_hat = distribution(schedule.perturb(x, t, eps), t).x0
     expected = expected_weight(weight, denoiser, t) * (x_hat - x).square().sum(1)
     # x_hat - x cancels: it is of the size of sigma / alpha, down to 1e-6.
-    ratio = float(schedule.noise_ratio(t))
+    ratio = float(schedule.kappa(t))
     torch.testing.assert_close(loss, expected, rtol=1e-9 + 1e-12 / min(ratio, 1), atol=1e-12)
 
 
@@ -290,7 +290,7 @@ def test_the_metric_is_applied_to_each_weighted_residual() -> None:
     schedule, t = EVERY["vp"], f64(0.3)
     x, eps, out = normal(4, 3), normal(4, 3, seed=1), 5 * normal(4, 3, seed=2)
     denoiser = Denoiser(Says(out), schedule, "x0")
-    residual = schedule.noise_ratio(t).reciprocal() * (out - x)  # sqrt(SNR) (x_hat - x)
+    residual = schedule.kappa(t).reciprocal() * (out - x)  # sqrt(SNR) (x_hat - x)
     expected = huber_loss(residual, torch.zeros_like(residual), reduction="none").sum(1)
     torch.testing.assert_close(denoising_loss(denoiser, x, t, eps, WEIGHTS["snr"], METRICS["huber"]), expected)
 

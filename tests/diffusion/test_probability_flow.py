@@ -15,16 +15,16 @@ from driftfield.networks import MLP
 def test_the_variable_runs_from_the_smallest_noise_to_the_largest(name: str) -> None:
     schedule = EVERY[name]
     flow = ProbabilityFlow(gaussian_distribution(schedule))
-    ends = [flow.moment(w) for w in (flow.begin, flow.end)]
-    for moment, t in zip(ends, (schedule.t_low, schedule.t_high), strict=True):
-        torch.testing.assert_close(moment.t, f64(t), rtol=0, atol=1e-9)
-        torch.testing.assert_close(moment.ratio, schedule.noise_ratio(f64(t)), rtol=1e-9, atol=0)
+    ends = [flow.point(w) for w in (flow.begin, flow.end)]
+    for point, t in zip(ends, (schedule.t_low, schedule.t_high), strict=True):
+        torch.testing.assert_close(point.t, f64(t), rtol=0, atol=1e-9)
+        torch.testing.assert_close(point.kappa, schedule.kappa(f64(t)), rtol=1e-9, atol=0)
     w = flow.begin + (flow.end - flow.begin) * torch.linspace(0, 1, 50).double()
     w.requires_grad_()
-    moment = flow.moment(w)
-    assert (moment.ratio.diff() > 0).all()
-    (slope,) = torch.autograd.grad(moment.ratio.sum(), w)
-    torch.testing.assert_close(moment.rate, slope, rtol=1e-12, atol=0)
+    point = flow.point(w)
+    assert (point.kappa.diff() > 0).all()
+    (slope,) = torch.autograd.grad(point.kappa.sum(), w)
+    torch.testing.assert_close(point.rate, slope, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("name", ["ve", "vp", "sub-vp", "cosine", "rectified-flow", "linear"])

@@ -204,7 +204,7 @@ def test_heun_is_the_trapezoidal_predictor_corrector_of_dy_dlambda(variance: flo
         y += (then - now) * 0.5 * (slope + then * guess / (variance + then**2))
     for name in EVERY:
         schedule = EVERY[name]
-        low, high = (float(schedule.noise_ratio(f64(t))) for t in (schedule.t_low, schedule.t_high))
+        low, high = (float(schedule.kappa(f64(t))) for t in (schedule.t_low, schedule.t_high))
         if low > 0.2 or high < 3:
             continue
         times = schedule.time(2 * torch.log(f64(sigma)))

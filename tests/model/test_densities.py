@@ -67,7 +67,7 @@ def test_the_density_at_a_noise_level_is_that_of_the_noisy_distribution_in_the_u
 ) -> None:
     x = draw(50, 1) if noise is None else draw(50, 1) + noise * np.array([0.5, -5.0])
     value, error = model.log_prob(x, noise=noise, steps=80)
-    smallest = float(model.denoiser.schedule.noise_ratio(torch.tensor(0.0).clamp(model.denoiser.schedule.t_low)))
+    smallest = float(model.denoiser.schedule.kappa(torch.tensor(0.0).clamp(model.denoiser.schedule.t_low)))
     # The prior has the moments of 1,200 rows: its mean is off by 2 / sqrt(1,200) at most, over sigma = 20, times 2.5.
     assert_allclose(value, true_density(model, x, noise or smallest), atol=7e-3)
     assert (error < 1e-2).all()
@@ -90,7 +90,7 @@ def test_the_score_is_the_gradient_of_the_density_at_the_same_noise_level(model:
 
 def test_a_time_and_its_noise_level_are_the_same_place(white: Model) -> None:
     x, t = draw(5, 3), 0.4
-    noise = float(white.denoiser.schedule.noise_ratio(torch.tensor(t, dtype=torch.float64)))
+    noise = float(white.denoiser.schedule.kappa(torch.tensor(t, dtype=torch.float64)))
     assert_allclose(white.log_prob(x, t)[0], white.log_prob(x, noise=noise)[0], rtol=0, atol=1e-4)
     assert_allclose(white.score(x, t), white.score(x, noise=noise), rtol=1e-5)
     data = white.log_prob(x)[0]

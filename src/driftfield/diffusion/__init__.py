@@ -29,7 +29,7 @@ from driftfield.diffusion.further.adaptive import rk45
 from driftfield.diffusion.further.chain_bound import BoundTerms, bound_terms, importance_bound
 from driftfield.diffusion.further.chain_loss import chain_loss, hybrid_loss
 from driftfield.diffusion.further.continuous_bound import bound_variance, continuous_bound, diffusion_bound
-from driftfield.diffusion.further.conversion import RescheduledDenoiser, ThroughHead, output
+from driftfield.diffusion.further.conversion import ReparametrisedDenoiser, RescheduledDenoiser, output
 from driftfield.diffusion.further.dequantisation import DiscreteBound, dequantised_log_prob
 from driftfield.diffusion.further.exact import EmpiricalDenoiser, MixtureDenoiser, TiedMixtureDenoiser, exact_denoiser
 from driftfield.diffusion.further.guidance import GuidedDenoiser
@@ -64,12 +64,12 @@ __all__ = [
     "LogDensity",
     "Memory",
     "MixtureDenoiser",
+    "ReparametrisedDenoiser",
     "RescheduledDenoiser",
     "Sampler",
     "Schedule",
     "State",
     "Step",
-    "ThroughHead",
     "TiedMixtureDenoiser",
     "bound_terms",
     "bound_variance",

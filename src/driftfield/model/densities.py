@@ -20,9 +20,9 @@ from driftfield.diffusion import (
     DenoiserKernel,
     Kernel,
     LearnedKernel,
+    ReparametrisedDenoiser,
     RescheduledDenoiser,
     Schedule,
-    ThroughHead,
     bound_terms,
     decode,
     dequantised_log_prob,
@@ -285,7 +285,7 @@ class Densities(Fitted):
         if schedule is not None:
             denoiser = RescheduledDenoiser(denoiser, schedule.to(self.device))
         if head is not None:
-            denoiser = ThroughHead(denoiser, head)
+            denoiser = ReparametrisedDenoiser(denoiser, head)
         return replace(self, denoiser=denoiser, snapshots={})
 
     def _noise(self, seed: int, part: slice) -> Callable[[], Tensor]:
@@ -312,7 +312,7 @@ class Densities(Fitted):
     def _check_known(self, noise: float | None) -> None:
         """Refuse a noise level beyond those of the schedule, whose density would be that of another."""
         schedule = self.denoiser.schedule
-        low, high = (float(schedule.noise_ratio(self._time_of(end))) for end in (schedule.t_low, schedule.t_high))
+        low, high = (float(schedule.kappa(self._time_of(end))) for end in (schedule.t_low, schedule.t_high))
         if noise is not None and not low * (1 - _ROUNDING) <= noise <= high * (1 + _ROUNDING):
             raise InputError(
                 f"The model knows noise levels from {low:.3g} to {high:.3g} standard deviations of the data, but "

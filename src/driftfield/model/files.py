@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from driftfield.codecs.scaling import Scaler
 from driftfield.datasets import write_rows
-from driftfield.diffusion import RescheduledDenoiser, Schedule, ThroughHead
+from driftfield.diffusion import ReparametrisedDenoiser, RescheduledDenoiser, Schedule
 from driftfield.errors import DriftfieldError, InputError
 from driftfield.files import write_atomically
 from driftfield.model import run as runs
@@ -25,7 +25,7 @@ AnyModel = TypeVar("AnyModel", bound=Fitted)
 
 def check_writable(model: Fitted) -> None:
     """Refuse a model that its recipe does not describe."""
-    if isinstance(model.denoiser, RescheduledDenoiser | ThroughHead):
+    if isinstance(model.denoiser, RescheduledDenoiser | ReparametrisedDenoiser):
         raise InputError("A converted model cannot be saved: save the model it was made from, and convert it again.")
 
 

@@ -99,7 +99,7 @@ class Fitted:
         sampling starts with.
         """
         schedule, one = self.denoiser.schedule, torch.ones((), dtype=torch.float64, device=self.device)
-        signal = 1 / (1 + float(schedule.noise_ratio(one)) ** 2)
+        signal = 1 / (1 + float(schedule.kappa(one)) ** 2)
         white = self.recipe.data.scaling == "whiten" or self.dimensions == 1
         if white or signal > FADED or self.recipe.train.prior != "matched":
             return self.prior

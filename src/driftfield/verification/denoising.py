@@ -100,8 +100,8 @@ def _best_told(subject: Subject, denoiser: Denoiser, noise: float) -> tuple[floa
 
 def _squared_error(denoiser: Denoiser, x_t: Tensor, t: Tensor, u: Tensor, target: Tensor) -> float:
     """Of the network's output at x_t, if it is told u in place of t; its input stays as it is, scaled for t."""
-    alpha, sigma = denoiser.schedule.alpha(torch.stack([t, u])), denoiser.schedule.sigma(torch.stack([t, u]))
-    size = torch.hypot(alpha, sigma) if denoiser.scale_input else torch.ones_like(alpha)
+    times = torch.stack([t, u])
+    scale = denoiser.schedule.scale(times) if denoiser.scale_input else torch.ones_like(times)
     with torch.no_grad():
-        output = denoiser.output(match(size[1] / size[0], x_t) * x_t, u)
+        output = denoiser.output(match(scale[1] / scale[0], x_t) * x_t, u)
         return float((output - target).double().square().mean())

@@ -82,7 +82,7 @@ def _grid_mass(subject: Subject) -> Mass:
     span = np.ptp(z, axis=0)
     low = np.maximum(np.minimum(z.min(0), made.min(0)), z.min(0) - STRAY * span)
     high = np.minimum(np.maximum(z.max(0), made.max(0)), z.max(0) + STRAY * span)
-    noise = max(MASS_NOISE, model.denoiser.schedule.noise_ratio(subject.time(0.0)).item())
+    noise = max(MASS_NOISE, model.denoiser.schedule.kappa(subject.time(0.0)).item())
     while True:
         counts = np.ceil((high - low + 12 * noise) / (SPACING * noise)).astype(int) + 1  # (D,)
         if counts.prod() <= MOST_POINTS[D]:

@@ -76,7 +76,7 @@ class Subject:
 
     def noise_at(self, t: Tensor) -> float:
         """sigma / alpha at a time."""
-        return float(self.model.denoiser.schedule.noise_ratio(t))
+        return float(self.model.denoiser.schedule.kappa(t))
 
     def level(self, noise: float) -> float:
         """The noise level nearest to ``noise`` at which the network may be asked; of a chain, one of its steps."""

@@ -21,7 +21,7 @@ from driftfield.diffusion.basics.gaussian import Gaussian
 from driftfield.diffusion.basics.schedules import Schedule, match
 
 
-def log_gain(schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
+def log_added_fraction(schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
     """log(1 - exp(gamma_s - gamma_t)), the share of the noise at t that was added after s; float64, s < t."""
     return torch.log(-torch.expm1(schedule.gamma(s.double()) - schedule.gamma(t.double())))
 
@@ -30,12 +30,12 @@ def transition(schedule: Schedule, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor
     """(alpha_ts, log var_ts) of q(x_t | x_s), in float64; s < t."""
     t, s = t.double(), s.double()
     log_alpha_ts = schedule.log_alpha(t) - schedule.log_alpha(s)
-    return log_alpha_ts.exp(), 2 * schedule.log_sigma(t) + log_gain(schedule, t, s)
+    return log_alpha_ts.exp(), 2 * schedule.log_sigma(t) + log_added_fraction(schedule, t, s)
 
 
 def bridge_variance(schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
     """log of the variance of q(x_s | x_t, x), sigma_s^2 (1 - r); -inf at s = 0."""
-    return 2 * schedule.log_sigma(s.double()) + log_gain(schedule, t, s)
+    return 2 * schedule.log_sigma(s.double()) + log_added_fraction(schedule, t, s)
 
 
 def bridge_mean(schedule: Schedule, x_t: Tensor, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def bridge_mean(schedule: Schedule, x_t: Tensor, x: Tensor, t: Tensor, s: Tensor
     t, s = t.double(), s.double()
     alpha_ts = (schedule.log_alpha(t) - schedule.log_alpha(s)).exp()
     ratio = (2 * (schedule.log_sigma(s) - schedule.log_sigma(t))).exp()
-    keep = schedule.alpha(s) * log_gain(schedule, t, s).exp()
+    keep = schedule.alpha(s) * log_added_fraction(schedule, t, s).exp()
     return match(alpha_ts * ratio, x) * x_t + match(keep, x) * x
 
 

@@ -24,15 +24,15 @@ from driftfield.errors import InputError, unknown_name
 class Estimate:
     """What a denoiser says of x_t (B, *D) at time t: ``x0`` and ``eps`` (B, *D), and what follows from them.
 
-    ``share`` (B, *D), of a denoiser with a learned variance, says where the log variance of a reverse step lies between
-    its two bounds: 0 is the small one, 1 the large one (see :mod:`driftfield.diffusion.basics.kernels`).
+    ``variance_fraction`` (B, *D), of a denoiser with a learned variance, says where the log variance of a reverse step
+    lies between its two bounds: 0 is the small one, 1 the large one (:mod:`driftfield.diffusion.basics.kernels`).
     """
 
     x0: Tensor
     eps: Tensor
     t: Tensor
     schedule: Schedule
-    share: Tensor | None = None
+    variance_fraction: Tensor | None = None
 
     @property
     def score(self) -> Tensor:
@@ -46,7 +46,7 @@ class Estimate:
         return match(d_alpha, self.x0) * self.x0 + match(d_sigma, self.eps) * self.eps
 
 
-def held(estimate: Estimate, x_t: Tensor, t: Tensor) -> Estimate:
+def extend_estimate(estimate: Estimate, x_t: Tensor, t: Tensor) -> Estimate:
     """An estimate of (x_t, t) from one that was made at the nearest time at which a network may be asked.
 
     Beyond t_high x_hat is held, as x_t says hardly more of x, and eps_hat = (x_t - alpha x_hat) / sigma is what is left
@@ -90,8 +90,8 @@ class Denoiser(BaseDenoiser):
     """A denoiser from a network.
 
     With a learned variance the network returns (B, 2 D, ..), twice the size of x along dim 1: its second half v says
-    where the log variance lies between its bounds, share = (v + 1) / 2 (Nichol, Dhariwal 2021, eq. 15). As there, v is
-    not constrained: in theory the variance may leave the interval of its bounds.
+    where the log variance lies between its bounds, variance_fraction = (v + 1) / 2 (Nichol, Dhariwal 2021, eq. 15). As
+    there, v is not constrained: in theory the variance may leave the interval of its bounds.
 
     Args:
         network: any module (x (B, *D), label () or (B,), cond) -> (B, *D), or (B, 2 D, ..) with a learned variance.
@@ -136,8 +136,7 @@ class Denoiser(BaseDenoiser):
         """The same and the second half v (B, *D) of a learned variance, which is None without one."""
         label = self.label(self.schedule, t).to(x_t.dtype)
         if self.scale_input:
-            size = torch.hypot(self.schedule.alpha(t), self.schedule.sigma(t))
-            x_t = x_t / match(size, x_t)
+            x_t = x_t / match(self.schedule.scale(t), x_t)
         result: Tensor = self.network(x_t, label, cond)
         if not self.learned_variance:
             return result, None
@@ -151,8 +150,8 @@ class Denoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, *D), t () or (B,)."""
-        x, asked = self.schedule.askable(x_t, t)
-        return held(self.read(x, asked, *self.outputs(x, asked, cond)), x_t, t)
+        x, asked = self.schedule.clamp_state(x_t, t)
+        return extend_estimate(self.read(x, asked, *self.outputs(x, asked, cond)), x_t, t)
 
     def read(self, x_t: Tensor, t: Tensor, out: Tensor, second: Tensor | None = None) -> Estimate:
         """The estimate from outputs at hand: x_hat = (sigma out - b x_t) / D, eps_hat = (a x_t - alpha out) / D."""

@@ -58,8 +58,8 @@ def edm(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
     closed form the two numbers are (sigma, -alpha) / sqrt(sigma^2 + alpha^2): for a variance-preserving schedule, -v.
     """
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    size = torch.hypot(alpha, sigma)
-    return sigma / size, -alpha / size
+    scale = schedule.scale(t)
+    return sigma / scale, -alpha / scale
 
 
 HEADS: dict[str, Head] = {"eps": eps, "x0": x0, "v": v, "score": score, "flow": flow, "edm": edm}

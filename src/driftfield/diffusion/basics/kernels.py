@@ -23,7 +23,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance, log_gain, transition
+from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance, log_added_fraction, transition
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Estimate
 from driftfield.diffusion.basics.gaussian import Gaussian
 from driftfield.diffusion.basics.schedules import Schedule, match
@@ -94,8 +94,8 @@ class DenoiserKernel:
         Only training (:meth:`transition`) lets it pass them, so that it can find its way back.
         """
         estimate = self.denoiser(x_t, t, cond)
-        if estimate.share is not None:
-            estimate = replace(estimate, share=estimate.share.clamp(0, 1))
+        if estimate.variance_fraction is not None:
+            estimate = replace(estimate, variance_fraction=estimate.variance_fraction.clamp(0, 1))
         return self.transition(estimate, x_t, t, s)
 
     def transition(self, estimate: Estimate, x_t: Tensor, t: Tensor, s: Tensor) -> Gaussian:
@@ -108,11 +108,11 @@ class DenoiserKernel:
 
 def learned_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
     """share log large + (1 - share) log small, (B, *D); -inf (no noise) at s = 0, where small is zero."""
-    if estimate.share is None:
+    if estimate.variance_fraction is None:
         raise InputError(
             'The variance "learned" needs a denoiser that gives one: build it with learned_variance, or choose another.'
         )
-    share, schedule = estimate.share, estimate.schedule
+    share, schedule = estimate.variance_fraction, estimate.schedule
     small, large = (match(rule(schedule, t, s), share) for rule in (small_variance, large_variance))
     noisy = torch.isfinite(small)
     small, large = (torch.where(noisy, bound, 0.0) for bound in (small, large))  # so that no gradient meets infinity
@@ -170,9 +170,9 @@ class LearnedKernel(BaseDenoiser):
         Errors of the mean are divided by c_x, which is small where a step removes little of the noise: with 50 steps
         and a constant beta of 0.117 it is 1 at t = 1 / T and 0.0055 at t = 1.
         """
-        x_t, t = self.schedule.askable(x_t, t)
+        x_t, t = self.schedule.clamp_state(x_t, t)
         s = t - self.length
-        c_x = self.schedule.alpha(s) * log_gain(self.schedule, t, s).exp()
+        c_x = self.schedule.alpha(s) * log_added_fraction(self.schedule, t, s).exp()
         rest = self._mean(x_t, t, cond) - bridge_mean(self.schedule, x_t, torch.zeros_like(x_t), t, s)
         x_hat = rest / match(c_x, x_t)
         alpha, sigma = match(self.schedule.alpha(t), x_t), match(self.schedule.sigma(t), x_t)

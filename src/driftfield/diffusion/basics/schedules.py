@@ -92,15 +92,19 @@ class Schedule(nn.Module):
         """gamma(t) = 2 (log sigma - log alpha), minus the log signal-to-noise ratio; increasing in t."""
         return 2 * (self.log_sigma(t) - self.log_alpha(t))
 
-    def noise_ratio(self, t: Tensor) -> Tensor:
+    def kappa(self, t: Tensor) -> Tensor:
         """sigma(t) / alpha(t): the noise level in units of the data."""
         return (self.gamma(t) / 2).exp()
+
+    def scale(self, t: Tensor, std: float = 1.0) -> Tensor:
+        """sqrt(std^2 alpha^2 + sigma^2): the standard deviation of x_t for data of standard deviation std; as t."""
+        return torch.hypot(std * self.alpha(t), self.sigma(t))
 
     def clamp(self, t: Tensor) -> Tensor:
         """The nearest time at which a network may be asked: t cut to [t_low, t_high], in float64."""
         return t.double().clamp(self.t_low, self.t_high)
 
-    def askable(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def clamp_state(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """(x_t, t) at the nearest time at which a network may be asked; x_t (B, *D), t () or (B,).
 
         Beyond t_high x_t is all but noise, so it goes back with the noise, as x_t sigma(t_high) / sigma(t): a network

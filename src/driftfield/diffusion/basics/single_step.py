@@ -20,46 +20,46 @@ from driftfield.diffusion.basics.loop import Memory
 from driftfield.diffusion.basics.schedules import Schedule, match
 
 
-def line(schedule: Schedule, estimate: Estimate, s: Tensor) -> Tensor:
+def ddim_step(schedule: Schedule, estimate: Estimate, s: Tensor) -> Tensor:
     """alpha_s x_hat + sigma_s eps_hat; (B, *D)."""
     return match(schedule.alpha(s), estimate.x0) * estimate.x0 + match(schedule.sigma(s), estimate.eps) * estimate.eps
 
 
-def slope_change(schedule: Schedule, t: Tensor, s: Tensor, like: Tensor) -> Tensor:
+def slope_weight(schedule: Schedule, t: Tensor, s: Tensor, like: Tensor) -> Tensor:
     """sigma_s - alpha_s sigma_t / alpha_t, as a factor for ``like`` (B, *D): what a slope's change is multiplied by."""
-    return match(schedule.sigma(s) - schedule.alpha(s) * schedule.noise_ratio(t), like)
+    return match(schedule.sigma(s) - schedule.alpha(s) * schedule.kappa(t), like)
 
 
-def is_straight(schedule: Schedule, t: Tensor, s: Tensor) -> bool:
+def euler_only(schedule: Schedule, t: Tensor, s: Tensor) -> bool:
     """Whether Euler's step stands: at s = 0, where the slope ends, and at alpha_t = 0, where the variable does."""
     return bool((s <= 0) | (schedule.alpha(t) == 0))
 
 
 def euler(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
     """First order: x_s = alpha_s x_hat + sigma_s eps_hat."""
-    return line(denoiser.schedule, denoiser(x_t, t, memory.cond), s)
+    return ddim_step(denoiser.schedule, denoiser(x_t, t, memory.cond), s)
 
 
 def heun(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
     """Second order (Karras et al. 2022, algorithm 1), for any alpha: the mean slope of both ends in sigma / alpha."""
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)
-    x_s = line(schedule, estimate, s)
-    if is_straight(schedule, t, s):
+    x_s = ddim_step(schedule, estimate, s)
+    if euler_only(schedule, t, s):
         return x_s
     change = (denoiser(x_s, s, memory.cond).eps - estimate.eps) / 2
-    return x_s + slope_change(schedule, t, s, x_t) * change
+    return x_s + slope_weight(schedule, t, s, x_t) * change
 
 
 def midpoint(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
     """Second order, the slope at the middle in log-SNR: DPM-Solver-2 (Lu et al. 2022, algorithm 1, r_1 = 1/2)."""
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)
-    if is_straight(schedule, t, s):
-        return line(schedule, estimate, s)
+    if euler_only(schedule, t, s):
+        return ddim_step(schedule, estimate, s)
     middle = schedule.time((schedule.gamma(t) + schedule.gamma(s)) / 2)
-    half_way = denoiser(line(schedule, estimate, middle), middle, memory.cond)
-    return line(schedule, estimate, s) + slope_change(schedule, t, s, x_t) * (half_way.eps - estimate.eps)
+    half_way = denoiser(ddim_step(schedule, estimate, middle), middle, memory.cond)
+    return ddim_step(schedule, estimate, s) + slope_weight(schedule, t, s, x_t) * (half_way.eps - estimate.eps)
 
 
 def rk4(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
@@ -71,19 +71,14 @@ def rk4(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memor
     schedule = denoiser.schedule
     if s <= 0:
         return euler(denoiser, x_t, t, s, memory)
-    z, phi, end = x_t / match(size(schedule, t), x_t), angle(schedule, t), angle(schedule, s)
+    z, phi, end = x_t / match(schedule.scale(t), x_t), angle(schedule, t), angle(schedule, s)
     h = end - phi
     step = match(h, z)
     k1 = angular_velocity(denoiser, z, phi, memory.cond)
     k2 = angular_velocity(denoiser, z + step / 2 * k1, phi + h / 2, memory.cond)
     k3 = angular_velocity(denoiser, z + step / 2 * k2, phi + h / 2, memory.cond)
     k4 = angular_velocity(denoiser, z + step * k3, end, memory.cond)
-    return match(size(schedule, s), z) * (z + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
-
-
-def size(schedule: Schedule, t: Tensor) -> Tensor:
-    """sqrt(alpha^2 + sigma^2); same shape as t."""
-    return torch.hypot(schedule.alpha(t), schedule.sigma(t))
+    return match(schedule.scale(s), z) * (z + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
 
 
 def angle(schedule: Schedule, t: Tensor) -> Tensor:
@@ -98,5 +93,5 @@ def angular_velocity(denoiser: BaseDenoiser, z: Tensor, phi: Tensor, cond: Tenso
     """
     schedule = denoiser.schedule
     t = schedule.time(2 * torch.log(torch.tan(phi)))
-    estimate = denoiser(match(size(schedule, t), z) * z, t, cond)
+    estimate = denoiser(match(schedule.scale(t), z) * z, t, cond)
     return match(torch.cos(phi), z) * estimate.eps - match(torch.sin(phi), z) * estimate.x0

@@ -21,7 +21,7 @@ from driftfield.diffusion.basics.gaussian import Gaussian
 from driftfield.diffusion.basics.kernels import DenoiserKernel
 from driftfield.diffusion.basics.loop import Memory, Step
 from driftfield.diffusion.basics.schedules import match
-from driftfield.diffusion.basics.single_step import euler, heun, line
+from driftfield.diffusion.basics.single_step import ddim_step, euler, heun
 from driftfield.diffusion.further.multistep import extrapolated
 from driftfield.errors import InputError
 
@@ -134,7 +134,7 @@ def predictor_corrector(
     estimate = denoiser(x_s, s, memory.cond)
     theta = math.asin(2 * ratio)
     added = match(schedule.sigma(s), x_s) * (math.sin(theta) * noise - (1 - math.cos(theta)) * estimate.eps)
-    return line(schedule, estimate, s) + added
+    return ddim_step(schedule, estimate, s) + added
 
 
 def with_last_noise(step: Step) -> Step:

@@ -12,7 +12,7 @@ from torch import Tensor
 from driftfield.diffusion.basics.denoisers import BaseDenoiser
 from driftfield.diffusion.basics.loop import Memory
 from driftfield.diffusion.basics.schedules import match
-from driftfield.diffusion.basics.single_step import angle, angular_velocity, euler, size
+from driftfield.diffusion.basics.single_step import angle, angular_velocity, euler
 from driftfield.diffusion.further.ode import integrate
 from driftfield.errors import InputError
 
@@ -38,7 +38,7 @@ def rk45(
             own = cond[rows] if cond is not None and len(cond) == len(x_t) else cond
             return angular_velocity(denoiser, z, phi, own)
 
-        z = x_t / match(size(schedule, t), x_t)
+        z = x_t / match(schedule.scale(t), x_t)
         z = integrate(slope, z, angle(schedule, t), angle(schedule, low), tolerance, tolerance).y
-        x_t = match(size(schedule, low), z) * z
+        x_t = match(schedule.scale(low), z) * z
     return euler(denoiser, x_t, torch.minimum(t, low), s, memory) if s < low else x_t

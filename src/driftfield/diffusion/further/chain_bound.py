@@ -82,7 +82,7 @@ def standard_error(values: Tensor) -> Tensor:
     return values.std(0) / math.sqrt(len(values))
 
 
-def decoded(
+def reverse_transition(
     kernel: Kernel, x_t: Tensor, t: Tensor, s: Tensor, cond: Tensor | None = None, log_var: Tensor | float | None = None
 ) -> Gaussian:
     """p(x_s | x_t), with the decoder's variance where the kernel adds no noise.
@@ -131,7 +131,7 @@ def bound_terms(
             found = []
             for _ in range(draws):
                 x_t = schedule.perturb(x, t, noise())
-                p = _double(decoded(kernel, x_t, t, s, cond, decoder_log_var))
+                p = _double(reverse_transition(kernel, x_t, t, s, cond, decoder_log_var))
                 if s > 0:
                     found.append(bridge(schedule, x_t.double(), x.double(), t, s).kl(p))
                 else:
@@ -165,7 +165,7 @@ def log_weight(
     log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     for i, (before, after) in enumerate(pairwise(path)):
         q = Gaussian(alpha_ts[i] * before.x, log_var_ts[i].expand_as(before.x))
-        p = _double(decoded(kernel, after.x.to(x), after.t, before.t, cond, decoder_log_var))
+        p = _double(reverse_transition(kernel, after.x.to(x), after.t, before.t, cond, decoder_log_var))
         log_w = log_w + p.log_prob(before.x) - q.log_prob(after.x)
     return log_w + _double(prior).log_prob(after.x)
 
@@ -210,7 +210,7 @@ def importance_bound(
             if isinstance(generator, torch.Generator):
                 noise = _noise(generator, rows)
             else:
-                noise = _together([generator(int(k)) for k in chunk], x)
+                noise = _concatenated([generator(int(k)) for k in chunk], x)
             tiled = None if cond is None else _tiled(cond, len(chunk))
             weights.append(log_weight(kernel, rows, prior, noise, tiled, decoder_log_var, times).view(len(chunk), -1))
     log_w = torch.cat(weights)  # (K, B)
@@ -228,11 +228,11 @@ def _grid(kernel: Kernel, times: Tensor | None) -> Tensor:
 
 def _noise(generator: torch.Generator | Noise, x: Tensor) -> Noise:
     if not isinstance(generator, torch.Generator):
-        return _together([generator], x)
+        return _concatenated([generator], x)
     return lambda: torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
 
-def _together(sources: list[Noise], x: Tensor) -> Noise:
+def _concatenated(sources: list[Noise], x: Tensor) -> Noise:
     return lambda: torch.cat([source().to(x) for source in sources])
 
 

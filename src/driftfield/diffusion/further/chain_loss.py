@@ -29,7 +29,7 @@ from driftfield.diffusion.basics.forward import chain_times, walk
 from driftfield.diffusion.basics.gaussian import Gaussian, standard_prior
 from driftfield.diffusion.basics.kernels import LEARNED, DenoiserKernel, Kernel
 from driftfield.diffusion.basics.schedules import match
-from driftfield.diffusion.further.chain_bound import decoded
+from driftfield.diffusion.further.chain_bound import reverse_transition
 from driftfield.errors import InputError, unknown_name
 
 ROWS = 2_048  # in one evaluation: their activations stay in the cache of a core, which all steps at once would leave
@@ -48,7 +48,7 @@ def stepwise(
     loss = -prior.log_prob(path[-1].x)
     for i, (before, after) in enumerate(pairwise(path[: n + 1])):
         q = Gaussian(match(alpha_ts[i], x) * before.x, match(log_var_ts[i], x).expand_as(x))
-        p = decoded(kernel, after.x, after.t, before.t, cond)
+        p = reverse_transition(kernel, after.x, after.t, before.t, cond)
         loss = loss + q.log_prob(after.x) - p.log_prob(before.x)
     return loss
 
@@ -67,7 +67,7 @@ def all_steps(
     for chunk in torch.split(torch.arange(n, device=x.device), max(1, ROWS // len(x))):
         t, s = (times[i].repeat_interleave(len(x)) for i in (chunk + 1, chunk))
         tiled = None if cond is None else cond.repeat(len(chunk), *[1] * (cond.ndim - 1))
-        p = decoded(kernel, path[chunk + 1].flatten(0, 1), t, s, tiled)
+        p = reverse_transition(kernel, path[chunk + 1].flatten(0, 1), t, s, tiled)
         loss = loss - p.log_prob(path[chunk].flatten(0, 1)).view(len(chunk), -1).sum(0)
     return loss
 
@@ -85,7 +85,7 @@ def random_step(
     log_var_ts = transition(schedule, times[1:], times[:-1])[1]  # (T,)
     (eps,) = _noise(1, x, generator)
     x_t = match(alpha[i + 1], x) * x + match((log_var[i + 1] / 2).exp(), x) * eps
-    cross = _cross_entropy(bridge(schedule, x_t, x, t, s), decoded(kernel, x_t, t, s, cond))
+    cross = _cross_entropy(bridge(schedule, x_t, x, t, s), reverse_transition(kernel, x_t, t, s, cond))
     entropy = 0.5 * x[0].numel() * (1 + math.log(2 * math.pi) + log_var_ts[i].to(x))  # of q(x_i | x_{i-1})
     end = Gaussian(match(alpha[-1], x) * x, match(log_var[-1], x))
     return n * (cross - entropy) + _cross_entropy(end, prior)
@@ -159,7 +159,7 @@ def hybrid_loss(
     t = schedule.clamp(t)
     x_t = schedule.perturb(x, t, eps)
     first, second = denoiser.outputs(x_t, t, cond)
-    answered = Denoiser(_Answered(first), schedule, denoiser.head)
+    answered = Denoiser(_FixedOutput(first), schedule, denoiser.head)
     loss = denoising_loss(answered, x, t, eps, weight, metric)
 
     s = t - 1 / schedule.T
@@ -171,7 +171,7 @@ def hybrid_loss(
     return loss + share * schedule.T * torch.where(decoder, 0.0, kl)
 
 
-class _Answered(nn.Module):
+class _FixedOutput(nn.Module):
     """A network whose answer is at hand already."""
 
     def __init__(self, answer: Tensor) -> None:

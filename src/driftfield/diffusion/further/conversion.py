@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser, Estimate, held
+from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser, Estimate, extend_estimate
 from driftfield.diffusion.basics.heads import Head
 from driftfield.diffusion.basics.schedules import Schedule, match
 
@@ -44,14 +44,12 @@ class RescheduledDenoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, *D), t () or (B,), of the new schedule."""
-        x, u = self.schedule.askable(x_t, t)
+        x, u = self.schedule.clamp_state(x_t, t)
         own = self.denoiser.schedule
         asked = own.time(self.schedule.gamma(u))
-        factor = torch.hypot(own.alpha(asked), own.sigma(asked)) / torch.hypot(
-            self.schedule.alpha(u), self.schedule.sigma(u)
-        )
+        factor = own.scale(asked) / self.schedule.scale(u)
         estimate = replace(self.denoiser(match(factor, x) * x, asked, cond), t=u, schedule=self.schedule)
-        return held(estimate, x_t, t)
+        return extend_estimate(estimate, x_t, t)
 
 
 def output(estimate: Estimate, head: Head) -> Tensor:
@@ -60,7 +58,7 @@ def output(estimate: Estimate, head: Head) -> Tensor:
     return match(a, estimate.x0) * estimate.x0 + match(b, estimate.eps) * estimate.eps
 
 
-class ThroughHead(Denoiser):
+class ReparametrisedDenoiser(Denoiser):
     """The same denoiser through another head: ``outputs`` speak the head's language, estimates do not change.
 
     Args:
@@ -78,4 +76,6 @@ class ThroughHead(Denoiser):
     def outputs(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """a x_hat + b eps_hat (B, *D), and the second half of a learned variance."""
         estimate = self.network(x_t, t, cond)
-        return output(estimate, self.head), None if estimate.share is None else 2 * estimate.share - 1
+        return output(
+            estimate, self.head
+        ), None if estimate.variance_fraction is None else 2 * estimate.variance_fraction - 1

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from driftfield.diffusion.basics.denoisers import BaseDenoiser, Estimate, held
+from driftfield.diffusion.basics.denoisers import BaseDenoiser, Estimate, extend_estimate
 from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.errors import InputError
 
@@ -59,14 +59,14 @@ class MixtureDenoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The exact estimate at x_t (B, D), t () or (B,); computed in float64, returned in x_t's dtype."""
-        x, asked = self.schedule.askable(x_t, t)
+        x, asked = self.schedule.clamp_state(x_t, t)
         alpha, sigma = coefficients(self.schedule, asked, len(x))
         z, C, log_joint = self._joint(x, alpha, sigma)
         r = torch.softmax(log_joint, 1)[..., None]  # (B, K, 1)
         whitened = z / C
         eps = sigma * (r * self._rotate_back(whitened)).sum(1)
         x0 = (r * (self.means + alpha[..., None] * self._rotate_back(self.variances * whitened))).sum(1)
-        return held(Estimate(x0.to(x_t.dtype), eps.to(x_t.dtype), asked, self.schedule), x_t, t)
+        return extend_estimate(Estimate(x0.to(x_t.dtype), eps.to(x_t.dtype), asked, self.schedule), x_t, t)
 
     def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:
         """log p(x_t) in nats; (B,) float64. At t = 0 it is the density of the data."""
@@ -75,7 +75,7 @@ class MixtureDenoiser(BaseDenoiser):
 
     def moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (B, D) and covariance (B, D, D) of the data given x_t, in float64."""
-        x_t, t = self.schedule.askable(x_t, t)
+        x_t, t = self.schedule.clamp_state(x_t, t)
         alpha, sigma = coefficients(self.schedule, t, len(x_t))
         z, C, log_joint = self._joint(x_t, alpha, sigma)
         r = torch.softmax(log_joint, 1)[..., None]  # (B, K, 1)
@@ -148,13 +148,13 @@ class TiedMixtureDenoiser(BaseDenoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The exact estimate at x_t (B, *D), t () or (B,); computed in float64, returned in x_t's dtype."""
-        x, asked = self.schedule.askable(x_t, t)
+        x, asked = self.schedule.clamp_state(x_t, t)
         y, alpha, sigma, C = self._placed(x, asked)
         mean = torch.cat([torch.softmax(self._joint(*part), 1) @ self.points for part in self._parts(y, alpha, C)])
         x0 = mean + alpha * self.variances / C * (y - alpha * mean)
         eps = sigma * (y - alpha * mean) / C
         x0, eps = (self._back(part).view_as(x_t).to(x_t.dtype) for part in (x0, eps))
-        return held(Estimate(x0, eps, asked, self.schedule), x_t, t)
+        return extend_estimate(Estimate(x0, eps, asked, self.schedule), x_t, t)
 
     def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:
         """log p(x_t) in nats; (B,) float64. At t = 0 it is the density of the data.
@@ -171,7 +171,7 @@ class TiedMixtureDenoiser(BaseDenoiser):
 
     def moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (B, D) and covariance (B, D, D) of the data given x_t, in float64; D is flattened."""
-        x_t, t = self.schedule.askable(x_t, t)
+        x_t, t = self.schedule.clamp_state(x_t, t)
         y, alpha, sigma, C = self._placed(x_t, t)
         means, spreads = [], []
         for part in self._parts(y, alpha, C):

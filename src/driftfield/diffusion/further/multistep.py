@@ -27,7 +27,7 @@ from torch import Tensor
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Estimate
 from driftfield.diffusion.basics.loop import Memory, Past
 from driftfield.diffusion.basics.schedules import Schedule, match
-from driftfield.diffusion.basics.single_step import is_straight, line
+from driftfield.diffusion.basics.single_step import ddim_step, euler_only
 
 Moments = Callable[[int, Tensor], Tensor]  # (k, h) -> (k,)
 
@@ -92,7 +92,7 @@ def adams_bashforth(
         return x_s
     nodes = (schedule.gamma(t) - schedule.gamma(times)) / 2  # lambda of each, from that of t; (k,)
     w = weights(nodes, (schedule.gamma(t) - schedule.gamma(s)) / 2, exponential_moments)
-    return x_s - match(schedule.alpha(s) * schedule.noise_ratio(t), x_t) * combine(w[1:], changes)
+    return x_s - match(schedule.alpha(s) * schedule.kappa(t), x_t) * combine(w[1:], changes)
 
 
 def linear_multistep(
@@ -106,8 +106,8 @@ def linear_multistep(
     x_s, changes, times = _first_order(denoiser, x_t, t, s, memory, order)
     if not changes:
         return x_s
-    kappa = schedule.noise_ratio(t)
-    w = weights(schedule.noise_ratio(times) - kappa, schedule.noise_ratio(s) - kappa, power_moments)
+    kappa = schedule.kappa(t)
+    w = weights(schedule.kappa(times) - kappa, schedule.kappa(s) - kappa, power_moments)
     return x_s + match(schedule.alpha(s), x_t) * combine(w[1:], changes)
 
 
@@ -117,10 +117,10 @@ def _first_order(
     """Euler's x_s (B, *D); eps_j - eps_hat of the steps before, none where Euler's step stands; times of all (k,)."""
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)
-    past = [] if is_straight(schedule, t, s) else usable(schedule, memory.past, t)
+    past = [] if euler_only(schedule, t, s) else usable(schedule, memory.past, t)
     memory.remember(t, x_t, estimate, order - 1)
     times = torch.stack([t, *(step.t for step in past)])
-    return line(schedule, estimate, s), [step.estimate.eps - estimate.eps for step in past], times
+    return ddim_step(schedule, estimate, s), [step.estimate.eps - estimate.eps for step in past], times
 
 
 def dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
@@ -132,7 +132,7 @@ def dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: 
     estimate = denoiser(x_t, t, memory.cond)
     D = extrapolated(denoiser.schedule, estimate, t, s, memory)
     memory.remember(t, x_t, estimate, 1)
-    return towards(denoiser.schedule, x_t, D, t, s)
+    return exponential_euler(denoiser.schedule, x_t, D, t, s)
 
 
 def extrapolated(schedule: Schedule, estimate: Estimate, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
@@ -145,7 +145,7 @@ def extrapolated(schedule: Schedule, estimate: Estimate, t: Tensor, s: Tensor, m
     return estimate.x0 + match(h / (2 * h_last), estimate.x0) * (estimate.x0 - past[0].estimate.x0)
 
 
-def towards(schedule: Schedule, x_t: Tensor, D: Tensor, t: Tensor, s: Tensor) -> Tensor:
+def exponential_euler(schedule: Schedule, x_t: Tensor, D: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """(sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) D; (B, *D)."""
     ratio = schedule.sigma(s) / schedule.sigma(t)
     return match(ratio, x_t) * x_t + match(schedule.alpha(s) - ratio * schedule.alpha(t), x_t) * D
@@ -162,8 +162,8 @@ def dpmpp_3m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: 
     estimate = denoiser(x_t, t, memory.cond)
     past = usable(schedule, memory.past, t)
     memory.remember(t, x_t, estimate, 2)
-    if is_straight(schedule, t, s) or not past:
-        return line(schedule, estimate, s)
+    if euler_only(schedule, t, s) or not past:
+        return ddim_step(schedule, estimate, s)
     return _of_data(schedule, x_t, t, s, [(t, estimate.x0), *((step.t, step.estimate.x0) for step in past)])
 
 
@@ -182,10 +182,10 @@ def unipc(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Mem
         values = [(t, estimate.x0), *((step.t, step.estimate.x0) for step in past)]
         x_t = _of_data(schedule, past[0].x, past[0].t, t, values)
     elif past:
-        x_t = towards(schedule, past[0].x, (estimate.x0 + past[0].estimate.x0) / 2, past[0].t, t)
+        x_t = exponential_euler(schedule, past[0].x, (estimate.x0 + past[0].estimate.x0) / 2, past[0].t, t)
     D = extrapolated(schedule, estimate, t, s, memory)
     memory.remember(t, x_t, estimate, 2)
-    return towards(schedule, x_t, D, t, s)
+    return exponential_euler(schedule, x_t, D, t, s)
 
 
 def _of_data(schedule: Schedule, x_t: Tensor, t: Tensor, s: Tensor, values: list[tuple[Tensor, Tensor]]) -> Tensor:

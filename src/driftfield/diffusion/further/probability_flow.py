@@ -46,11 +46,11 @@ Field = Callable[[Tensor], Tensor]
 Change = Callable[[Field, Tensor, Tensor], tuple[Tensor, Tensor]]  # (field, z (b, *D), rows (b,)) -> (b, *D), (b, P)
 
 
-class Moment(NamedTuple):
+class PathPoint(NamedTuple):
     """A place on the way: the time t, lambda, and d lambda / dw; () or (b,) each, float64."""
 
     t: Tensor
-    ratio: Tensor
+    kappa: Tensor
     rate: Tensor
 
 
@@ -79,28 +79,28 @@ class ProbabilityFlow:
             [schedule.t_low, schedule.t_high, 1.0], dtype=torch.float64, device=schedule.device
         )
         self.spread, self.S = spread, WIDE * spread
-        self.s = max(LOW_RATIOS * float(schedule.noise_ratio(low)), FINEST * spread) / self.S
+        self.s = max(LOW_RATIOS * float(schedule.kappa(low)), FINEST * spread) / self.S
         first = low if start is None else start.double().to(low).clamp(schedule.t_low, 1.0)
-        self.begin = self._position(schedule.noise_ratio(torch.minimum(first, high)))
-        self.end = self._position(schedule.noise_ratio(high))
-        size = self._size(first)
+        self.begin = self._position(schedule.kappa(torch.minimum(first, high)))
+        self.end = self._position(schedule.kappa(high))
+        size = schedule.scale(first, spread)
         self.first_scale = schedule.alpha(first) / size if start is None else 1 / size
-        self.last_scale = self._size(one)
+        self.last_scale = schedule.scale(one, spread)
 
-    def moment(self, w: Tensor) -> Moment:
-        """The moment at w, () or (b,)."""
+    def point(self, w: Tensor) -> PathPoint:
+        """The point at w, () or (b,)."""
         phi = self.s * torch.sinh(w)
         tangent = torch.tan(phi)
         ratio = self.S * tangent
         rate = self.S * self.s * torch.cosh(w) * (1 + tangent**2)
-        return Moment(self.denoiser.schedule.time(2 * torch.log(ratio)), ratio, rate)
+        return PathPoint(self.denoiser.schedule.time(2 * torch.log(ratio)), ratio, rate)
 
-    def slope(self, z: Tensor, at: Moment, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+    def slope(self, z: Tensor, at: PathPoint, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
         """dz / dw (b, *D) and what ``change`` says of it (b, P), for the rows with these numbers."""
-        size = self._size(at.t)
+        size = self.denoiser.schedule.scale(at.t, self.spread)
         cond = None if self.cond is None else self.cond[rows]
-        r = torch.hypot(at.ratio, torch.full_like(at.ratio, self.spread))
-        toward, back = at.rate / r, at.rate * at.ratio / r**2
+        r = torch.hypot(at.kappa, torch.full_like(at.kappa, self.spread))
+        toward, back = at.rate / r, at.rate * at.kappa / r**2
 
         def field(z: Tensor) -> Tensor:
             eps = self.denoiser(match(size, z) * z, at.t, cond).eps
@@ -111,11 +111,8 @@ class ProbabilityFlow:
     def _position(self, ratio: Tensor) -> Tensor:
         return torch.asinh(torch.atan(ratio / self.S) / self.s)
 
-    def _size(self, t: Tensor) -> Tensor:
-        return torch.hypot(self.spread * self.denoiser.schedule.alpha(t), self.denoiser.schedule.sigma(t))
 
-
-def nothing(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def no_divergence(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """The field alone, without gradients."""
     with torch.no_grad():
         return field(z), torch.zeros(len(z), 0, device=z.device)
@@ -124,7 +121,7 @@ def nothing(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 def solve(
     flow: ProbabilityFlow,
     z: Tensor,
-    change: Change = nothing,
+    change: Change = no_divergence,
     steps: int = STEPS,
     tolerance: float | None = None,
     backward: bool = False,
@@ -148,12 +145,12 @@ def _fixed(
 ) -> tuple[Tensor, Tensor]:
     rows = torch.arange(len(z), device=z.device)
     nodes = begin + (end - begin) * torch.linspace(0, 1, 2 * steps + 1, dtype=torch.float64, device=begin.device)
-    moments = [Moment(*parts) for parts in zip(*flow.moment(nodes), strict=True)]
+    points = [PathPoint(*parts) for parts in zip(*flow.point(nodes), strict=True)]
     h = (end - begin) / steps
     half, whole = (h / 2).to(z), h.to(z)
     total: Tensor | float = 0.0
     for i in range(steps):
-        first, middle, last = moments[2 * i : 2 * i + 3]
+        first, middle, last = points[2 * i : 2 * i + 3]
         k1, d1 = flow.slope(z, first, rows, change)
         k2, d2 = flow.slope(z + half * k1, middle, rows, change)
         k3, d3 = flow.slope(z + half * k2, middle, rows, change)
@@ -171,7 +168,7 @@ def _adaptive(
     integrals = change(lambda z: z, z[some], some)[1].shape[1]
 
     def slope(y: Tensor, w: Tensor, rows: Tensor) -> Tensor:
-        velocity, rate = flow.slope(y[:, :D].reshape(-1, *shape).to(z), flow.moment(w), rows, change)
+        velocity, rate = flow.slope(y[:, :D].reshape(-1, *shape).to(z), flow.point(w), rows, change)
         return torch.cat([velocity.flatten(1), rate], 1).double()
 
     y = torch.cat([z.flatten(1).double(), z.new_zeros(len(z), integrals).double()], 1)
@@ -192,7 +189,7 @@ def encode(
     found = []
     for part in parts(x):
         flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
-        z, _ = solve(flow, flow.first_scale.to(x) * x[part], nothing, steps, tolerance)
+        z, _ = solve(flow, flow.first_scale.to(x) * x[part], no_divergence, steps, tolerance)
         found.append(flow.last_scale.to(z) * z)
     return torch.cat(found)
 
@@ -210,7 +207,7 @@ def decode(
     found = []
     for part in parts(latent):
         flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
-        z, _ = solve(flow, latent[part] / flow.last_scale.to(latent), nothing, steps, tolerance, backward=True)
+        z, _ = solve(flow, latent[part] / flow.last_scale.to(latent), no_divergence, steps, tolerance, backward=True)
         found.append(z / flow.first_scale.to(z))
     return torch.cat(found)
 
