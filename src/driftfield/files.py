@@ -1,9 +1,10 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one, and what JSON can hold."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from driftfield.errors import InputError
 
@@ -38,3 +39,10 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     """Write a whole file at once."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def plain(value: Any) -> Any:
+    """Plain data for JSON: arrays and tuples become lists, and numbers that are not finite become None."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value, inf_nan_mode="null", fallback=lambda array: plain(array.tolist()))

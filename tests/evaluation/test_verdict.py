@@ -28,7 +28,7 @@ def test_a_good_model_is_told_in_one_sentence():
     text = verdict([judge(0.512)], copies(0.0), None, density(1.018, 1.010, 0.008))
     assert text == (
         "A classifier tells samples from fresh data 51.2 % of the time (floor 50.0 %): practically indistinguishable; "
-        "the mean NLL of 1.018 nats is 0.008 ± 0.008 above the entropy, the best possible."
+        "the mean NLL of 1.018 nats is 0.0080 ± 0.0080 above the entropy, the best possible."
     )
 
 

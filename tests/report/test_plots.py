@@ -8,7 +8,6 @@ import pytest
 from synthetic import METRICS, FakeMetric, history, schedule_curves, synthetic, synthetic_table
 
 from driftfield.report import Neighbours, ScoreField, charts, plots
-from driftfield.report.labels import noise_level, number, plus_minus, shorten
 from driftfield.report.panels import figure
 from driftfield.report.style import DARK, LIGHT, THEMES, Theme
 from driftfield.report.view import common_interval, fitted_view, interval
@@ -135,43 +134,3 @@ def test_ranges_survive_what_data_can_do() -> None:
     view = fitted_view((0.0, 2.0), (0.0, 1.0))
     assert (view.high[1] - view.low[1]) / (view.high[0] - view.low[0]) == pytest.approx(view.aspect)
     assert fitted_view((0.0, 1e30), (0.0, 1.0)).high == (1e30, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.5125, "0.512"),
-        (0.9999, "1.00"),
-        (-1.8349, "−1.83"),
-        (12400, "12,400"),
-        (3.1e-7, "3.10·10⁻⁷"),
-        (1e30, "1.00·10³⁰"),
-    ],
-)
-def test_numbers_have_three_digits(value: float | None, text: str) -> None:
-    assert number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (0.51318, 0.00354, "0.5132 ± 0.0035"),
-        (-1.0192, 0.0062, "−1.0192 ± 0.0062"),
-        (2.2e-4, 8e-5, "(2.20 ± 0.80)·10⁻⁴"),
-        (0.0, 9.999e-5, "(0.0 ± 1.0)·10⁻⁴"),
-        (1234567.0, 120.0, "1,234,567 ± 120"),
-        (1.0, None, "1.00"),
-        (1.0, 1e-12, "1.00 ± 1.0·10⁻¹²"),
-        (float("inf"), 1.0, "–"),
-        (None, None, "–"),
-    ],
-)
-def test_a_value_and_its_error_end_at_the_same_digit(value: float | None, error: float | None, text: str) -> None:
-    assert plus_minus(value, error) == text
-
-
-def test_names_are_cut_and_cleaned() -> None:
-    assert shorten("a\tname\nwith   gaps") == "a name with gaps"
-    assert shorten("x" * 50, 10) == "x" * 9 + "…"
-    assert shorten("a\u202eb\x00") == "a\ufffdb\ufffd"
-    assert (noise_level(0.5), noise_level(80.0), noise_level(np.inf), noise_level(100.0)) == ("0.5", "80", "∞", "100")

@@ -4,25 +4,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from driftfield.wording import number, plus_minus, within
+
 if TYPE_CHECKING:
+    import numpy as np
+
     from driftfield.evaluation import Evaluation
 
 
 def plain_console(width: int = 120) -> Console:
     """Plain text of a fixed width where stdout is no terminal, so that it can be piped."""
     return Console() if sys.stdout.isatty() else Console(width=width, no_color=True, highlight=False)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or not np.isfinite(value) else f"{value:.4g}"
-
-
-def _with_error(value: float | None, error: float | None) -> str:
-    return _number(value) + (f" ± {error:.2g}" if error is not None and np.isfinite(error) else "")
 
 
 def print_evaluation(judged: "Evaluation") -> None:
@@ -33,29 +28,27 @@ def print_evaluation(judged: "Evaluation") -> None:
     for name in ("metric", "value", "floor", "unit", "rows"):
         table.add_column(name, justify="left" if name in ("metric", "unit") else "right")
     for m in judged.metrics:
-        floor = _with_error(m.floor, m.floor_error)
-        table.add_row(m.label, _with_error(m.value, m.error), floor, m.unit, f"{m.rows:,}")
+        floor = plus_minus(m.floor, m.floor_error)
+        table.add_row(m.label, plus_minus(m.value, m.error), floor, m.unit, f"{m.rows:,}")
     console.print(table)
     if judged.baselines:
         console.print("\nMean log-density of the held-out rows, nats:")
         densities = Table(box=None, pad_edge=False, show_header=False)
         for label, mean, error in judged.densities():
-            densities.add_row(label, _with_error(mean, error))
+            densities.add_row(label, plus_minus(mean, error))
         console.print(densities)
 
 
 def print_verification(found: Mapping[str, Any]) -> None:
     """The conclusion, one line for each check, and what failures mean."""
-    from driftfield.report.verification import allowed
-
     console = plain_console()
     console.print(found["conclusion"], soft_wrap=True, markup=False)
     table = Table(box=None, pad_edge=False)
     for name in ("check", "result", "value", "allowed", "unit"):
         table.add_column(name, justify="right" if name in ("value", "allowed") else "left")
     for check in found["checks"]:
-        value = _with_error(check["value"], check["error"])
-        table.add_row(check["label"], check["status"], value, allowed(check), check["unit"])
+        value = plus_minus(check["value"], check["error"])
+        table.add_row(check["label"], check["status"], value, within(check["low"], check["high"]), check["unit"])
     console.print(table)
     for check in found["checks"]:
         if check["status"] == "fail":
@@ -107,5 +100,5 @@ def print_description(described: dict[str, Any]) -> None:
     for name in ("column", "mean", "std", "min", "max"):
         table.add_column(name, justify="left" if name == "column" else "right")
     for column in described["columns"]:
-        table.add_row(column["name"], *(_number(column[key]) for key in ("mean", "std", "min", "max")))
+        table.add_row(column["name"], *(number(column[key], 4) for key in ("mean", "std", "min", "max")))
     console.print(table)

@@ -31,20 +31,20 @@ def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: boo
     with Bar("verifying") as bar:
         places = {question.label: place for place, question in enumerate(QUESTIONS)}
         found = verify_model(model, rows, seed, lambda label: bar.show(places[label], len(QUESTIONS), label))
-    plain = _plain(found)
-    runs.write_json(run / runs.VERIFY, plain)
-    page = render_verification(plain, model.columns, model.source, chosen)
+    whole = _with_map(found)
+    runs.write_json(run / runs.VERIFY, whole)
+    page = render_verification(whole, model.columns, model.source, chosen)
     write_atomically(run / runs.VERIFY_PAGE, page.encode())
     if json_:
         print(json.dumps(found.as_dict(), indent=2))
     else:
-        tables.print_verification(plain)
+        tables.print_verification(whole)
     say(f"The page: {run / runs.VERIFY_PAGE}; driftfield report {run} shows it too.")
     if not found.passed:
         raise typer.Exit(1)
 
 
-def _plain(found: "Verification") -> dict[str, Any]:
+def _with_map(found: "Verification") -> dict[str, Any]:
     """What verify.json holds: the JSON of the command, and the map that the page draws."""
     error_map = None
     if found.map is not None:

@@ -13,6 +13,7 @@ from driftfield.evaluation.baselines import Baseline, baselines
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metrics import Metric, nll, two_sample
 from driftfield.evaluation.verdict import verdict
+from driftfield.files import plain
 
 REAL, OTHER = 1001, 1002  # streams of fresh rows of a distribution: beside any seed, never the seed itself
 DENSITY_WORK = 40_000  # rows times columns whose densities are computed: the divergence costs one pass a column
@@ -62,15 +63,17 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; numbers that are not finite become null."""
-        found = {
-            "verdict": self.verdict,
-            "metrics": {m.name: {**asdict(m), "excess": m.excess} for m in self.metrics},
-            "densities": [
-                {"label": label, "mean_log_density": mean, "error": error} for label, mean, error in self.densities()
-            ],
-        }
-        plain: dict[str, Any] = _plain(found)
-        return plain
+        found: dict[str, Any] = plain(
+            {
+                "verdict": self.verdict,
+                "metrics": {m.name: {**asdict(m), "excess": m.excess} for m in self.metrics},
+                "densities": [
+                    {"label": label, "mean_log_density": mean, "error": error}
+                    for label, mean, error in self.densities()
+                ],
+            }
+        )
+        return found
 
 
 def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
@@ -121,13 +124,3 @@ def _divergence(difference: FloatArray, bounded: bool) -> Metric:
         len(difference),
         "The mean of log p(distribution) - log p(model) over fresh rows: what the density loses, in nats a row.",
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if np.isfinite(value) else None
-    return value

@@ -9,6 +9,7 @@ from driftfield.codecs.scaling import FloatArray
 from driftfield.evaluation.baselines import Baseline, best
 from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Metric
+from driftfield.wording import plus_minus
 
 NOISE = 2.0  # standard errors within which an excess over the floor is called noise,
 NOISE_OF_FEW = 3.0  # and the same where two errors exceed a slight difference: there a false alarm would sound grave
@@ -87,7 +88,7 @@ def _density(model: Metric | None, baselines: Sequence[Baseline], log_density: F
     if not math.isfinite(model.value):
         clause = "some held-out rows have no density at all under the model"
     elif model.floor is None:
-        clause = f"the mean NLL of held-out rows is {_plus_minus(model.value, model.error)} nats"
+        clause = f"the mean NLL of held-out rows is {plus_minus(model.value, model.error)} nats"
     else:
         what = "mean NLL" if model.label == "NLL" else "bound on the mean NLL"
         clause = f"the {what} of {model.value:.3f} nats is {_beside_entropy(model.value - model.floor, model.error)}"
@@ -103,7 +104,7 @@ def _density(model: Metric | None, baselines: Sequence[Baseline], log_density: F
 
 def _beside_entropy(excess: float, error: float | None) -> str:
     side = "above" if excess >= 0 else "below"
-    gap = f"{_plus_minus(abs(excess), error)} {side} the entropy"
+    gap = f"{plus_minus(abs(excess), error)} {side} the entropy"
     if excess < -IMPOSSIBLE * (error or 0.0):
         return f"{gap}, which no density can be: do not trust it"
     return f"{gap}, the best possible"
@@ -129,10 +130,6 @@ def _copies(memorisation: Memorisation | None) -> list[str]:
         return [f"{_percent(copies)} of samples copy a training row ({_percent(fresh)} of fresh rows do): it memorises"]
     close = f"{_percent(memorisation.closer)} of samples lie suspiciously close to a training row"
     return [f"{close} ({_percent(memorisation.expected)} expected): it memorises"]
-
-
-def _plus_minus(value: float, error: float | None) -> str:
-    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
 
 
 def _percent(share: float | None) -> str:

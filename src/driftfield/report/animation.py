@@ -16,12 +16,12 @@ from PIL import Image
 from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.files import replacing
 from driftfield.report.contents import Process
-from driftfield.report.labels import noise_level, number
 from driftfield.report.page import page
 from driftfield.report.panels import opaque, quiet_fonts
 from driftfield.report.player import Stage, at_time, payload, resampled, stage
 from driftfield.report.plots import dots
 from driftfield.report.style import LIGHT, Theme, find_theme, themed
+from driftfield.wording import noise_level, number
 
 VIEWS = {
     "forward": ("forward",),

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from driftfield.report.contents import Baseline, FloatArray, Metric, ScheduleCurves
-from driftfield.report.labels import number, plus_minus, shorten
 from driftfield.report.panels import Panel
 from driftfield.report.plots import legend_above
 from driftfield.report.style import Theme
+from driftfield.wording import number, plus_minus, shorten
 
 _ROW_HEIGHT = 0.54  # inches
 _FLOOR_END = 0.69  # where the column of floors ends, as a share of the width

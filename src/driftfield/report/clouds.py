@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from driftfield.report.contents import FloatArray
-from driftfield.report.labels import number, shorten
 from driftfield.report.panels import Panel
 from driftfield.report.plots import count_outside, dots, name_axes, plane_size, thinned
 from driftfield.report.style import Theme
 from driftfield.report.view import View, fitted_view, interval
+from driftfield.wording import number, shorten
 
 _STRIP_POINTS, _FIELD_POINTS = 800, 1500
 _STRIP_WIDTH = 13.0  # inches

@@ -11,9 +11,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Transform
 
 from driftfield.report.curves import spread
-from driftfield.report.labels import number, power_of_ten
 from driftfield.report.panels import Panel, figure
 from driftfield.report.style import LIGHT, Theme
+from driftfield.wording import number, power_of_ten
 
 if TYPE_CHECKING:
     from driftfield.verification.convergence import Convergence

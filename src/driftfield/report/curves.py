@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from driftfield.report.contents import FloatArray
-from driftfield.report.labels import number, plus_minus, shorten
 from driftfield.report.panels import Panel
 from driftfield.report.plots import legend_above
 from driftfield.report.style import Role, Theme
+from driftfield.wording import number, plus_minus, shorten
 
 _BARS = 15  # a curve of at most so many points has bars for its errors, a longer one a band
 _LINE = 0.17  # inches that a line of small text needs

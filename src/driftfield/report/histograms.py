@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 
 from driftfield.report.clouds import robust_view
 from driftfield.report.contents import FloatArray
-from driftfield.report.labels import shorten
 from driftfield.report.panels import Panel
 from driftfield.report.plots import legend_above, name_axes, plane_size, two_histograms
 from driftfield.report.style import Theme, density_colours
 from driftfield.report.view import View, common_interval, fitted_view, interval
+from driftfield.wording import shorten
 
 _CELLS = 80  # of a two-dimensional histogram, along each axis
 _CONTOURS = (0.05, 0.2, 0.4, 0.6, 0.8)  # of the density's peak

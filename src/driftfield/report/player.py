@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from driftfield.report.contents import Film, FloatArray, Process
-from driftfield.report.labels import noise_level, number, shorten
 from driftfield.report.view import View, fitted_view, interval
+from driftfield.wording import noise_level, number, shorten
 
 LEVELS = 65535
 _GOLDEN = (np.sqrt(5) - 1) / 2

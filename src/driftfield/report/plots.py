@@ -8,10 +8,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from driftfield.report.contents import Contents, FloatArray, Grid, Neighbours, ScoreField
-from driftfield.report.labels import noise_level, number, shorten
 from driftfield.report.panels import Panel
 from driftfield.report.style import Theme, density_colours
 from driftfield.report.view import View, common_interval, fitted_view, interval, shared_view
+from driftfield.wording import noise_level, number, shorten
 
 SHOWN_COLUMNS = 6
 _SHOWN_POINTS = 3000

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from driftfield.files import replacing
 from driftfield.report.contents import Contents
-from driftfield.report.labels import plus_minus
 from driftfield.report.page import page
 from driftfield.report.panels import data_uri, figure, painted
 from driftfield.report.player import payload, stage
 from driftfield.report.section import Link
 from driftfield.report.sections import key_numbers, sections
 from driftfield.report.style import find_theme
+from driftfield.wording import plus_minus
 
 
 def render(contents: Contents, theme: str | None = None) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 
 from driftfield.report import charts, plots
 from driftfield.report.contents import Baseline, Contents, FloatArray, Metric, Neighbours, Process
-from driftfield.report.labels import number
 from driftfield.report.section import Section
 from driftfield.report.verification import verification_section
+from driftfield.wording import number
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from driftfield.report.curves import Curve, lines
-from driftfield.report.labels import number, plus_minus
 from driftfield.report.page import page
 from driftfield.report.panels import Panel, painted
 from driftfield.report.plots import name_axes, plane_size
 from driftfield.report.section import Section, Verdict
 from driftfield.report.style import Theme, density_colours
 from driftfield.report.view import fitted_view, interval
+from driftfield.wording import number, plus_minus, within
 
 _SHOWN_NATS = 7.0  # below its peak, hardly any row is there, and the error says nothing
 _CONTOURS = (5.0, 3.0, 1.0)  # nats below the peak
@@ -52,14 +52,6 @@ def render_verification(
     )
 
 
-def allowed(check: Mapping[str, Any]) -> str:
-    """The values that pass: at most 0.05, at least −0.1, 0.98 to 1.02."""
-    low, high = check["low"], check["high"]
-    if low is None:
-        return "" if high is None else f"at most {number(high)}"
-    return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
-
-
 def _verdict(check: Mapping[str, Any]) -> Verdict:
     known = check["status"] != "not applicable"
     note = check["note"] if known else check["reason"]
@@ -68,7 +60,7 @@ def _verdict(check: Mapping[str, Any]) -> Verdict:
         check["unit"],
         check["status"],
         plus_minus(check["value"], check["error"]) if known else "",
-        allowed(check),
+        within(check["low"], check["high"]),
         note[:1].upper() + note[1:] + ".",
         check["failure"] if check["status"] == "fail" else "",
     )

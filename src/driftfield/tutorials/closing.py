@@ -6,10 +6,10 @@ from inspect import cleandoc
 
 from driftfield.evaluation import Evaluation, Metric
 from driftfield.report.clouds import cloud, robust_view
-from driftfield.report.labels import number, plus_minus
 from driftfield.report.section import Details, Link, Section, Table
 from driftfield.tutorials.common import POINTS
 from driftfield.tutorials.tutorial import Lesson
+from driftfield.wording import number, plus_minus
 
 NOTICED = 0.01  # of accuracy: below it a difference between two tests of 5,000 rows a side is noise
 

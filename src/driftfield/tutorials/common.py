@@ -11,10 +11,10 @@ from driftfield.report.animation import gif_bytes
 from driftfield.report.clouds import cloud, robust_view, strip
 from driftfield.report.curves import training_loss
 from driftfield.report.gather import gather_process
-from driftfield.report.labels import number
 from driftfield.report.section import Section, Table
 from driftfield.tutorials.measure import distribution_of, fresh_rows
 from driftfield.tutorials.tutorial import Lesson
+from driftfield.wording import number
 
 POINTS = 1_000  # in a picture
 Clouds = list[tuple[str, FloatArray]]

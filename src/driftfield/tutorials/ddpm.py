@@ -9,7 +9,6 @@ from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import SCHEDULES
 from driftfield.report.clouds import cloud
 from driftfield.report.curves import Curve, lines
-from driftfield.report.labels import number
 from driftfield.report.section import Section, Table
 from driftfield.report.style import Role
 from driftfield.tutorials.common import (
@@ -21,6 +20,7 @@ from driftfield.tutorials.common import (
 )
 from driftfield.tutorials.measure import fresh_rows
 from driftfield.tutorials.tutorial import Fault, Idea, Lesson, Tutorial
+from driftfield.wording import number
 
 PRINTED = {  # the loss of the last batch of an epoch
     1: 0.9140, 101: 0.6532, 201: 0.6371, 301: 0.8389, 401: 0.6238,

@@ -14,12 +14,12 @@ from driftfield.model.model import Model
 from driftfield.report.clouds import robust_view
 from driftfield.report.curves import Curve, lines
 from driftfield.report.histograms import density_over_histogram, histogram, histogram_2d
-from driftfield.report.labels import number, plus_minus
 from driftfield.report.section import Section, Table
 from driftfield.report.style import Role
 from driftfield.tutorials.common import data_section, loss_section
 from driftfield.tutorials.measure import ROWS, distribution_of, fresh_rows, sampled_accuracy
 from driftfield.tutorials.tutorial import Companion, Fault, Idea, Lesson, Tutorial
+from driftfield.wording import number, plus_minus
 
 ROWS_OF_HISTOGRAMS = 20_000
 PARTICLES = 20_000

@@ -12,12 +12,12 @@ from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance
 from driftfield.diffusion.basics.forward import chain_times
 from driftfield.model.model import Model
 from driftfield.report.curves import Curve, Level, ladder, lines
-from driftfield.report.labels import number, plus_minus
 from driftfield.report.section import Section, Table
 from driftfield.tutorials.common import beside_section, data_section, loss_section
 from driftfield.tutorials.measure import distribution_of, fresh_rows
 from driftfield.tutorials.tutorial import Fault, Idea, Lesson, Tutorial
 from driftfield.tutorials.x0 import VARIANCES, bound_of
+from driftfield.wording import number, plus_minus
 
 PATHS = 20_000
 ROWS = 2_000

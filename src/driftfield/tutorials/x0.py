@@ -19,7 +19,6 @@ from driftfield.diffusion import (
 from driftfield.model.model import Model
 from driftfield.report.clouds import field_of_clouds
 from driftfield.report.curves import Curve, lines
-from driftfield.report.labels import number, plus_minus
 from driftfield.report.section import Section, Table
 from driftfield.report.style import Role
 from driftfield.tutorials.common import (
@@ -31,6 +30,7 @@ from driftfield.tutorials.common import (
 )
 from driftfield.tutorials.measure import ROWS, accuracy, distribution_of, floor, fresh_rows, sampled_accuracy
 from driftfield.tutorials.tutorial import Companion, Fault, Idea, Lesson, Settings, Tutorial
+from driftfield.wording import number, plus_minus
 
 PANELS = 11
 BOUND_ROWS = 2_000

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from driftfield.errors import InputError
+from driftfield.files import plain
 from driftfield.model.model import Model
 from driftfield.verification import truth
 from driftfield.verification.cause import conclusion, likely_cause
@@ -52,7 +50,7 @@ class Verification:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; numbers that are not finite become null."""
-        plain: dict[str, Any] = _plain(
+        found: dict[str, Any] = plain(
             {
                 "passed": self.passed,
                 "conclusion": self.conclusion,
@@ -63,7 +61,7 @@ class Verification:
                 "checks": [check.as_dict() for check in self.checks],
             }
         )
-        return plain
+        return found
 
 
 def verify(
@@ -100,13 +98,3 @@ def verify(
         seed,
         time.monotonic() - started,
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -1,4 +1,4 @@
-"""Names and numbers as text that fits."""
+"""Numbers, errors and names as a person reads them: in the terminal, on the pages and in pictures."""
 
 import math
 
@@ -43,6 +43,13 @@ def plus_minus(value: float | None, error: float | None) -> str:
         return f"{number(value * 10.0**exponent)} ± {number(error * 10.0**exponent, 2)}"
     both = f"{value:,.{places}f} ± {error:,.{places}f}"
     return _proper(f"({both})·{_power(exponent)}" if exponent else both)
+
+
+def within(low: float | None, high: float | None) -> str:
+    """The values between two ends, which may be open: at most 0.0500, at least −0.100, 0.980 to 1.02."""
+    if low is None:
+        return "" if high is None else f"at most {number(high)}"
+    return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
 
 
 def noise_level(value: float) -> str:
