@@ -12,6 +12,7 @@ from driftfield.diffusion import (
     SCHEDULES,
     BaseDenoiser,
     Denoiser,
+    LearnedVarianceDenoiser,
     ReparametrisedDenoiser,
     RescheduledDenoiser,
     Schedule,
@@ -32,7 +33,7 @@ def network(head: str = "edm", learned_variance: bool = False, schedule: Schedul
         made = MLP(2, width=16, depth=2, outputs=4 if learned_variance else None).double()
         torch_init(made.hidden, made.out)
         torch.nn.init.normal_(made.out.weight, std=0.3)
-    return Denoiser(made, schedule, head, learned_variance=learned_variance)
+    return (LearnedVarianceDenoiser if learned_variance else Denoiser)(made, schedule, head)
 
 
 def size(schedule: Schedule, t: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import CHAINS, EVERY, by_property, f64, gaussian_distribution, normal, ring_distribution, steps_of
 
-from driftfield.diffusion import SCHEDULES, VARIANCES, DenoiserKernel, Schedule, bridge
+from driftfield.diffusion import SCHEDULES, DenoiserKernel, Schedule, bridge
+from driftfield.diffusion.basics.denoisers import Estimate
+from driftfield.diffusion.basics.kernels import VARIANCES
 from driftfield.errors import InputError
 
 PRESERVING = [*CHAINS, "vp", "cosine"]
@@ -68,10 +70,11 @@ def test_between_neighbours_the_variances_are_the_two_of_ho(name: str) -> None:
     t = f64(np.arange(51) / 50)
     a_bar = schedule.alpha(t) ** 2
     for i in range(2, 51):
+        estimate = Estimate(f64(0.0), f64(0.0), t[i], schedule)
         beta = 1 - a_bar[i] / a_bar[i - 1]
         small = (1 - a_bar[i - 1]) / (1 - a_bar[i]) * beta
-        torch.testing.assert_close(VARIANCES["small"](schedule, t[i], t[i - 1]).exp(), small, rtol=1e-8, atol=0)
-        torch.testing.assert_close(VARIANCES["large"](schedule, t[i], t[i - 1]).exp(), beta, rtol=1e-8, atol=0)
+        torch.testing.assert_close(VARIANCES["small"](estimate, t[i], t[i - 1]).exp(), small, rtol=1e-8, atol=0)
+        torch.testing.assert_close(VARIANCES["large"](estimate, t[i], t[i - 1]).exp(), beta, rtol=1e-8, atol=0)
 
 
 @pytest.mark.parametrize("variance", VARIANCES)
@@ -92,9 +95,8 @@ def test_a_kernel_is_the_bridge_with_the_estimate_for_the_data(name: str, varian
     schedule = EVERY[name]
     distribution, x_t, t, s = ring_distribution(schedule), normal(5, 2), f64(0.7), f64(0.4)
     kernel = DenoiserKernel(distribution, variance)
-    given_estimate = kernel.transition(distribution(x_t, t), x_t, t, s)
     expected = bridge(schedule, x_t, distribution(x_t, t).x0, t, s)
-    for gaussian in (kernel(x_t, t, s), given_estimate):
+    for gaussian in (kernel(x_t, t, s), kernel.step(x_t, t, s)):
         torch.testing.assert_close(gaussian.mean, expected.mean)
         assert (gaussian.log_var >= expected.log_var - 1e-12).all()
         if variance == "small":

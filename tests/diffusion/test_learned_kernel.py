@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from driftfield.diffusion import BaseDenoiser, bridge
 from driftfield.diffusion.basics.forward import chain_times
-from driftfield.diffusion.basics.kernels import LearnedKernel, log_softplus
+from driftfield.diffusion.further.learned_kernel import LearnedKernel, log_softplus
 from driftfield.errors import InputError
 
 

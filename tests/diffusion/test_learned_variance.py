@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from oracles import CHAINS, EVERY, by_property, f64, normal, ring_distribution, some_times
 from torch import Tensor, nn
 
-from driftfield.diffusion import HEADS, VARIANCES, Denoiser, DenoiserKernel, bridge, denoising_loss
+from driftfield.diffusion import HEADS, Denoiser, LearnedVarianceDenoiser, bridge, denoising_loss, reverse_kernel
 from driftfield.diffusion.basics.denoising import METRICS, WEIGHTS
 from driftfield.diffusion.basics.gaussian import Gaussian
-from driftfield.diffusion.further.chain_loss import hybrid_loss
+from driftfield.diffusion.further.learned_variance import hybrid_loss
 from driftfield.errors import InputError
 
 
@@ -26,8 +26,8 @@ class TwoHalves(nn.Module):
         return torch.cat([self.slope * x, self.second.expand_as(x)], 1)
 
 
-def halves(name: str, share: float = 0.5, head: str = "eps") -> Denoiser:
-    return Denoiser(TwoHalves(2 * share - 1), EVERY[name], head, learned_variance=True)
+def halves(name: str, share: float = 0.5, head: str = "eps") -> LearnedVarianceDenoiser:
+    return LearnedVarianceDenoiser(TwoHalves(2 * share - 1), EVERY[name], head)
 
 
 @pytest.mark.parametrize(("share", "bound"), [(0.0, "small"), (1.0, "large")])
@@ -35,8 +35,8 @@ def halves(name: str, share: float = 0.5, head: str = "eps") -> Denoiser:
 def test_a_share_of_zero_or_one_is_the_small_or_the_large_variance(name: str, share: float, bound: str) -> None:
     denoiser, x_t = halves(name, share), normal(4, 2)
     for t, s in ((1.0, 0.95), (0.5, 0.2), (0.051, 0.05), (0.05, 0.0)):
-        learned = DenoiserKernel(denoiser, "learned")(x_t, f64(t), f64(s))
-        fixed = DenoiserKernel(denoiser, bound)(x_t, f64(t), f64(s))
+        learned = reverse_kernel(denoiser, "learned")(x_t, f64(t), f64(s))
+        fixed = reverse_kernel(denoiser, bound)(x_t, f64(t), f64(s))
         assert torch.equal(learned.log_var, fixed.log_var.expand_as(x_t))
         assert torch.equal(learned.mean, fixed.mean)
 
@@ -45,22 +45,24 @@ def test_a_share_of_zero_or_one_is_the_small_or_the_large_variance(name: str, sh
 @by_property
 def test_a_learned_variance_is_a_number_at_all_times(name: str, share: float, place: float, cut: float) -> None:
     t, s = f64(place), f64(place * cut)
-    log_var = DenoiserKernel(halves(name, share), "learned")(normal(3, 2), t, s).log_var
+    log_var = reverse_kernel(halves(name, share), "learned")(normal(3, 2), t, s).log_var
     assert not torch.isnan(log_var).any()
     if s > 1e-6:
         assert torch.isfinite(log_var).all()
 
 
 def test_halfway_the_variance_is_the_geometric_mean_of_its_bounds() -> None:
-    schedule, t, s = EVERY["linear"], f64(0.5), f64(0.2)
-    learned = DenoiserKernel(halves("linear", 0.5), "learned")(normal(3, 2), t, s).log_var.exp()
-    expected = (VARIANCES["small"](schedule, t, s).exp() * VARIANCES["large"](schedule, t, s).exp()).sqrt()
-    torch.testing.assert_close(learned, expected.expand(3, 2))
+    t, s = f64(0.5), f64(0.2)
+    learned = reverse_kernel(halves("linear", 0.5), "learned")(normal(3, 2), t, s).log_var.exp()
+    small, large = (
+        reverse_kernel(halves("linear"), name)(normal(3, 2), t, s).log_var.exp() for name in ("small", "large")
+    )
+    torch.testing.assert_close(learned, (small * large).sqrt().expand(3, 2))
 
 
 def test_rows_may_end_at_zero_while_others_do_not_and_the_gradient_is_a_number() -> None:
     denoiser = halves("linear", 0.3)
-    log_var = DenoiserKernel(denoiser, "learned")(normal(2, 2), f64([0.05, 0.5]), f64([0.0, 0.45])).log_var
+    log_var = reverse_kernel(denoiser, "learned")(normal(2, 2), f64([0.05, 0.5]), f64([0.0, 0.45])).log_var
     assert (log_var[0] == -torch.inf).all()
     (gradient,) = torch.autograd.grad(log_var.exp().sum(), denoiser.network.second)
     assert torch.isfinite(gradient).all()
@@ -83,18 +85,18 @@ def test_the_second_half_leaves_estimate_and_loss_as_they_were(head: str) -> Non
 
 def test_one_estimate_asks_the_network_once() -> None:
     denoiser = halves("linear")
-    DenoiserKernel(denoiser, "learned")(normal(2, 2), f64(0.5), f64(0.4))
+    reverse_kernel(denoiser, "learned")(normal(2, 2), f64(0.5), f64(0.4))
     assert denoiser.network.asked == 1
 
 
 def test_a_denoiser_without_a_learned_variance_has_none_to_give() -> None:
-    kernel = DenoiserKernel(ring_distribution(EVERY["linear"]), "learned")
+    kernel = reverse_kernel(ring_distribution(EVERY["linear"]), "learned")
     with pytest.raises(InputError, match='"learned" needs a denoiser that gives one'):
         kernel(normal(2, 2), f64(0.5), f64(0.4))
 
 
 def test_a_network_with_one_half_only_is_refused() -> None:
-    denoiser = Denoiser(nn.Linear(2, 2), EVERY["linear"], learned_variance=True)
+    denoiser = LearnedVarianceDenoiser(nn.Linear(2, 2), EVERY["linear"])
     denoiser.network.forward = lambda x, label, cond: x  # type: ignore[method-assign]
     with pytest.raises(InputError, match="twice the columns of its data, 4, but it returns 2"):
         denoiser(normal(2, 2), f64(0.5))
@@ -116,7 +118,7 @@ def test_the_hybrid_loss_is_the_denoising_loss_and_a_part_of_the_bound(name: str
     t, x, eps = f64([1 / 20, 2 / 20, 0.5, 1.0]), normal(4, 2), normal(4, 2, seed=1)
     s = t - 1 / 20
     x_t = schedule.perturb(x, t, eps)
-    kl = bridge(schedule, x_t, x, t, s).kl(DenoiserKernel(denoiser, "learned")(x_t, t, s))
+    kl = bridge(schedule, x_t, x, t, s).kl(reverse_kernel(denoiser, "learned")(x_t, t, s))
     kl = torch.where(t > 0.06, kl, 0.0)  # the decoder's term is left out
     for weight in (WEIGHTS["simple"], WEIGHTS["snr"]):
         loss = hybrid_loss(denoiser, x, t, eps, weight, METRICS["huber"], share=0.01)
@@ -149,7 +151,7 @@ def test_descent_on_the_hybrid_loss_finds_the_variance_that_the_distribution_has
 
     schedule = EVERY["linear"]
     network = Exact(columns=1)
-    denoiser = Denoiser(network, schedule, "eps", label="t", learned_variance=True)
+    denoiser = LearnedVarianceDenoiser(network, schedule, "eps", label="t")
     optimizer = torch.optim.Adam([network.second], lr=0.05)
     generator = torch.Generator().manual_seed(0)
     for _ in range(150):
@@ -175,5 +177,5 @@ def test_a_step_holds_a_learned_variance_between_its_bounds(share: float, bound:
     name = next(name for name, schedule in EVERY.items() if schedule.T is not None)
     denoiser, x_t = halves(name, share), normal(4, 2)
     t, s = torch.tensor(0.8, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
-    held = DenoiserKernel(denoiser, "learned").step(x_t, t, s).log_var
-    assert torch.equal(held, DenoiserKernel(denoiser, bound).step(x_t, t, s).log_var.expand_as(held))
+    held = reverse_kernel(denoiser, "learned").step(x_t, t, s).log_var
+    assert torch.equal(held, reverse_kernel(denoiser, bound).step(x_t, t, s).log_var.expand_as(held))

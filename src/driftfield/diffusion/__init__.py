@@ -11,7 +11,7 @@ from driftfield.diffusion.basics.forward import State, chain_times, walk
 from driftfield.diffusion.basics.gaussian import Gaussian, matched_prior, standard_prior
 from driftfield.diffusion.basics.grids import GRIDS
 from driftfield.diffusion.basics.heads import HEADS
-from driftfield.diffusion.basics.kernels import VARIANCES, DenoiserKernel, Kernel, LearnedKernel
+from driftfield.diffusion.basics.kernels import DenoiserKernel, Kernel
 from driftfield.diffusion.basics.loop import Memory, Sampler, Step, sample
 from driftfield.diffusion.basics.schedules import VE, VP, Cosine, RectifiedFlow, Schedule, SubVP
 from driftfield.diffusion.basics.single_step import euler, heun, midpoint, rk4
@@ -20,22 +20,35 @@ from driftfield.diffusion.basics.stochastic import (
     churn,
     ddim,
     euler_maruyama,
-    learned_kernel,
     predictor_corrector,
-    sde_dpmpp_2m,
 )
 from driftfield.diffusion.basics.times import TIMES
 from driftfield.diffusion.further.adaptive import rk45
 from driftfield.diffusion.further.chain_bound import BoundTerms, bound_terms, importance_bound
-from driftfield.diffusion.further.chain_loss import chain_loss, hybrid_loss
+from driftfield.diffusion.further.chain_loss import chain_loss
 from driftfield.diffusion.further.continuous_bound import bound_variance, continuous_bound, diffusion_bound
 from driftfield.diffusion.further.conversion import ReparametrisedDenoiser, RescheduledDenoiser, output
 from driftfield.diffusion.further.dequantisation import DiscreteBound, dequantised_log_prob
 from driftfield.diffusion.further.exact import EmpiricalDenoiser, MixtureDenoiser, TiedMixtureDenoiser, exact_denoiser
 from driftfield.diffusion.further.guidance import GuidedDenoiser
+from driftfield.diffusion.further.learned_kernel import LearnedKernel, kernel_step
 from driftfield.diffusion.further.learned_schedule import Learned
+from driftfield.diffusion.further.learned_variance import (
+    VARIANCES,
+    LearnedVarianceDenoiser,
+    hybrid_loss,
+    learned_variance,
+    reverse_kernel,
+)
 from driftfield.diffusion.further.likelihood import LogDensity, correlated_prior, log_prob
-from driftfield.diffusion.further.multistep import adams_bashforth, dpmpp_2m, dpmpp_3m, linear_multistep, unipc
+from driftfield.diffusion.further.multistep import (
+    adams_bashforth,
+    dpmpp_2m,
+    dpmpp_3m,
+    linear_multistep,
+    sde_dpmpp_2m,
+    unipc,
+)
 from driftfield.diffusion.further.probability_flow import decode, encode
 from driftfield.diffusion.further.sliced import sliced_score_loss
 
@@ -61,6 +74,7 @@ __all__ = [
     "Kernel",
     "Learned",
     "LearnedKernel",
+    "LearnedVarianceDenoiser",
     "LogDensity",
     "Memory",
     "MixtureDenoiser",
@@ -89,6 +103,7 @@ __all__ = [
     "log_prob",
     "matched_prior",
     "output",
+    "reverse_kernel",
     "sample",
     "sliced_score_loss",
     "standard_prior",
@@ -152,7 +167,7 @@ SAMPLERS: dict[str, Sampler] = {
         walks_chain=True,
     ),
     "ancestral-learned": Sampler(
-        partial(ancestral, variance="learned"),
+        partial(ancestral, variance=learned_variance),
         None,
         1,
         True,
@@ -171,7 +186,7 @@ SAMPLERS: dict[str, Sampler] = {
         walks_chain=True,
     ),
     "kernel": Sampler(
-        learned_kernel,
+        kernel_step,
         None,
         1,
         True,

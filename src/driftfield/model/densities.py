@@ -16,8 +16,6 @@ from driftfield.diffusion import (
     GRIDS,
     SCHEDULES,
     BoundTerms,
-    Denoiser,
-    DenoiserKernel,
     Kernel,
     LearnedKernel,
     ReparametrisedDenoiser,
@@ -29,6 +27,7 @@ from driftfield.diffusion import (
     encode,
     importance_bound,
     log_prob,
+    reverse_kernel,
 )
 from driftfield.diffusion.basics.heads import Head
 from driftfield.diffusion.further.likelihood import MOST_EXACT
@@ -355,8 +354,7 @@ class Densities(Fitted):
     def _kernel(self, variance: str | None) -> Kernel:
         if isinstance(self.denoiser, LearnedKernel):
             return self.denoiser
-        learned = isinstance(self.denoiser, Denoiser) and self.denoiser.learned_variance
-        return DenoiserKernel(self.denoiser, variance or ("learned" if learned else "small"))
+        return reverse_kernel(self.denoiser, variance)
 
     def _times(self, times: ArrayLike | None) -> Tensor:
         """The times of a bound, increasing from 0 to 1; (n + 1,)."""

@@ -19,6 +19,7 @@ from driftfield.diffusion import (
     BaseDenoiser,
     Denoiser,
     LearnedKernel,
+    LearnedVarianceDenoiser,
     Schedule,
     chain_loss,
     continuous_bound,
@@ -90,7 +91,8 @@ def build_denoiser(
         network = parts.network or build(outputs=2 * dimensions if learned_variance else None)
     told = "log-sigma" if recipe.network.embedding in (None, "sine") else "t"
     label = getattr(network, "label", told)
-    return Denoiser(network, schedule, recipe.denoiser.head, label, recipe.denoiser.scale_input, learned_variance)
+    make = LearnedVarianceDenoiser if learned_variance else Denoiser
+    return make(network, schedule, recipe.denoiser.head, label, recipe.denoiser.scale_input)
 
 
 def _build_network(

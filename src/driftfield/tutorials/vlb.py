@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from driftfield.diffusion import DenoiserKernel, Schedule, importance_bound, walk
+from driftfield.diffusion import Schedule, importance_bound, reverse_kernel, walk
 from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance
 from driftfield.diffusion.basics.forward import chain_times
 from driftfield.model.model import Model
@@ -155,7 +155,7 @@ def _ladder(lesson: Lesson, bounds: dict[str, tuple[float, float]]) -> Section:
     best = min(bounds, key=lambda name: bounds[name][0])
     z = torch.from_numpy(model.scaler.forward(x))
     generator = torch.Generator().manual_seed(lesson.seed)
-    kernel = DenoiserKernel(model.denoiser, best)
+    kernel = reverse_kernel(model.denoiser, best)
     tightened = -(
         importance_bound(kernel, z, model.prior, generator, IMPORTANCE_PATHS).value.numpy() + model.scaler.log_det
     )

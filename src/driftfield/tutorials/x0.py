@@ -12,9 +12,9 @@ from driftfield.diffusion import (
     SCHEDULES,
     WEIGHTS,
     Denoiser,
-    DenoiserKernel,
     bound_terms,
     bound_variance,
+    reverse_kernel,
 )
 from driftfield.model.model import Model
 from driftfield.report.clouds import field_of_clouds
@@ -100,7 +100,7 @@ def bound_of(model: Model, variance: str, seed: int = 0, rows: int = BOUND_ROWS)
     """The bound on the NLL of fresh rows in the user's units, its standard error, and its terms; nats."""
     x = torch.from_numpy(model.scaler.forward(fresh_rows(distribution_of(model), rows, seed)))
     generator = torch.Generator().manual_seed(seed)
-    terms = bound_terms(DenoiserKernel(model.denoiser, variance), x, model.prior, generator)
+    terms = bound_terms(reverse_kernel(model.denoiser, variance), x, model.prior, generator)
     mean, error = terms.mean_total()
     return mean - model.scaler.log_det, error, terms.means().numpy()
 
@@ -271,7 +271,7 @@ IDEAS = (
     Idea("half the difference of signal-to-noise ratios", "weight half-snr", "driftfield.diffusion.basics.denoising"),
     Idea("Huber's loss", "metric huber", "driftfield.diffusion.basics.denoising"),
     Idea("the posterior with a fixed variance", "DenoiserKernel", "driftfield.diffusion.basics.kernels"),
-    Idea("a learned variance", "DenoiserKernel, hybrid_loss", "driftfield.diffusion.basics.kernels"),
+    Idea("a learned variance", "LearnedVarianceDenoiser, hybrid_loss", "driftfield.diffusion.further.learned_variance"),
     Idea("a schedule learned by a monotone network", "Learned", "driftfield.diffusion.further.learned_schedule"),
     Idea("an hourglass of GELU layers", "MLP, widths", "driftfield.networks.mlp"),
     Idea("time-step striding", "uniform and trailing grids", "driftfield.diffusion.basics.grids"),

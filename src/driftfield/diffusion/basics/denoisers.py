@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from driftfield.diffusion.basics.heads import HEADS, Head
 from driftfield.diffusion.basics.schedules import Schedule, match
-from driftfield.errors import InputError, unknown_name
+from driftfield.errors import unknown_name
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Estimate:
     """What a denoiser says of x_t (B, *D) at time t: ``x0`` and ``eps`` (B, *D), and what follows from them.
 
     ``variance_fraction`` (B, *D), of a denoiser with a learned variance, says where the log variance of a reverse step
-    lies between its two bounds: 0 is the small one, 1 the large one (:mod:`driftfield.diffusion.basics.kernels`).
+    lies between the small (0) and the large one (1) of :mod:`driftfield.diffusion.basics.kernels`.
     """
 
     x0: Tensor
@@ -63,9 +63,13 @@ def extend_estimate(estimate: Estimate, x_t: Tensor, t: Tensor) -> Estimate:
 
 
 class BaseDenoiser(nn.Module):
-    """Anything with a ``schedule`` and ``forward(x_t, t, cond=None) -> Estimate``; t is () or (B,)."""
+    """Anything with a ``schedule`` and ``forward(x_t, t, cond=None) -> Estimate``; t is () or (B,).
+
+    ``learned_variance`` says whether its estimates have a ``variance_fraction``.
+    """
 
     schedule: Schedule
+    learned_variance: bool = False
     __call__: Callable[..., Estimate]
 
     def __init__(self, schedule: Schedule) -> None:
@@ -89,21 +93,16 @@ LABELS: dict[str, Callable[[Schedule, Tensor], Tensor]] = {"log-sigma": log_sigm
 class Denoiser(BaseDenoiser):
     """A denoiser from a network.
 
-    With a learned variance the network returns (B, 2 D, ..), twice the size of x along dim 1: its second half v says
-    where the log variance lies between its bounds, variance_fraction = (v + 1) / 2 (Nichol, Dhariwal 2021, eq. 15). As
-    there, v is not constrained: in theory the variance may leave the interval of its bounds.
-
     Args:
-        network: any module (x (B, *D), label () or (B,), cond) -> (B, *D), or (B, 2 D, ..) with a learned variance.
+        network: any module (x (B, *D), label () or (B,), cond) -> (B, *D).
         schedule: the noise schedule; the denoiser owns it.
         head: a name in HEADS, or a function (schedule, t) -> (a, b).
         label: what the network is told of the time: "log-sigma", log(sigma / alpha), or "t".
         scale_input: give the network x_t / sqrt(alpha^2 + sigma^2), of unit variance for standardised data
             (Karras et al. 2022, c_in), in place of x_t.
-        learned_variance: the network has a second half.
 
     Raises:
-        InputError: the head or the label is unknown; when called, a network lacks the second half.
+        InputError: the head or the label is unknown.
     """
 
     def __init__(
@@ -113,7 +112,6 @@ class Denoiser(BaseDenoiser):
         head: str | Head = "edm",
         label: str = "log-sigma",
         scale_input: bool = True,
-        learned_variance: bool = False,
     ) -> None:
         super().__init__(schedule)
         self.network = network
@@ -126,38 +124,25 @@ class Denoiser(BaseDenoiser):
         self.head = head
         self.label = LABELS[label]
         self.scale_input = scale_input
-        self.learned_variance = learned_variance
 
     def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """The network's raw output (B, *D) for x_t (B, *D) at t, already clamped, () or (B,)."""
-        return self.outputs(x_t, t, cond)[0]
-
-    def outputs(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The same and the second half v (B, *D) of a learned variance, which is None without one."""
         label = self.label(self.schedule, t).to(x_t.dtype)
         if self.scale_input:
             x_t = x_t / match(self.schedule.scale(t), x_t)
         result: Tensor = self.network(x_t, label, cond)
-        if not self.learned_variance:
-            return result, None
-        if result.shape[1] != 2 * x_t.shape[1]:
-            raise InputError(
-                f"A learned variance needs a network of twice the columns of its data, {2 * x_t.shape[1]}, but it "
-                f"returns {result.shape[1]}: build the network with twice the outputs."
-            )
-        first, second = result.chunk(2, dim=1)  # (B, *D) each
-        return first, second
+        return result
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, *D), t () or (B,)."""
-        x, asked = self.schedule.clamp_state(x_t, t)
-        return extend_estimate(self.read(x, asked, *self.outputs(x, asked, cond)), x_t, t)
+        x, clamped = self.schedule.clamp_state(x_t, t)
+        return extend_estimate(self.read(x, clamped, self.output(x, clamped, cond)), x_t, t)
 
-    def read(self, x_t: Tensor, t: Tensor, out: Tensor, second: Tensor | None = None) -> Estimate:
-        """The estimate from outputs at hand: x_hat = (sigma out - b x_t) / D, eps_hat = (a x_t - alpha out) / D."""
+    def read(self, x_t: Tensor, t: Tensor, out: Tensor) -> Estimate:
+        """The estimate from an output at hand: x_hat = (sigma out - b x_t) / D, eps_hat = (a x_t - alpha out) / D."""
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
         a, b = self.head(self.schedule, t)
         D = a * sigma - b * alpha
         x_hat = match(sigma / D, x_t) * out - match(b / D, x_t) * x_t
         eps_hat = match(a / D, x_t) * x_t - match(alpha / D, x_t) * out
-        return Estimate(x_hat, eps_hat, t, self.schedule, None if second is None else (second + 1) / 2)
+        return Estimate(x_hat, eps_hat, t, self.schedule)

@@ -107,6 +107,7 @@ def denoising_loss(
     weight: Weight = simple,
     metric: Callable[[Tensor], Tensor] = squared,
     cond: Tensor | None = None,
+    output: Tensor | None = None,
 ) -> Tensor:
     """The weighted denoising loss of each row.
 
@@ -115,6 +116,7 @@ def denoising_loss(
         t: () or (B,) times.
         weight: (schedule, t, D^2 / sigma^2) -> factor of |x_hat - x|^2.
         metric: rho, applied to each weighted residual.
+        output: the network's output (B, *D) at x_t and t, where it is at hand already.
 
     Returns:
         (B,) losses, summed over dimensions; in nats for the weight "vlb" with the squared metric.
@@ -124,7 +126,8 @@ def denoising_loss(
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     a, b = denoiser.head(schedule, t)
     x_t = match(alpha, x) * x + match(sigma, x) * eps
-    residual = denoiser.output(x_t, t, cond) - (match(a, x) * x + match(b, x) * eps)
+    out = denoiser.output(x_t, t, cond) if output is None else output
+    residual = out - (match(a, x) * x + match(b, x) * eps)
     if weight is not simple:
         own = ((a * sigma - b * alpha) / sigma) ** 2
         residual = match((weight(schedule, t, own) / own).sqrt(), x) * residual

@@ -10,19 +10,16 @@ added at s = 0, where it would stay in the sample.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance, transition
+from driftfield.diffusion.basics.bridge import bridge_variance, transition
 from driftfield.diffusion.basics.denoisers import BaseDenoiser
-from driftfield.diffusion.basics.gaussian import Gaussian
-from driftfield.diffusion.basics.kernels import DenoiserKernel
+from driftfield.diffusion.basics.kernels import DenoiserKernel, Variance
 from driftfield.diffusion.basics.loop import Memory, Step
 from driftfield.diffusion.basics.schedules import match
 from driftfield.diffusion.basics.single_step import ddim_step, euler, heun
-from driftfield.diffusion.further.multistep import extrapolated
 from driftfield.errors import InputError
 
 CHURN = 40.0  # S_churn of Karras et al. 2022, table 5, for ImageNet
@@ -46,24 +43,10 @@ def ddim(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memo
 
 
 def ancestral(
-    denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, variance: str = "small"
+    denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, variance: str | Variance = "small"
 ) -> Tensor:
     """A draw from the kernel p(x_s | x_t) (Ho et al. 2020, algorithm 2); the mean itself at s = 0."""
     return DenoiserKernel(denoiser, variance)(x_t, t, s, memory.cond).sample(memory.noise())
-
-
-def learned_kernel(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """A draw from the model's own p(x_s | x_t), of learned mean and variance.
-
-    Raises:
-        InputError: the denoiser is no kernel as well: it has no ``step(x_t, t, s, cond) -> Gaussian``.
-    """
-    step: Callable[[Tensor, Tensor, Tensor, Tensor | None], Gaussian] | None = getattr(denoiser, "step", None)
-    if step is None:
-        raise InputError(
-            'The sampler "kernel" needs a model that learned its reverse step: choose "ancestral" for others.'
-        )
-    return step(x_t, t, s, memory.cond).sample(memory.noise())
 
 
 def euler_maruyama(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
@@ -78,20 +61,6 @@ def euler_maruyama(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, me
     score = denoiser(x_t, t, memory.cond).score
     x_s = x_t - match(t - s, x_t) * (match(f, x_t) * x_t - match(g2, x_t) * score)
     return x_s + match((g2 * (t - s)).sqrt() * (s > 0), x_t) * memory.noise()
-
-
-def sde_dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """SDE-DPM-Solver++(2M) (Lu et al. 2022, DPM-Solver++, sec. 5).
-
-    It is a draw from the bridge q(x_s | x_t, D), with the extrapolated D of DPM-Solver++(2M) for the data; with x_hat
-    for D it would be ancestral sampling with the small variance.
-    """
-    schedule = denoiser.schedule
-    estimate = denoiser(x_t, t, memory.cond)
-    D = extrapolated(schedule, estimate, t, s, memory)
-    memory.remember(t, x_t, estimate, 1)
-    std = match((bridge_variance(schedule, t, s) / 2).exp(), x_t)
-    return bridge_mean(schedule, x_t, D, t, s) + std * memory.noise()
 
 
 def churn(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, amount: float = CHURN) -> Tensor:

@@ -11,8 +11,6 @@ in nats, summed over dimensions. With n = T its mean is the bound on -log p(x) o
     "random"    one step i for each row, uniform on 1 .. n and stratified over the rows, with the weight n: an nth of
                 the work. Given x_i the mean over x_{i-1} is in closed form, -E log p(x_{i-1} | x_i) under the bridge,
                 and so are those of log q and log p(x_T): x_i and i are the only noise
-
-The hybrid loss trains a learned variance beside a denoiser (Nichol, Dhariwal 2021, eq. 16).
 """
 
 import math
@@ -20,14 +18,12 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from driftfield.diffusion.basics.bridge import bridge, transition
-from driftfield.diffusion.basics.denoisers import Denoiser
-from driftfield.diffusion.basics.denoising import Weight, denoising_loss, simple, squared
 from driftfield.diffusion.basics.forward import chain_times, walk
 from driftfield.diffusion.basics.gaussian import Gaussian, standard_prior
-from driftfield.diffusion.basics.kernels import LEARNED, DenoiserKernel, Kernel
+from driftfield.diffusion.basics.kernels import Kernel
 from driftfield.diffusion.basics.schedules import match
 from driftfield.diffusion.further.chain_bound import reverse_transition
 from driftfield.errors import InputError, unknown_name
@@ -120,66 +116,6 @@ def chain_loss(
     if n < 1:
         raise InputError("A chain of one step has nothing to train without its last: use more steps, or keep the last.")
     return TERMS[terms](kernel, x, generator, n, prior or standard_prior(kernel.schedule, x[0]), cond) / T
-
-
-def hybrid_loss(
-    denoiser: Denoiser,
-    x: Tensor,
-    t: Tensor,
-    eps: Tensor,
-    weight: Weight = simple,
-    metric: Callable[[Tensor], Tensor] = squared,
-    share: float = 1e-3,
-    cond: Tensor | None = None,
-) -> Tensor:
-    """denoising_loss + share T KL( q(x_s | x_t, x) || p(x_s | x_t) ), s = t - 1 / T, with one network evaluation.
-
-    The mean of p is held still in the second part, which so teaches the variance alone. At t = 1 / T it is 0: the
-    decoder's term has no learned variance here.
-
-    Args:
-        x, eps: (B, *D) data and standard normal noise.
-        t: () or (B,) times i / T, uniform if the second part is to be share times the bound.
-
-    Returns:
-        (B,) losses, summed over dimensions.
-
-    Raises:
-        InputError: the schedule is no chain, or the denoiser has no learned variance.
-    """
-    schedule = denoiser.schedule
-    if schedule.T is None:
-        raise InputError(
-            "The hybrid loss needs a discrete chain, but the schedule has continuous time: choose a chain."
-        )
-    if not denoiser.learned_variance:
-        raise InputError(
-            "The hybrid loss trains a learned variance: build the denoiser with one, or choose another loss."
-        )
-    t = schedule.clamp(t)
-    x_t = schedule.perturb(x, t, eps)
-    first, second = denoiser.outputs(x_t, t, cond)
-    answered = Denoiser(_FixedOutput(first), schedule, denoiser.head)
-    loss = denoising_loss(answered, x, t, eps, weight, metric)
-
-    s = t - 1 / schedule.T
-    decoder = s < 0.5 / schedule.T
-    s = torch.where(decoder, t / 2, s)  # any time will do where the term is left out
-    estimate = denoiser.read(x_t, t, first.detach(), second)
-    p = DenoiserKernel(denoiser, LEARNED).transition(estimate, x_t, t, s)
-    kl = bridge(schedule, x_t, x, t, s).kl(p)
-    return loss + share * schedule.T * torch.where(decoder, 0.0, kl)
-
-
-class _FixedOutput(nn.Module):
-    """A network whose answer is at hand already."""
-
-    def __init__(self, answer: Tensor) -> None:
-        super().__init__()
-        self.answer = answer
-
-    def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:
-        return self.answer
 
 
 def _noise(n: int, x: Tensor, generator: torch.Generator) -> Tensor:

@@ -59,7 +59,7 @@ def output(estimate: Estimate, head: Head) -> Tensor:
 
 
 class ReparametrisedDenoiser(Denoiser):
-    """The same denoiser through another head: ``outputs`` speak the head's language, estimates do not change.
+    """The same denoiser through another head: ``output`` is the new head's, estimates do not change.
 
     Args:
         denoiser: any.
@@ -70,12 +70,14 @@ class ReparametrisedDenoiser(Denoiser):
     """
 
     def __init__(self, denoiser: BaseDenoiser, head: str | Head) -> None:
-        learned = bool(getattr(denoiser, "learned_variance", False))
-        super().__init__(denoiser, denoiser.schedule, head, label="t", scale_input=False, learned_variance=learned)
+        super().__init__(denoiser, denoiser.schedule, head, label="t", scale_input=False)
+        self.learned_variance = denoiser.learned_variance
 
-    def outputs(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """a x_hat + b eps_hat (B, *D), and the second half of a learned variance."""
-        estimate = self.network(x_t, t, cond)
-        return output(
-            estimate, self.head
-        ), None if estimate.variance_fraction is None else 2 * estimate.variance_fraction - 1
+    def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """a x_hat + b eps_hat; (B, *D)."""
+        return output(self.network(x_t, t, cond), self.head)
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
+        """The denoiser's own estimate at x_t (B, *D), t () or (B,)."""
+        estimate: Estimate = self.network(x_t, t, cond)
+        return estimate

@@ -24,6 +24,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Estimate
 from driftfield.diffusion.basics.loop import Memory, Past
 from driftfield.diffusion.basics.schedules import Schedule, match
@@ -149,6 +150,20 @@ def exponential_euler(schedule: Schedule, x_t: Tensor, D: Tensor, t: Tensor, s: 
     """(sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) D; (B, *D)."""
     ratio = schedule.sigma(s) / schedule.sigma(t)
     return match(ratio, x_t) * x_t + match(schedule.alpha(s) - ratio * schedule.alpha(t), x_t) * D
+
+
+def sde_dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
+    """SDE-DPM-Solver++(2M) (Lu et al. 2022, DPM-Solver++, sec. 5).
+
+    It is a draw from the bridge q(x_s | x_t, D), with the extrapolated D of DPM-Solver++(2M) for the data; with x_hat
+    for D it would be ancestral sampling with the small variance.
+    """
+    schedule = denoiser.schedule
+    estimate = denoiser(x_t, t, memory.cond)
+    D = extrapolated(schedule, estimate, t, s, memory)
+    memory.remember(t, x_t, estimate, 1)
+    std = match((bridge_variance(schedule, t, s) / 2).exp(), x_t)
+    return bridge_mean(schedule, x_t, D, t, s) + std * memory.noise()
 
 
 def dpmpp_3m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from driftfield.diffusion import SCHEDULES, DenoiserKernel, MixtureDenoiser, Schedule, bridge, standard_prior
 from driftfield.diffusion.basics.forward import chain_times
 from driftfield.diffusion.basics.gaussian import Gaussian
-from driftfield.diffusion.basics.kernels import LearnedKernel
 from driftfield.diffusion.further.chain_bound import bound_terms, importance_bound, log_weight, standard_error
 from driftfield.diffusion.further.chain_loss import TERMS, chain_loss
+from driftfield.diffusion.further.learned_kernel import LearnedKernel
 from driftfield.errors import InputError
 
 MEAN, VARIANCE = 0.6, 0.5

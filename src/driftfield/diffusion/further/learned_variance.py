@@ -1,0 +1,149 @@
+r"""A learned variance: the network says, for each number, where the variance of a reverse step lies.
+
+    log var = f log large + (1 - f) log small
+
+between the two variances of :mod:`driftfield.diffusion.basics.kernels`, with a fraction f that the network returns
+beside its output (Nichol, Dhariwal 2021, eq. 15). The hybrid loss trains it (eq. 16 there): the denoising loss for the
+mean, and a small multiple of the bound for the variance.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from driftfield.diffusion.basics import kernels
+from driftfield.diffusion.basics.bridge import bridge, bridge_mean
+from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser, Estimate, extend_estimate
+from driftfield.diffusion.basics.denoising import Weight, denoising_loss, simple, squared
+from driftfield.diffusion.basics.gaussian import Gaussian
+from driftfield.diffusion.basics.kernels import DenoiserKernel, Variance, large_variance, small_variance
+from driftfield.errors import InputError, unknown_name
+
+
+class LearnedVarianceDenoiser(Denoiser):
+    """A denoiser whose network returns (B, 2 D, ..), twice the size of x along dim 1.
+
+    The second half v says where the log variance lies between its bounds: variance_fraction = (v + 1) / 2. As in the
+    paper v is not constrained, so in training the variance may leave the interval of its bounds.
+
+    Raises:
+        InputError: when called, the network lacks the second half.
+    """
+
+    learned_variance = True
+
+    def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """The first half of the network's output (B, *D), which the head reads."""
+        return self.outputs(x_t, t, cond)[0]
+
+    def outputs(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Both halves of the network's output; (B, *D) each."""
+        result = super().output(x_t, t, cond)
+        if result.shape[1] != 2 * x_t.shape[1]:
+            raise InputError(
+                f"A learned variance needs a network of twice the columns of its data, {2 * x_t.shape[1]}, but it "
+                f"returns {result.shape[1]}: build the network with twice the outputs."
+            )
+        first, second = result.chunk(2, dim=1)  # (B, *D) each
+        return first, second
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
+        """The estimate at x_t (B, *D), t () or (B,), with its variance fraction."""
+        x, clamped = self.schedule.clamp_state(x_t, t)
+        return extend_estimate(self.estimate(x, clamped, *self.outputs(x, clamped, cond)), x_t, t)
+
+    def estimate(self, x_t: Tensor, t: Tensor, first: Tensor, second: Tensor) -> Estimate:
+        """The estimate from both halves of the output."""
+        return replace(self.read(x_t, t, first), variance_fraction=(second + 1) / 2)
+
+
+def interpolated_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
+    """f log large + (1 - f) log small, (B, *D); -inf (no noise) at s = 0, where small is zero.
+
+    Raises:
+        InputError: the estimate has no variance fraction.
+    """
+    if estimate.variance_fraction is None:
+        raise InputError(
+            'The variance "learned" needs a denoiser that gives one: build it with learned_variance, or choose another.'
+        )
+    small, large = small_variance(estimate, t, s), large_variance(estimate, t, s)
+    noisy = torch.isfinite(small)
+    small, large = (torch.where(noisy, bound, 0.0) for bound in (small, large))  # no gradient through an infinity
+    fraction = estimate.variance_fraction
+    return torch.where(noisy, fraction * large + (1 - fraction) * small, -torch.inf)
+
+
+def learned_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
+    """The same with f clamped to [0, 1], as beyond its bounds the variance would be an extrapolation.
+
+    Only training lets f leave them, so that a gradient can bring it back.
+    """
+    fraction = estimate.variance_fraction
+    clamped = None if fraction is None else fraction.clamp(0, 1)
+    return interpolated_log_variance(replace(estimate, variance_fraction=clamped), t, s)
+
+
+VARIANCES: dict[str, Variance] = {**kernels.VARIANCES, "learned": learned_variance}
+
+
+def reverse_kernel(denoiser: BaseDenoiser, variance: str | None = None) -> DenoiserKernel:
+    """The reverse process of a denoiser with a variance of VARIANCES; unless given, the learned one if there is one.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    variance = variance or ("learned" if denoiser.learned_variance else "small")
+    if variance not in VARIANCES:
+        raise unknown_name("variance", variance, VARIANCES)
+    return DenoiserKernel(denoiser, VARIANCES[variance])
+
+
+def hybrid_loss(
+    denoiser: LearnedVarianceDenoiser,
+    x: Tensor,
+    t: Tensor,
+    eps: Tensor,
+    weight: Weight = simple,
+    metric: Callable[[Tensor], Tensor] = squared,
+    share: float = 1e-3,
+    cond: Tensor | None = None,
+) -> Tensor:
+    """denoising_loss + share T KL( q(x_s | x_t, x) || p(x_s | x_t) ), s = t - 1 / T, with one network evaluation.
+
+    The mean of p is held still in the second part, which so teaches the variance alone. At t = 1 / T it is 0: the
+    decoder's term has no learned variance here.
+
+    Args:
+        x, eps: (B, *D) data and standard normal noise.
+        t: () or (B,) times i / T, uniform if the second part is to be share times the bound.
+
+    Returns:
+        (B,) losses, summed over dimensions.
+
+    Raises:
+        InputError: the schedule is no chain, or the denoiser has no learned variance.
+    """
+    schedule = denoiser.schedule
+    if schedule.T is None:
+        raise InputError(
+            "The hybrid loss needs a discrete chain, but the schedule has continuous time: choose a chain."
+        )
+    if not isinstance(denoiser, LearnedVarianceDenoiser):
+        raise InputError(
+            "The hybrid loss trains a learned variance: build the denoiser with one, or choose another loss."
+        )
+    t = schedule.clamp(t)
+    x_t = schedule.perturb(x, t, eps)
+    first, second = denoiser.outputs(x_t, t, cond)
+    loss = denoising_loss(denoiser, x, t, eps, weight, metric, output=first)
+
+    s = t - 1 / schedule.T
+    decoder = s < 0.5 / schedule.T
+    s = torch.where(decoder, t / 2, s)  # any time will do where the term is left out
+    estimate = denoiser.estimate(x_t, t, first.detach(), second)
+    p = Gaussian(bridge_mean(schedule, x_t, estimate.x0, t, s), interpolated_log_variance(estimate, t, s))
+    kl = bridge(schedule, x_t, x, t, s).kl(p)
+    return loss + share * schedule.T * torch.where(decoder, 0.0, kl)
