@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from command import TINY, Run
 
+from driftfield.diffusion import SAMPLERS
+
 
 def test_help_names_every_command_and_imports_no_torch(driftfield: Run) -> None:
     shown = driftfield("--help")
@@ -71,6 +73,7 @@ def test_every_sampler_can_be_named(driftfield: Run, tiny_run: Path, sampler: st
     done = driftfield("sample", str(tiny_run), "-n", "4", "--sampler", sampler, "--steps", "5", "--grid", "log-snr")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 5
+    assert ("5 steps are too few" in done.stderr) == ((SAMPLERS[sampler].fewest_steps or 0) > 5)
 
 
 def test_score_writes_log_density_and_error_and_finds_columns_by_name(

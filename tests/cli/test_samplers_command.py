@@ -14,6 +14,8 @@ def test_all_samplers_are_listed_with_their_order_and_source(driftfield: Run) ->
         (line,) = [line for line in listed.stdout.splitlines() if line.split(" ")[0] == name]
         assert sampler.source in line
         assert (" random " in line) == sampler.random
+        if sampler.fewest_steps:
+            assert f" {sampler.fewest_steps} " in line
     entries = json.loads(driftfield("samplers", "--json").stdout)
     assert {entry["name"]: entry["order"] for entry in entries} == {n: s.order for n, s in SAMPLERS.items()}
 

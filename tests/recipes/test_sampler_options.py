@@ -6,7 +6,9 @@ from numpy.testing import assert_allclose
 
 import driftfield
 from driftfield.errors import InputError
+from driftfield.recipes.building import too_few_steps
 from driftfield.recipes.defaults import SAMPLING_STEPS
+from driftfield.recipes.schema import load_recipe
 
 
 def test_samplers_take_their_own_options_and_no_others() -> None:
@@ -35,3 +37,16 @@ def test_an_option_in_the_recipe_is_that_of_its_sampler() -> None:
     assert_allclose(other, model.sample(5, sampler="heun", steps=SAMPLING_STEPS), rtol=1e-6)
     with pytest.raises(InputError, match="does not take tolerance"):
         driftfield.fit("moons", tiny | {"sample": {"sampler": "heun", "tolerance": 1e-5}}, rows=200)
+
+
+def test_a_sampler_with_too_few_steps_is_named() -> None:
+    section = load_recipe("default").sample  # dpmpp-2m, 28 steps once it is resolved
+    assert too_few_steps(section, None) is None
+    assert too_few_steps(section, None, "heun", 9) is None
+    warning = too_few_steps(section, None, "heun", 8)
+    assert warning is not None
+    assert warning.startswith("8 steps are too few for the sampler heun: below 9 ")
+    assert (too_few_steps(section, None, "rk4", 1) or "").startswith("1 step is")
+    assert too_few_steps(section, None, "rk45", 1) is None  # it chooses its own steps
+    assert too_few_steps(section, 5, "ancestral") is not None  # a chain of five steps
+    assert too_few_steps(section.model_copy(update={"sampler": "rk45", "steps": 1}), None, "heun") is None

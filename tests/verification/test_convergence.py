@@ -13,7 +13,7 @@ from driftfield.diffusion import SAMPLERS
 from driftfield.diffusion.basics.schedules import VE
 from driftfield.report.convergence import convergence_panels, convergence_png
 from driftfield.verification import convergence
-from driftfield.verification.convergence import Convergence, measure, ring, spread, weak_order
+from driftfield.verification.convergence import Convergence, enough_steps, measure, ring, spread, weak_order
 
 
 def test_the_reference_solves_the_ode() -> None:
@@ -85,3 +85,36 @@ def test_the_variance_without_drawing_is_that_of_many_draws() -> None:
 
 def test_what_needs_a_learned_part_is_left_out() -> None:
     assert [one for one in measure(("kernel", "ancestral-learned")) if isinstance(one, Convergence)] == []
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sampler_may_be_used_from_its_fewest_steps_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = SAMPLERS[name]
+    if sampler.fewest_steps is None:
+        assert sampler.needs or sampler.chooses_steps or name == "ancestral-marginal"
+        return
+    monkeypatch.setattr(convergence, "ROWS", 200)  # the ring never decides: its variance is well within the factor
+    fewest = sampler.fewest_steps
+    assert not enough_steps(sampler, fewest - 1)
+    assert all(enough_steps(sampler, n) for n in (fewest, fewest + 1, fewest + 2, 2 * fewest, 4 * fewest))
+
+
+def test_the_mistaken_variance_has_no_number_of_steps() -> None:
+    assert not any(enough_steps(SAMPLERS["ancestral-marginal"], n) for n in (10, 50, 100))
+
+
+def test_few_steps_of_a_second_order_sampler_blow_the_variance_up() -> None:
+    """For Gaussian data of variance v the ODE is dy / dkappa = kappa y / (v + kappa^2), and a step multiplies y."""
+    v = 0.05
+    first, middle, last = 80.0, (0.5 * (80 ** (1 / 7) + 0.002 ** (1 / 7))) ** 7, 0.002
+
+    def heun(start: float, end: float) -> float:
+        slope = start / (v + start**2)
+        ahead = end / (v + end**2) * (1 + (end - start) * slope)
+        return 1 + (end - start) * (slope + ahead) / 2
+
+    to_data = v / (v + last**2)  # the last step returns the posterior mean
+    factor = heun(first, middle) * heun(middle, last) * to_data
+    expected = factor**2 * (v + first**2) / v
+    assert spread(SAMPLERS["heun"], 3, v) == pytest.approx(expected, rel=1e-5)  # t_low = 1e-6 lies 1e-5 above sigma_min
+    assert expected > 10

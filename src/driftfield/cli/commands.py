@@ -132,7 +132,13 @@ def sample(
     quiet: bool,
 ) -> None:
     """New rows to a file or stdout; ``options`` are those of :meth:`Model.sample`."""
+    from driftfield.recipes.building import too_few_steps
+
     model = _load(run, device, out)
+    schedule = model.denoiser.schedule
+    warning = too_few_steps(model.recipe.sample, schedule.T, options.get("sampler"), options.get("steps"))
+    if warning:
+        say(f"Warning: {warning}")
     with Bar("sampling", quiet) as bar:
         rows = model.sample(n, seed, observe=lambda done: bar.rows(done, n), **options)
     _put(rows, model.columns, out, model.places if model.recipe.sample.round else ())

@@ -126,27 +126,73 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 }
 
 SAMPLERS: dict[str, Sampler] = {
-    "euler": Sampler(euler, 1, 1, False, "Euler's method in sigma / alpha", "Karras et al. 2022, eq. 4"),
-    "ddim": Sampler(ddim, 1, 1, False, "the same; with eta, partly ancestral", "Song et al. 2021 (DDIM), eq. 12"),
-    "heun": Sampler(heun, 2, 2, False, "mean slope of both ends", "Karras et al. 2022, algorithm 1"),
-    "midpoint": Sampler(
-        midpoint, 2, 2, False, "slope at the middle in log-SNR, DPM-Solver-2", "Lu et al. 2022, algorithm 1"
+    "euler": Sampler(
+        euler, 1, 1, False, "Euler's method in sigma / alpha", "Karras et al. 2022, eq. 4", fewest_steps=11
     ),
-    "rk4": Sampler(rk4, 4, 4, False, "Runge-Kutta in the angle atan(sigma / alpha)", "Salimans, Ho 2022, appendix D"),
-    "lms-2": Sampler(linear_multistep, 2, 1, False, "Adams-Bashforth in sigma / alpha", "Hairer et al. 1993, III.1"),
+    "ddim": Sampler(
+        ddim, 1, 1, False, "the same; with eta, partly ancestral", "Song et al. 2021 (DDIM), eq. 12", fewest_steps=11
+    ),
+    "heun": Sampler(heun, 2, 2, False, "mean slope of both ends", "Karras et al. 2022, algorithm 1", fewest_steps=9),
+    "midpoint": Sampler(
+        midpoint,
+        2,
+        2,
+        False,
+        "slope at the middle in log-SNR, DPM-Solver-2",
+        "Lu et al. 2022, algorithm 1",
+        fewest_steps=8,
+    ),
+    "rk4": Sampler(
+        rk4,
+        4,
+        4,
+        False,
+        "Runge-Kutta in the angle atan(sigma / alpha)",
+        "Salimans, Ho 2022, appendix D",
+        fewest_steps=3,
+    ),
+    "lms-2": Sampler(
+        linear_multistep, 2, 1, False, "Adams-Bashforth in sigma / alpha", "Hairer et al. 1993, III.1", fewest_steps=9
+    ),
     "ab-2": Sampler(
-        adams_bashforth, 2, 1, False, "exponential Adams-Bashforth in log-SNR, DEIS", "Zhang, Chen 2023, sec. 3.3"
+        adams_bashforth,
+        2,
+        1,
+        False,
+        "exponential Adams-Bashforth in log-SNR, DEIS",
+        "Zhang, Chen 2023, sec. 3.3",
+        fewest_steps=7,
     ),
     "ab-3": Sampler(
-        partial(adams_bashforth, order=3), 3, 1, False, "the same through three estimates", "Zhang, Chen 2023, sec. 3.3"
+        partial(adams_bashforth, order=3),
+        3,
+        1,
+        False,
+        "the same through three estimates",
+        "Zhang, Chen 2023, sec. 3.3",
+        fewest_steps=5,
     ),
     "dpmpp-2m": Sampler(
-        dpmpp_2m, 2, 1, False, "DPM-Solver++(2M), on the data", "Lu et al. 2022 (DPM-Solver++), algorithm 2"
+        dpmpp_2m,
+        2,
+        1,
+        False,
+        "DPM-Solver++(2M), on the data",
+        "Lu et al. 2022 (DPM-Solver++), algorithm 2",
+        fewest_steps=4,
     ),
     "dpmpp-3m": Sampler(
-        dpmpp_3m, 3, 1, False, "the same through three estimates, exact weights", "Lu et al. 2022 (DPM-Solver++)"
+        dpmpp_3m,
+        3,
+        1,
+        False,
+        "the same through three estimates, exact weights",
+        "Lu et al. 2022 (DPM-Solver++)",
+        fewest_steps=11,
     ),
-    "unipc": Sampler(unipc, 3, 1, False, "2M, corrected at no cost", "Zhao et al. 2023, algorithms 1, 2"),
+    "unipc": Sampler(
+        unipc, 3, 1, False, "2M, corrected at no cost", "Zhao et al. 2023, algorithms 1, 2", fewest_steps=4
+    ),
     "rk45": Sampler(rk45, None, None, False, "to a tolerance, each row for itself", "Dormand, Prince 1980"),
     "ancestral": Sampler(
         ancestral,
@@ -156,6 +202,7 @@ SAMPLERS: dict[str, Sampler] = {
         "the kernel's own draw, small variance",
         "Ho et al. 2020, algorithm 2",
         walks_chain=True,
+        fewest_steps=18,
     ),
     "ancestral-large": Sampler(
         partial(ancestral, variance="large"),
@@ -165,6 +212,7 @@ SAMPLERS: dict[str, Sampler] = {
         "the same, large variance",
         "Ho et al. 2020, sec. 3.2",
         walks_chain=True,
+        fewest_steps=20,
     ),
     "ancestral-learned": Sampler(
         partial(ancestral, variance=learned_variance),
@@ -196,13 +244,33 @@ SAMPLERS: dict[str, Sampler] = {
         walks_chain=True,
     ),
     "euler-maruyama": Sampler(
-        euler_maruyama, 1, 1, True, "the reverse SDE, step by step", "Song et al. 2021 (SDE), eq. 6"
+        euler_maruyama,
+        1,
+        1,
+        True,
+        "the reverse SDE, step by step",
+        "Song et al. 2021 (SDE), eq. 6",
+        fewest_steps=15,
     ),
     "sde-dpmpp-2m": Sampler(
-        sde_dpmpp_2m, None, 1, True, "SDE-DPM-Solver++(2M)", "Lu et al. 2022 (DPM-Solver++), sec. 5"
+        sde_dpmpp_2m,
+        None,
+        1,
+        True,
+        "SDE-DPM-Solver++(2M)",
+        "Lu et al. 2022 (DPM-Solver++), sec. 5",
+        fewest_steps=5,
     ),
-    "churn": Sampler(churn, None, 2, True, "Heun with noise put back, EDM", "Karras et al. 2022, algorithm 2"),
+    "churn": Sampler(
+        churn, None, 2, True, "Heun with noise put back, EDM", "Karras et al. 2022, algorithm 2", fewest_steps=11
+    ),
     "predictor-corrector": Sampler(
-        predictor_corrector, None, 2, True, "ancestral, then a step of Langevin's", "Song et al. 2021, algorithms 4, 5"
+        predictor_corrector,
+        None,
+        2,
+        True,
+        "ancestral, then a step of Langevin's",
+        "Song et al. 2021, algorithms 4, 5",
+        fewest_steps=17,
     ),
 }

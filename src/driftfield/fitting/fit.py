@@ -31,6 +31,7 @@ from driftfield.recipes.building import (
     build_loss,
     build_schedule,
     check_names,
+    too_few_steps,
 )
 from driftfield.recipes.defaults import choose_scaling, resolve
 from driftfield.recipes.schema import Recipe, load_recipe
@@ -277,8 +278,9 @@ def _train(
         task.classes,
         parts=parts,
     )
-    if model.prior_mismatch.warning:
-        watch.message(model.prior_mismatch.warning)
+    for warning in (model.prior_mismatch.warning, too_few_steps(task.recipe.sample, denoiser.schedule.T)):
+        if warning:
+            watch.message(warning)
     settings = task.recipe.train
     rows = _batch(scaler, task.rows, task.labels, device)
     trainer = Trainer(

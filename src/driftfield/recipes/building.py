@@ -269,12 +269,33 @@ def build_sampling(
     name = grid or section.grid
     if name not in GRIDS:
         raise unknown_name("grid", name, GRIDS)
+    with torch.no_grad():
+        return step, GRIDS[name](schedule, step_count(section, schedule.T, sampler, steps))
+
+
+def step_count(
+    section: SampleSection, T: int | None, sampler: str | Step | None = None, steps: int | None = None
+) -> int:
+    """How many steps are taken: as given, else by the recipe, unless they are those of a sampler of another sort."""
     chosen = sampler or section.sampler
     if steps is None and chooses_steps(chosen) == chooses_steps(section.sampler):
         steps = section.steps
-    count = sampling_steps(chosen, schedule.T) if steps is None else steps
-    with torch.no_grad():
-        return step, GRIDS[name](schedule, count)
+    return sampling_steps(chosen, T) if steps is None else steps
+
+
+def too_few_steps(
+    section: SampleSection, T: int | None, sampler: str | Step | None = None, steps: int | None = None
+) -> str | None:
+    """One sentence where fewer steps are taken than the sampler needs, else None; see :func:`step_count`."""
+    name, count = sampler or section.sampler, step_count(section, T, sampler, steps)
+    fewest = SAMPLERS[name].fewest_steps if isinstance(name, str) and name in SAMPLERS else None
+    if fewest is None or count >= fewest:
+        return None
+    are = "steps are" if count > 1 else "step is"
+    return (
+        f"{count} {are} too few for the sampler {name}: below {fewest} the variance of its rows can be far from that "
+        "of the data. Take more steps, or a sampler that needs fewer (driftfield samplers lists them)."
+    )
 
 
 def check_names(recipe: Recipe) -> None:

@@ -37,6 +37,8 @@ RANDOM_EVALUATIONS = (10, 20, 50, 100)
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # of rk45, for the same picture
 FINEST = 1e-9  # tolerance of the reference
 GAUSSIAN_VARIANCE = 0.5
+CORRELATED = (0.05, 1.95)  # variances along the axes of two columns of variance 1 with a correlation of 0.95
+FACTOR = 2.0  # between the variance that few steps make and the true one
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 
 
@@ -152,15 +154,29 @@ def weak_order(step: Step) -> float:
     return math.log(coarse / fine, 4)
 
 
-def spread(step: Step, n: int) -> float:
-    """Variance that n steps of VE make of Gaussian data N(0, 1/2), over the true one, without drawing.
+def enough_steps(step: Step, n: int, seed: int = 0) -> bool:
+    """Whether n steps make a variance within a factor of two of the true one, on two distributions.
+
+    They are a Gaussian of two columns with a correlation of 0.95, along each of its axes (a step treats every direction
+    alike, so that each axis is a Gaussian of its own), and the ring, in total.
+    """
+    ratios = [spread(step, n, variance) for variance in CORRELATED]
+    distribution = ring(VE(SIGMA_MIN, SIGMA_MAX))
+    drawn = _walked(distribution, step, n, "karras", seed)
+    truth = float(distribution.means.var(0, correction=0).sum() + distribution.variances.sum(1).mean())
+    ratios.append(float(drawn.var(0).sum()) / truth)
+    return all(1 / FACTOR <= ratio <= FACTOR for ratio in ratios)
+
+
+def spread(step: Step, n: int, variance: float = GAUSSIAN_VARIANCE) -> float:
+    """The variance of n steps of VE for Gaussian data N(0, variance), over the true one, without drawing.
 
     The denoiser is linear, and so is every step: row i of the batch meets a one in place of the i-th noise and zeros in
     place of all others, and the variance is the sum of the squares of what becomes of them.
     """
     schedule = VE(SIGMA_MIN, SIGMA_MAX)
     distribution = MixtureDenoiser(
-        schedule, torch.ones(1), torch.zeros(1, 1), torch.full((1, 1, 1), GAUSSIAN_VARIANCE, dtype=torch.float64)
+        schedule, torch.ones(1), torch.zeros(1, 1), torch.full((1, 1, 1), variance, dtype=torch.float64)
     )
     rows, calls = 2 * n + 3, iter(range(1, 2 * n + 3))
 
@@ -170,9 +186,9 @@ def spread(step: Step, n: int) -> float:
         return unit
 
     start = torch.zeros(rows, 1, dtype=torch.float64)
-    start[0] = math.sqrt(GAUSSIAN_VARIANCE + SIGMA_MAX**2)
+    start[0] = math.sqrt(variance + SIGMA_MAX**2)
     *_, last = sample(distribution, start, GRIDS["karras"](schedule, n), step, noise)
-    return float(last.x.square().sum()) / GAUSSIAN_VARIANCE
+    return float(last.x.square().sum()) / variance
 
 
 def distance(distribution: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> float:
@@ -204,10 +220,16 @@ def _real(distribution: MixtureDenoiser, stream: int) -> FloatArray:
 
 def _drawn(distribution: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> FloatArray:
     """Rows of a sampler whose last step, to t = 0, costs one evaluation, whatever the others do."""
+    steps = 1 + (evaluations - 1) // (sampler.evaluations or 1)
+    return _walked(distribution, sampler, steps, grid, seed).numpy()
+
+
+def _walked(distribution: MixtureDenoiser, step: Step, n: int, grid: str, seed: int) -> Tensor:
+    """Rows (1,000, 2) after n steps from sigma 80 to the data."""
     noise = BlockNoise(seed, 0, ROWS, (2,), torch.device("cpu"))
-    times = GRIDS[grid](distribution.schedule, 1 + (evaluations - 1) // (sampler.evaluations or 1))
-    *_, last = sample(distribution, SIGMA_MAX * noise().double(), times, sampler, lambda: noise().double())
-    return last.x.numpy()
+    times = GRIDS[grid](distribution.schedule, n)
+    *_, last = sample(distribution, SIGMA_MAX * noise().double(), times, step, lambda: noise().double())
+    return last.x
 
 
 def _silent() -> Tensor:

@@ -58,6 +58,9 @@ class Sampler:
         summary, source: what it is, and where it comes from.
         needs: what the model must have learned beside a denoiser, if anything.
         walks_chain: on a chain it takes every step in turn, unless told otherwise.
+        fewest_steps: from this many steps on, the variance of its rows is within a factor of two of the true one, on
+            the Gaussian and the mixture of :mod:`driftfield.verification.convergence`. None where no number of steps is
+            enough, or where that was not measured: it chooses its own steps, or needs more than a denoiser.
     """
 
     step: Step
@@ -68,6 +71,7 @@ class Sampler:
     source: str
     needs: Need = ""
     walks_chain: bool = False
+    fewest_steps: int | None = None
 
     @property
     def chooses_steps(self) -> bool:
