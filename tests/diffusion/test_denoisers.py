@@ -4,7 +4,7 @@ import pytest
 import torch
 from oracles import EVERY, Says, f64, gaussian_distribution, inside, knowing, normal, ring_distribution, some_times
 
-from driftfield.diffusion import HEADS, SCHEDULES, BaseDenoiser, Denoiser, EmpiricalDenoiser
+from driftfield.diffusion import HEADS, SCHEDULES, BaseDenoiser, Denoiser, empirical_denoiser
 from driftfield.errors import InputError
 from driftfield.networks import MLP
 
@@ -98,7 +98,7 @@ def test_pure_noise_is_taken_for_the_noise_that_it_is(name: str, kind: str) -> N
     if kind == "network":
         distribution = knowing(distribution, "v")
     if kind == "empirical":
-        distribution = EmpiricalDenoiser(schedule, f64([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]))
+        distribution = empirical_denoiser(schedule, f64([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]))
     x_1 = normal(50, 2)
     for t in (f64(1.0), torch.ones(50)):
         estimate = distribution(x_1, t)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from driftfield.codecs.scaling import Scaler
-from driftfield.diffusion import SCHEDULES, BaseDenoiser, EmpiricalDenoiser, Estimate, exact_denoiser
+from driftfield.diffusion import SCHEDULES, BaseDenoiser, Estimate, empirical_denoiser, exact_denoiser
 from driftfield.model.model import Model
 
 
@@ -72,7 +72,7 @@ def with_memorised_rows(model: Model, rows: int = 40) -> Model:
     """A network that has learned its few training rows by heart: the exact denoiser of their empirical distribution."""
     train = model.train[:rows]
     z = torch.as_tensor(model.scaler.forward(train)).double()
-    return replace(model, denoiser=Placed(EmpiricalDenoiser(model.denoiser.schedule, z)), train=train)
+    return replace(model, denoiser=Placed(empirical_denoiser(model.denoiser.schedule, z)), train=train)
 
 
 def with_exact_score(model: Model) -> Model:

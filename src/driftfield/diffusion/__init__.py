@@ -29,7 +29,7 @@ from driftfield.diffusion.further.chain_loss import chain_loss
 from driftfield.diffusion.further.continuous_bound import bound_variance, continuous_bound, diffusion_bound
 from driftfield.diffusion.further.conversion import ReparametrisedDenoiser, RescheduledDenoiser, output
 from driftfield.diffusion.further.dequantisation import DiscreteBound, dequantised_log_prob
-from driftfield.diffusion.further.exact import EmpiricalDenoiser, MixtureDenoiser, TiedMixtureDenoiser, exact_denoiser
+from driftfield.diffusion.further.exact import MixtureDenoiser, empirical_denoiser, exact_denoiser
 from driftfield.diffusion.further.guidance import GuidedDenoiser
 from driftfield.diffusion.further.learned_kernel import LearnedKernel, kernel_step
 from driftfield.diffusion.further.learned_schedule import Learned
@@ -67,7 +67,6 @@ __all__ = [
     "Denoiser",
     "DenoiserKernel",
     "DiscreteBound",
-    "EmpiricalDenoiser",
     "Estimate",
     "Gaussian",
     "GuidedDenoiser",
@@ -84,7 +83,6 @@ __all__ = [
     "Schedule",
     "State",
     "Step",
-    "TiedMixtureDenoiser",
     "bound_terms",
     "bound_variance",
     "bridge",
@@ -96,6 +94,7 @@ __all__ = [
     "denoising_loss",
     "dequantised_log_prob",
     "diffusion_bound",
+    "empirical_denoiser",
     "encode",
     "exact_denoiser",
     "hybrid_loss",
