@@ -365,7 +365,7 @@ def test_log_normal_times_have_a_normal_log_noise_level(name: str) -> None:
     schedule = EVERY[name]
     low, high = (float(schedule.gamma(f64(t)) / 2) for t in (schedule.t_low, schedule.t_high))
     mean, std, n = -1.0, 0.8, 20_000
-    level = schedule.gamma(TIMES["log-normal"](schedule, n, generator(), mean, std)) / 2
+    level = schedule.gamma(TIMES["log-normal"](schedule, n, generator(), mean=mean, std=std)) / 2
     assert low < mean - 4.5 * std < mean + 4.5 * std < high  # nothing to speak of is cut off
     # Stratified draws: the quantiles err by 1 / n, and so do the moments, up to the tails.
     assert float(level.mean()) == pytest.approx(mean, abs=2e-3)
@@ -375,7 +375,7 @@ def test_log_normal_times_have_a_normal_log_noise_level(name: str) -> None:
 
 def test_log_normal_times_beyond_the_ends_are_put_on_the_ends() -> None:
     schedule = SCHEDULES["ve"](sigma_min=0.1, sigma_max=1.0)
-    t = TIMES["log-normal"](schedule, 10_000, generator(), 0.0, 1.0)
+    t = TIMES["log-normal"](schedule, 10_000, generator(), mean=0.0, std=1.0)
     share_above = 0.5
     share_below = stats.norm.cdf(math.log(0.1))
     assert float((t == 1).double().mean()) == pytest.approx(share_above, abs=2e-4)

@@ -268,7 +268,7 @@ def test_the_corrector_keeps_the_variance_of_a_gaussian_to_the_fourth_power_of_i
 
     def run(first: float, second: float) -> float:
         draws = iter([f64([[first]]), f64([[second]])])
-        return float(predictor_corrector(distribution, f64([[0.0]]), t, s, Memory(lambda: next(draws)), ratio=r))
+        return float(predictor_corrector(distribution, f64([[0.0]]), t, s, Memory(lambda: next(draws)), langevin=r))
 
     slope = (run(1.0, 0.0) - run(0.0, 0.0)) / float(unit)
     noise = run(0.0, 1.0) - run(0.0, 0.0)
@@ -287,12 +287,12 @@ def test_churn_goes_back_to_the_noise_level_of_the_paper() -> None:
 
     t, s = schedule.time(2 * torch.log(f64([2.0, 1.0])))
     x, z = f64([[5.0]]), f64([[1.0]])
-    x_s = churn(Asked(schedule), x, t, s, Memory(lambda: z, steps=100), amount=20.0)
+    x_s = churn(Asked(schedule), x, t, s, Memory(lambda: z, steps=100), churn=20.0)
     # Karras et al. 2022, algorithm 2, with S_noise = 1: sigma rises to 1.2 sigma; Heun's line leads to data 0.
     assert asked == pytest.approx([2.4, 1.0], rel=1e-9)
     assert float(x_s) == pytest.approx((5.0 + math.sqrt(2.4**2 - 2.0**2)) / 2.4, rel=1e-9)
     asked.clear()
-    churn(Asked(schedule), x, t, s, Memory(lambda: z, steps=10), amount=20.0)
+    churn(Asked(schedule), x, t, s, Memory(lambda: z, steps=10), churn=20.0)
     assert asked[0] == pytest.approx(2 * math.sqrt(2), rel=1e-9)  # and by sqrt 2 at most
 
 

@@ -23,7 +23,7 @@ def test_samplers_take_their_own_options_and_no_others() -> None:
         with pytest.raises(InputError, match=f"it belongs to .{owner}"):
             model.sample(5, sampler="heun", **options)
     for name, options in (("rk45", {"tolerance": 0.0}), ("predictor-corrector", {"langevin": 0.7})):
-        with pytest.raises(InputError, match="must lie between"):
+        with pytest.raises(InputError, match=r"sample\.\w+ should be"):
             model.sample(5, sampler=name, **options)
 
 
@@ -35,7 +35,7 @@ def test_an_option_in_the_recipe_is_that_of_its_sampler() -> None:
     assert np.abs(model.sample(20, tolerance=1e-1) - model.sample(20)).max() > 1e-6
     other = model.sample(5, sampler="heun")  # neither the options nor the one step of rk45 are those of another
     assert_allclose(other, model.sample(5, sampler="heun", steps=SAMPLING_STEPS), rtol=1e-6)
-    with pytest.raises(InputError, match="does not take tolerance"):
+    with pytest.raises(InputError, match=r"takes no tolerance: it belongs to .rk45"):
         driftfield.fit("moons", tiny | {"sample": {"sampler": "heun", "tolerance": 1e-5}}, rows=200)
 
 

@@ -1,12 +1,15 @@
 """The conditional perceptron: the step of a chain gates every layer."""
 
 import itertools
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from driftfield.errors import InputError, unknown_name
 from driftfield.networks.mlp import ACTIVATIONS, INITS
+from driftfield.options import NameIn, Positive
 
 
 class ConditionalMLP(nn.Module):
@@ -33,10 +36,10 @@ class ConditionalMLP(nn.Module):
         self,
         dimensions: int,
         steps: int | None = None,
-        width: int = 128,
-        depth: int = 3,
-        activation: str = "softplus",
-        init: str = "torch",
+        width: Annotated[Positive, Field(description="units of each hidden layer")] = 128,
+        depth: Annotated[Positive, Field(description="number of hidden layers")] = 3,
+        activation: Annotated[str, NameIn("activation", ACTIVATIONS)] = "softplus",
+        init: Annotated[str, NameIn("init", INITS), Field(description="of the weights")] = "torch",
         outputs: int | None = None,
     ) -> None:
         super().__init__()

@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from driftfield.errors import InputError, unknown_name
 from driftfield.networks.embeddings import Concat, Position, Sine, SineTime
+from driftfield.options import FROM_DATA, NameIn, Positive, PositiveFloat
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -71,14 +74,18 @@ class MLP(nn.Module):
     def __init__(
         self,
         dimensions: int,
-        width: int | None = None,
-        depth: int | None = None,
-        activation: str = "silu",
-        embedding: str = "sine",
-        frequencies: tuple[float, ...] = (),
+        width: Annotated[int | None, Field(ge=1, description="units of each hidden layer")] = None,
+        depth: Annotated[int | None, Field(ge=1, description="number of hidden layers")] = None,
+        activation: Annotated[str, NameIn("activation", ACTIVATIONS)] = "silu",
+        embedding: Annotated[str, NameIn("embedding", EMBEDDINGS), Field(description="of the time")] = "sine",
+        frequencies: Annotated[
+            tuple[PositiveFloat, ...], Field(description="of positional features; [] for none"), FROM_DATA
+        ] = (),
         directions: Tensor | None = None,
-        widths: tuple[int, ...] | None = None,
-        init: str = "zero",
+        widths: Annotated[
+            tuple[Positive, ...] | None, Field(description="of each hidden layer, in place of width and depth")
+        ] = None,
+        init: Annotated[str, NameIn("init", INITS), Field(description="of the weights")] = "zero",
         outputs: int | None = None,
         classes: int = 0,
     ) -> None:

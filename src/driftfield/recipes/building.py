@@ -6,6 +6,7 @@ from functools import partial
 from typing import cast
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from driftfield.diffusion import (
@@ -32,6 +33,7 @@ from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.basics.stochastic import with_last_noise
 from driftfield.errors import InputError, unknown_name
 from driftfield.networks import NETWORKS
+from driftfield.options import OneOf, wrong_value
 from driftfield.recipes.combinations import check_combination
 from driftfield.recipes.defaults import chooses_steps, sampling_steps
 from driftfield.recipes.schema import ObjectiveSection, Recipe, SampleSection, call_with_options
@@ -212,12 +214,7 @@ def build_judge(denoiser: BaseDenoiser, parts: Parts) -> Loss | None:
     return lambda rows, generator, *labels: diffusion_bound(denoiser, rows, generator, *labels) / rows[0].numel()
 
 
-SAMPLER_OPTIONS: dict[str, tuple[str, str]] = {  # a key of [sample]: the sampler that takes it, and its parameter
-    "eta": ("ddim", "eta"),
-    "tolerance": ("rk45", "tolerance"),
-    "churn": ("churn", "amount"),
-    "langevin": ("predictor-corrector", "ratio"),
-}
+SAMPLER_OPTIONS = ("eta", "tolerance", "churn", "langevin")  # keys of [sample]
 
 
 def sampler_options(section: SampleSection) -> dict[str, float | None]:
@@ -231,16 +228,10 @@ def build_step(
     """A sampler's step from its name and its options (keys of SAMPLER_OPTIONS), or a function as it is."""
     if callable(sampler):
         return sampler
-    if sampler not in SAMPLERS:
-        raise unknown_name("sampler", sampler, SAMPLERS)
-    step: Step = SAMPLERS[sampler].step
-    for key, value in (options or {}).items():
-        if value is None:
-            continue
-        owner, parameter = SAMPLER_OPTIONS[key]
-        if sampler != owner:
-            raise InputError(f'The sampler "{sampler}" does not take {key}: it belongs to "{owner}".')
-        step = partial(step, **{parameter: value})
+    try:
+        step: Step = OneOf("sampler", SAMPLERS).parse({"kind": sampler, **(options or {})}).part
+    except ValidationError as error:
+        raise InputError(wrong_value(error, prefix="sample")) from None
     return with_last_noise(step) if last_noise else step
 
 

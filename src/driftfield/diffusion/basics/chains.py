@@ -10,12 +10,19 @@ References:
 """
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.errors import InputError
+from driftfield.options import Positive, PositiveFloat
+
+Steps = Annotated[Positive, Field(description="number of steps")]
+First = Annotated[PositiveFloat, Field(description="beta of the first step")]
+Last = Annotated[PositiveFloat, Field(description="beta of the last step")]
 
 
 class Chain(Schedule):
@@ -79,30 +86,35 @@ def _steps(T: int) -> int:
     return T
 
 
-def constant(T: int = 50, beta: float = 0.117) -> Chain:
+def constant(T: Steps = 50, beta: Annotated[PositiveFloat, Field(description="beta of every step")] = 0.117) -> Chain:
     """beta_i = beta. With T = 50, beta = 0.117 is the value that leaves 1e-3 nats of prior mismatch."""
     return Chain(torch.full((_steps(T),), beta, dtype=torch.float64))
 
 
-def linear(T: int = 200, beta_start: float = 1e-4, beta_end: float = 0.1) -> Chain:
+def linear(T: Steps = 200, beta_start: First = 1e-4, beta_end: Last = 0.1) -> Chain:
     """beta_i equally spaced from beta_start to beta_end (Ho et al. 2020)."""
     return Chain(torch.linspace(beta_start, beta_end, _steps(T), dtype=torch.float64))
 
 
-def quadratic(T: int = 200, beta_start: float = 1e-4, beta_end: float = 0.1) -> Chain:
+def quadratic(T: Steps = 200, beta_start: First = 1e-4, beta_end: Last = 0.1) -> Chain:
     """sqrt(beta_i) equally spaced from sqrt(beta_start) to sqrt(beta_end)."""
     if min(beta_start, beta_end) < 0:
         raise InputError(f"The betas must be positive, but they are {beta_start:g} and {beta_end:g}.")
     return Chain(torch.linspace(beta_start**0.5, beta_end**0.5, _steps(T), dtype=torch.float64) ** 2)
 
 
-def sigmoid(T: int = 200, beta_start: float = 1e-4, beta_end: float = 0.1) -> Chain:
+def sigmoid(T: Steps = 200, beta_start: First = 1e-4, beta_end: Last = 0.1) -> Chain:
     """beta_i = beta_start + (beta_end - beta_start) sigmoid(u_i), u equally spaced from -6 to 6."""
     u = torch.linspace(-6, 6, _steps(T), dtype=torch.float64)
     return Chain(beta_start + (beta_end - beta_start) * torch.sigmoid(u))
 
 
-def cosine_chain(T: int = 200, s: float = 0.008, beta_min: float = 0.0, beta_max: float = 0.999) -> Chain:
+def cosine_chain(
+    T: Steps = 200,
+    s: Annotated[PositiveFloat, Field(description="offset, which keeps the first betas from being tiny")] = 0.008,
+    beta_min: Annotated[float, Field(ge=0, allow_inf_nan=False, description="betas below it are raised to it")] = 0.0,
+    beta_max: Annotated[PositiveFloat, Field(description="betas above it are lowered to it")] = 0.999,
+) -> Chain:
     """Cosine chain (Nichol, Dhariwal 2021, eq. 17): alpha_bar(u) = cos^2((u + s) / (1 + s) pi / 2), betas clipped.
 
     beta_i = 1 - alpha_bar(i / T) / alpha_bar((i - 1) / T), cut to [beta_min, beta_max] as the paper does.

@@ -10,12 +10,15 @@ All are float64 and end at the data itself, t = 0; they may be on the CPU or bes
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.errors import InputError
+from driftfield.options import PositiveFloat
 
 Grid = Callable[[Schedule, int], Tensor]
 
@@ -72,7 +75,12 @@ def log_snr(schedule: Schedule, n: int) -> Tensor:
     return _from_gammas(schedule, high + _ramp(schedule, n) * (low - high))
 
 
-def karras(schedule: Schedule, n: int, rho: float = 7.0) -> Tensor:
+def karras(
+    schedule: Schedule,
+    n: int,
+    *,
+    rho: Annotated[PositiveFloat, Field(description="how dense the steps are at small noise")] = 7.0,
+) -> Tensor:
     """n times with equally spaced (sigma / alpha)^(1 / rho), from t = 1 to t_low, and t = 0."""
     high, low = ((gamma / (2 * rho)).exp() for gamma in _gamma_ends(schedule))
     return _from_gammas(schedule, 2 * rho * torch.log(high + _ramp(schedule, n) * (low - high)))

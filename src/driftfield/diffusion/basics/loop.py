@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ class Memory:
         self.past = [Past(t, x, estimate), *self.past][:keep]
 
 
-Step = Callable[[BaseDenoiser, Tensor, Tensor, Tensor, Memory], Tensor]
+Step = Callable[..., Tensor]  # (denoiser, x_t (B, *D), t (), s (), memory, **options) -> x_s (B, *D)
 Need = Literal["", "a learned variance", "a learned kernel"]
 
 
@@ -78,8 +78,15 @@ class Sampler:
         """Whether it divides a step of the grid as each row needs, so that a grid of one step will do."""
         return self.evaluations is None
 
-    def __call__(self, denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-        return self.step(denoiser, x_t, t, s, memory)
+    @property
+    def __wrapped__(self) -> Step:
+        """The step, whose signature is the sampler's."""
+        return self.step
+
+    def __call__(
+        self, denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, **options: Any
+    ) -> Tensor:
+        return self.step(denoiser, x_t, t, s, memory, **options)
 
 
 def sample(

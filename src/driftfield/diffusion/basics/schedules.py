@@ -26,11 +26,14 @@ References:
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from driftfield.errors import InputError
+from driftfield.options import FROM_DATA, PositiveFloat
 
 PRIOR_TOLERANCE = 0.01  # nats per dimension: beyond it the chain visibly does not end in its prior
 
@@ -200,7 +203,11 @@ class VP(Schedule):
 
     t_low = 1e-5
 
-    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
+    def __init__(
+        self,
+        beta_min: Annotated[PositiveFloat, Field(description="beta(0)")] = 0.1,
+        beta_max: Annotated[PositiveFloat, Field(description="beta(1)")] = 20.0,
+    ) -> None:
         super().__init__()
         _interval("betas of the VP schedule", beta_min, beta_max)
         self.beta_min, self.beta_max = beta_min, beta_max
@@ -245,7 +252,11 @@ class VE(Schedule):
 
     t_low = 1e-6
 
-    def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0) -> None:
+    def __init__(
+        self,
+        sigma_min: Annotated[PositiveFloat, Field(description="the smallest noise level"), FROM_DATA] = 0.002,
+        sigma_max: Annotated[PositiveFloat, Field(description="the largest noise level"), FROM_DATA] = 80.0,
+    ) -> None:
         super().__init__()
         _interval("sigmas of the VE schedule", sigma_min, sigma_max, equal=False)
         self.sigma_min, self.sigma_max = sigma_min, sigma_max

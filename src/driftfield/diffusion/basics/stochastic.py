@@ -10,8 +10,10 @@ added at s = 0, where it would stay in the sample.
 """
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from driftfield.diffusion.basics.bridge import bridge_variance, transition
@@ -20,14 +22,19 @@ from driftfield.diffusion.basics.kernels import DenoiserKernel, Variance
 from driftfield.diffusion.basics.loop import Memory, Step
 from driftfield.diffusion.basics.schedules import match
 from driftfield.diffusion.basics.single_step import ddim_step, euler, heun
-from driftfield.errors import InputError
 
-CHURN = 40.0  # S_churn of Karras et al. 2022, table 5, for ImageNet
 MOST_CHURN = math.sqrt(2) - 1  # of one step: the noise level rises by this share at most
-LANGEVIN_RATIO = 0.16  # signal-to-noise ratio r of the corrector (Song et al. 2021, appendix G)
 
 
-def ddim(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, eta: float = 0.0) -> Tensor:
+def ddim(
+    denoiser: BaseDenoiser,
+    x_t: Tensor,
+    t: Tensor,
+    s: Tensor,
+    memory: Memory,
+    *,
+    eta: Annotated[float, Field(ge=0, le=1, description="share of the ancestral noise: 0 none, 1 ancestral")] = 0.0,
+) -> Tensor:
     """DDIM (Song et al. 2021, eq. 12): eta = 0 deterministic, eta = 1 ancestral with the small variance.
 
     x_s = alpha_s x_hat + sqrt(sigma_s^2 - eta^2 v) eps_hat + eta sqrt(v) z,  with v the bridge's variance.
@@ -63,14 +70,23 @@ def euler_maruyama(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, me
     return x_s + match((g2 * (t - s)).sqrt() * (s > 0), x_t) * memory.noise()
 
 
-def churn(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, amount: float = CHURN) -> Tensor:
+def churn(
+    denoiser: BaseDenoiser,
+    x_t: Tensor,
+    t: Tensor,
+    s: Tensor,
+    memory: Memory,
+    *,
+    churn: Annotated[float, Field(ge=0, allow_inf_nan=False, description="S_churn: how much noise is put back")] = 40.0,
+) -> Tensor:
     """EDM's stochastic sampler (Karras et al. 2022, algorithm 2): back to a little more noise, then Heun's step.
 
-    The noise level rises to (1 + c) sigma / alpha, c = min(amount / steps, sqrt 2 - 1), by the forward process itself,
-    q(x_u | x_t). Its S_noise is 1, and every level is churned but those that would pass the schedule's end.
+    The noise level rises to (1 + c) sigma / alpha, c = min(churn / steps, sqrt 2 - 1), by the forward process itself,
+    q(x_u | x_t). Its S_noise is 1, and every level is churned but those that would pass the schedule's end. The default
+    churn is S_churn of table 5, for ImageNet.
     """
     schedule = denoiser.schedule
-    gamma = schedule.gamma(t) + 2 * math.log1p(min(amount / memory.steps, MOST_CHURN))
+    gamma = schedule.gamma(t) + 2 * math.log1p(min(churn / memory.steps, MOST_CHURN))
     noise = memory.noise()
     if s > 0 and gamma <= schedule.gamma(torch.full_like(t, schedule.t_high)):
         later = schedule.time(gamma)
@@ -81,27 +97,32 @@ def churn(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Mem
 
 
 def predictor_corrector(
-    denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, ratio: float = LANGEVIN_RATIO
+    denoiser: BaseDenoiser,
+    x_t: Tensor,
+    t: Tensor,
+    s: Tensor,
+    memory: Memory,
+    *,
+    langevin: Annotated[float, Field(gt=0, le=0.5, description="signal-to-noise ratio of the corrector")] = 0.16,
 ) -> Tensor:
     """An ancestral step, then one of Langevin's at the noise level reached (Song et al. 2021, algorithms 4 and 5).
 
-    With sin(theta) = 2 r the corrector is  x <- alpha_s x_hat + sigma_s (cos(theta) eps_hat + sin(theta) z): for small
-    theta Langevin's step x + d score + sqrt(2 d) z with d = 2 r^2 sigma_s^2, the mean of the paper's. Written so it
-    leaves the distribution of x_s exactly as it is where the data are one point, and each row depends on itself alone:
-        the paper's step length is a mean over the batch. There is no corrector at s = 0.
+    With r for ``langevin`` and sin(theta) = 2 r the corrector is
 
-    Raises:
-        InputError: the ratio does not lie between 0 and 1/2, where the corrector draws x_s anew.
+        x <- alpha_s x_hat + sigma_s (cos(theta) eps_hat + sin(theta) z),
+
+    for small theta Langevin's step x + d score + sqrt(2 d) z with d = 2 r^2 sigma_s^2, the mean of the paper's. Written
+    so it leaves the distribution of x_s exactly as it is where the data are one point, and each row depends on itself
+    alone: the paper's step length is a mean over the batch. There is no corrector at s = 0. The default r is that of
+    appendix G; at the largest, r = 1/2, the corrector draws x_s anew.
     """
-    if not 0 < ratio <= 0.5:
-        raise InputError(f"The corrector's ratio must lie between 0 and 0.5, but it is {ratio:g}.")
     schedule = denoiser.schedule
     x_s = ancestral(denoiser, x_t, t, s, memory)
     noise = memory.noise()
     if s <= 0:
         return x_s
     estimate = denoiser(x_s, s, memory.cond)
-    theta = math.asin(2 * ratio)
+    theta = math.asin(2 * langevin)
     added = match(schedule.sigma(s), x_s) * (math.sin(theta) * noise - (1 - math.cos(theta)) * estimate.eps)
     return ddim_step(schedule, estimate, s) + added
 

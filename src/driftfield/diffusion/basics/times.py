@@ -7,11 +7,14 @@ Uniform times have a density of 1 on [0, 1]; on a discrete chain they are i / T 
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from driftfield.diffusion.basics.schedules import Schedule
+from driftfield.options import FROM_DATA, Finite, PositiveFloat
 
 
 def _uniform_draws(n: int, generator: torch.Generator) -> Tensor:
@@ -46,7 +49,14 @@ def antithetic(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor
     return on_schedule(schedule, torch.cat([u, (1 - u).clamp(max=1 - 2**-53)])[:n])
 
 
-def log_normal(schedule: Schedule, n: int, generator: torch.Generator, mean: float = -1.2, std: float = 1.8) -> Tensor:
+def log_normal(
+    schedule: Schedule,
+    n: int,
+    generator: torch.Generator,
+    *,
+    mean: Annotated[Finite, Field(description="of log(sigma / alpha)"), FROM_DATA] = -1.2,
+    std: Annotated[PositiveFloat, Field(description="of log(sigma / alpha)"), FROM_DATA] = 1.8,
+) -> Tensor:
     """Times at which log(sigma / alpha) ~ N(mean, std^2), stratified."""
     u = _stratified_draws(n, generator).clamp(1e-9, 1 - 1e-9)
     t = schedule.time(2 * (mean + std * torch.special.ndtri(u)))

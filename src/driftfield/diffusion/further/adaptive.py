@@ -6,7 +6,10 @@ every row under control of its own (:mod:`driftfield.diffusion.further.ode`). A 
 rows beside it.
 """
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from driftfield.diffusion.basics.denoisers import BaseDenoiser
@@ -14,21 +17,21 @@ from driftfield.diffusion.basics.loop import Memory
 from driftfield.diffusion.basics.schedules import match
 from driftfield.diffusion.basics.single_step import angle, angular_velocity, euler
 from driftfield.diffusion.further.ode import integrate
-from driftfield.errors import InputError
-
-TOLERANCE = 1e-4  # absolute and relative, of z, whose size is that of data of unit variance
 
 
 def rk45(
-    denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, tolerance: float = TOLERANCE
+    denoiser: BaseDenoiser,
+    x_t: Tensor,
+    t: Tensor,
+    s: Tensor,
+    memory: Memory,
+    *,
+    tolerance: Annotated[float, Field(gt=0, lt=1, description="error of a step that is allowed")] = 1e-4,
 ) -> Tensor:
     """From t to s with an error of about ``tolerance`` of each step; to s = 0 by way of t_low and Euler's step.
 
-    Raises:
-        InputError: the tolerance does not lie between 0 and 1.
+    The tolerance is absolute and relative, of z, whose size is that of data of unit variance.
     """
-    if not 0 < tolerance < 1:
-        raise InputError(f"The tolerance of a sampler must lie between 0 and 1, but it is {tolerance:g}.")
     schedule = denoiser.schedule
     low = s.clamp(min=schedule.t_low)
     if t > low:

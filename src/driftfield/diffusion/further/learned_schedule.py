@@ -13,13 +13,16 @@ alpha^2 = sigmoid(-gamma), sigma^2 = sigmoid(gamma). The objective is
 """
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
 
 from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.errors import InputError
+from driftfield.options import Finite, Positive
 
 
 class Learned(Schedule):
@@ -40,7 +43,12 @@ class Learned(Schedule):
 
     t_low = 1e-6
 
-    def __init__(self, gamma_min: float = -12.0, gamma_max: float = 6.0, hidden: int = 64) -> None:
+    def __init__(
+        self,
+        gamma_min: Annotated[Finite, Field(description="gamma at the data")] = -12.0,
+        gamma_max: Annotated[Finite, Field(description="gamma at t = 1")] = 6.0,
+        hidden: Annotated[Positive, Field(description="units of the hidden layer")] = 64,
+    ) -> None:
         super().__init__()
         if not (math.isfinite(gamma_min) and math.isfinite(gamma_max) and gamma_min < gamma_max):
             raise InputError(
