@@ -55,3 +55,13 @@ def test_rows_are_drawn_to_a_tolerance(driftfield: Run, tiny_run: Path) -> None:
     refused = driftfield("sample", str(tiny_run), "-n", "3", "--tolerance", "1e-4")
     assert refused.returncode == 2
     assert 'it belongs to "rk45"' in refused.stderr
+
+
+def test_the_bound_takes_the_seed_of_the_command(driftfield: Run, tiny_run: Path) -> None:
+    first, again, other = (
+        pl.read_csv(io.StringIO(driftfield("score", str(tiny_run), "-", "--bound", *seed, stdin=ROWS).stdout))
+        for seed in (("--seed", "1"), ("--seed", "1"), ("--seed", "2"))
+    )
+    assert first.equals(again)
+    assert (first["bound"] != other["bound"]).all()
+    assert first["log_density"].equals(other["log_density"])  # in two dimensions nothing random is in it

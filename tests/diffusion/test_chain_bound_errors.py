@@ -23,7 +23,7 @@ TIMES = GRIDS["log-snr"](VP, 60).flip(0)
 
 
 def noise_of(seed: int, start: int, n: int) -> BlockNoise:
-    return BlockNoise(seed, start, n, (2,), torch.device("cpu"))
+    return BlockNoise(seed, "bound", start, n, (2,), torch.device("cpu"))
 
 
 def test_the_error_of_a_row_is_the_spread_of_its_bound_over_the_draws() -> None:

@@ -43,7 +43,7 @@ from driftfield.diffusion import (
 )
 from driftfield.diffusion.basics.loop import Memory, Step
 from driftfield.diffusion.basics.stochastic import ddim
-from driftfield.diffusion.further.row_noise import BlockNoise
+from driftfield.diffusion.further.row_noise import SAMPLES, BlockNoise
 from driftfield.errors import InputError
 
 DETERMINISTIC = tuple(name for name, sampler in SAMPLERS.items() if not sampler.random and sampler.evaluations)
@@ -64,7 +64,7 @@ walks = st.lists(st.integers(1, 999), min_size=1, max_size=12, unique=True)
 
 
 def last_of(denoiser: BaseDenoiser, x: torch.Tensor, times: torch.Tensor, step: Step) -> torch.Tensor:
-    source = BlockNoise(1, 0, len(x), tuple(x.shape[1:]), torch.device("cpu"))
+    source = BlockNoise(1, SAMPLES, 0, len(x), tuple(x.shape[1:]), torch.device("cpu"))
     *_, last = sample(denoiser, x, times, step, source)
     return last.x
 
@@ -509,7 +509,7 @@ def test_samples_are_the_same_rows_in_one_chunk_or_in_parts() -> None:
     distribution, times = ring_distribution(schedule), GRIDS["log-snr"](schedule, 8)
 
     def draw(start: int, n: int) -> torch.Tensor:
-        source = BlockNoise(3, start, n, (2,), torch.device("cpu"))
+        source = BlockNoise(3, SAMPLES, start, n, (2,), torch.device("cpu"))
         *_, last = sample(distribution, source().double(), times, SAMPLERS["ancestral"], source)
         return last.x
 

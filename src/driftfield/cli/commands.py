@@ -165,7 +165,7 @@ def score(
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
     found = {"log_density": value, "error": error}
     if bound:
-        found["bound"], found["bound_error"] = model.bound(rows, label=options["label"])
+        found["bound"], found["bound_error"] = model.bound(rows, seed=options["seed"], label=options["label"])
     if latent:
         way = {key: options[key] for key in ("steps", "tolerance", "label")}
         found |= {f"z_{name}": z for name, z in zip(model.columns, model.latent(rows, **way).T, strict=True)}

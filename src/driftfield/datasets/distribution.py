@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from driftfield.datasets.chunks import FloatArray, in_chunks
 from driftfield.datasets.nodes import Nodes, Noise, noise_covariance, smallest_std
 from driftfield.errors import InputError
+from driftfield.seeds import stream
 
 __all__ = [
     "Density",
@@ -30,7 +31,6 @@ __all__ = [
     "in_chunks",
     "make_distribution",
     "planar_distribution",
-    "stream",
 ]
 
 Draw = Callable[[int, np.random.Generator], FloatArray]  # (n, generator) -> (n, D)
@@ -161,14 +161,3 @@ def checked_rows(x: FloatArray, D: int, what: str) -> FloatArray:
     if x.ndim != 2 or x.shape[1] != D:
         raise InputError(f"{what} takes an array of shape (n, {D}), not {x.shape}.")
     return x
-
-
-def stream(seed: int, purpose: str) -> np.random.Generator:
-    """A random stream that is determined by (seed, purpose).
-
-    Drawing rows, choosing a subset and cutting a held-out part each have a purpose of their own, so that one seed for
-    all three never makes one choice undo or repeat another. Raises InputError for a negative seed.
-    """
-    if seed < 0:
-        raise InputError(f"The seed is {seed}: use a whole number that is not negative.")
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode())))

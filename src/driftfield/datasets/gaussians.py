@@ -18,10 +18,11 @@ from functools import cached_property
 import numpy as np
 
 from driftfield.datasets.chunks import FloatArray
-from driftfield.datasets.distribution import Distribution, checked_rows, make_distribution, stream
+from driftfield.datasets.distribution import Distribution, checked_rows, make_distribution
 from driftfield.datasets.nodes import Nodes, Noise
 from driftfield.datasets.quadrature import plane_entropy
 from driftfield.errors import InputError
+from driftfield.seeds import stream
 
 _REACH = 8.0  # the entropy's box ends so many standard deviations from every mean
 _GRID = 0.5  # and its grid has this spacing, in units of the smallest standard deviation

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.datasets.bundled import PREFIX, SETS, bundled_sheet
-from driftfield.datasets.distribution import Distribution, FloatArray, stream
+from driftfield.datasets.distribution import Distribution, FloatArray
 from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_sheet, count_from_zero, frame_sheet, numbered_names
 from driftfield.datasets.sheet import Sheet, check_varying, labels, numbers, suggestion
 from driftfield.errors import InputError, unknown_name
+from driftfield.seeds import stream
 
 _ROWS_TO_DRAW = 10_000
 _COLUMNS_SHOWN = 3  # in the catalogue

@@ -4,7 +4,7 @@ scikit-learn and POT are imported when they are first needed, so that importing 
 """
 
 from driftfield.evaluation.baselines import Baseline, baselines, best
-from driftfield.evaluation.evaluate import Evaluation, evaluate, fresh_seed
+from driftfield.evaluation.evaluate import Evaluation, evaluate
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metrics import Metric, nll, two_sample
 from driftfield.evaluation.verdict import verdict
@@ -17,7 +17,6 @@ __all__ = [
     "baselines",
     "best",
     "evaluate",
-    "fresh_seed",
     "memorisation",
     "nll",
     "two_sample",

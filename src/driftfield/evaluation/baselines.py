@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from driftfield.codecs.scaling import SMALLEST_EIGENVALUE, FloatArray, Scaler
 from driftfield.errors import InputError
 from driftfield.evaluation.rows import checked, choose, standardised
+from driftfield.seeds import derive, stream
 
 FIT_ROWS = 20_000
 SEARCH_ROWS = (1_000, 5_000)  # at least and at most; between them as many rows as hold SEARCH_CELLS numbers
@@ -71,7 +72,7 @@ def baselines(train: ArrayLike, held_out: ArrayLike, seed: int = 0) -> list[Base
         raise InputError("The training rows are all equal: there is no density to compare with.")
     scaler = Scaler.fit(rows, "standard")
     z, z_judged = standardised(scaler, rows), standardised(scaler, judged)
-    some = choose(z, FIT_ROWS, np.random.default_rng(seed))
+    some = choose(z, FIT_ROWS, stream(seed, "rows of the baselines"))
     on = f", on {len(some):,} of {len(z):,} rows" if len(some) < len(z) else ""
     fits = (
         ("gaussian", "Gaussian, full covariance", *gaussian(z, z_judged), ""),
@@ -121,7 +122,8 @@ def kernel_density(z: FloatArray, judged: FloatArray, seed: int) -> tuple[FloatA
     from sklearn.neighbors import KernelDensity
 
     D = z.shape[1]
-    some = choose(z, int(np.clip(SEARCH_CELLS // D, *SEARCH_ROWS)), np.random.default_rng(seed))
+    searched = int(np.clip(SEARCH_CELLS // D, *SEARCH_ROWS))
+    some = choose(z, searched, stream(seed, "rows of the bandwidth search"))
     folds = min(SEARCH_FOLDS, len(some))
     in_fold = len(some) * (folds - 1) / folds
     grid = (4 / ((D + 2) * in_fold)) ** (1 / (D + 4)) * np.geomspace(0.03, 3, 10)
@@ -139,7 +141,7 @@ def _likeliest(grid: FloatArray, z: FloatArray, folds: int, seed: int) -> float:
     from sklearn.model_selection import GridSearchCV, KFold
     from sklearn.neighbors import KernelDensity
 
-    cut = KFold(folds, shuffle=True, random_state=seed)
+    cut = KFold(folds, shuffle=True, random_state=derive(seed, "folds of the bandwidth search", bits=32))
     search = GridSearchCV(KernelDensity(rtol=TOLERANCE), {"bandwidth": grid}, cv=cut, refit=False).fit(z)
     return float(search.best_params_["bandwidth"])
 
@@ -155,6 +157,7 @@ def mixture(z: FloatArray, judged: FloatArray, seed: int) -> tuple[FloatArray, s
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     most = max(1, min(MOST_COMPONENTS, len(z) // (2 * (z.shape[1] + 1))))
+    start = derive(seed, "starts of the mixture", bits=32)
     chosen, lowest, rises, before = None, np.inf, 0, np.inf
     with (
         threadpool_limits(1),
@@ -162,7 +165,7 @@ def mixture(z: FloatArray, judged: FloatArray, seed: int) -> tuple[FloatArray, s
     ):  # k-means, the start, is slow with threads on a shared machine
         warnings.simplefilter("ignore", ConvergenceWarning)  # the detail says so
         for components in range(1, most + 1):
-            model = GaussianMixture(components, n_init=2, random_state=seed).fit(z)
+            model = GaussianMixture(components, n_init=2, random_state=start).fit(z)
             bic = model.bic(z)
             if bic < lowest:
                 chosen, lowest = model, bic

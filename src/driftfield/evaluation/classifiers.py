@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from driftfield.codecs.scaling import FloatArray
 from driftfield.evaluation.metric import Measured
+from driftfield.seeds import derive, stream
 
 FOLDS = 3
 NEIGHBOURS = 30
@@ -48,12 +49,13 @@ def c2st(sample: FloatArray, real: FloatArray, seed: int) -> tuple[Measured, Mea
     from sklearn.preprocessing import StandardScaler
 
     n = len(sample)
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, "order of rows in C2ST")
     x = np.concatenate([sample[rng.permutation(n)], real[rng.permutation(n)]])
     x = StandardScaler().fit_transform(x)
     side = np.repeat([0, 1], n)
     neighbours, leaf = judge_settings(n)
-    trees = HistGradientBoostingClassifier(max_iter=ITERATIONS, min_samples_leaf=leaf, random_state=seed)
+    trees = HistGradientBoostingClassifier(max_iter=ITERATIONS, min_samples_leaf=leaf)
+    trees.set_params(random_state=derive(seed, "boosted trees of C2ST", bits=32))
     return _accuracy(KNeighborsClassifier(neighbours), x, side, seed), _accuracy(trees, x, side, seed)
 
 
@@ -62,7 +64,7 @@ def _accuracy(judge: object, x: ArrayLike, side: FloatArray, seed: int) -> Measu
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=derive(seed, "folds of C2ST", bits=32))
     with threadpool_limits(1):  # boosting on few columns is a hundred times slower with threads on a shared machine
         accuracy = float(cross_val_score(judge, x, side, cv=folds).mean())
     return Measured(accuracy, float(np.sqrt(accuracy * (1 - accuracy) / len(side))))

@@ -30,6 +30,7 @@ from driftfield.codecs.scaling import FloatArray
 from driftfield.errors import DriftfieldError
 from driftfield.evaluation.metric import Measured
 from driftfield.evaluation.rows import choose
+from driftfield.seeds import stream
 
 TRANSPORT_ROWS = 2_000
 TRANSPORT_BLOCKS = 3
@@ -53,7 +54,7 @@ def wasserstein2(x: FloatArray, y: FloatArray, seed: int) -> Measured:
     """
     import ot
 
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, "blocks of optimal transport")
     blocks, size = transport_blocks(len(x))
     left, right = rng.permutation(len(x)), rng.permutation(len(y))
     squares, variances = [], []
@@ -84,7 +85,7 @@ def sliced_wasserstein2(x: FloatArray, y: FloatArray, seed: int) -> Measured:
         phi_{i+1} = phi_i + (x_{i+1} - x_i) (d_i + d_{i+1}),      psi_i = d_i^2 - phi_i.
     """
     n, D = x.shape
-    directions = np.random.default_rng(seed).normal(size=(PROJECTIONS if D > 1 else 1, D))
+    directions = stream(seed, "directions of sliced Wasserstein").normal(size=(PROJECTIONS if D > 1 else 1, D))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     squares = np.empty(len(directions))
     phi, psi = np.zeros(n), np.zeros(n)
@@ -108,7 +109,7 @@ def median_distance(rows: FloatArray, seed: int) -> float:
 
     One where all rows are equal.
     """
-    distances = pdist(choose(rows, BANDWIDTH_ROWS, np.random.default_rng(seed)))
+    distances = pdist(choose(rows, BANDWIDTH_ROWS, stream(seed, "rows of the median distance")))
     apart = distances[distances > 0]
     return float(np.median(apart)) if len(apart) else 1.0
 
@@ -145,7 +146,7 @@ def kernel_distances(x: FloatArray, y: FloatArray, bandwidth: float, seed: int) 
     With k centred by its row and column means, and zeta = E k_centred^2, the part of the variance that pairs add is
     2 zeta_xx / n^2 + 2 zeta_yy / m^2 + 4 zeta_xy / nm. The spread of the row means contains it twice.
     """
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, "rows of kernel distances")
     x, y = choose(x, KERNEL_ROWS, rng), choose(y, KERNEL_ROWS, rng)
     within_x, within_y, across = (kernel_sums(*pair, bandwidth) for pair in ((x, x), (y, y), (x, y)))
     energy, gaussian = (_u_statistic(within_x, within_y, across, kernel) for kernel in (0, 1))

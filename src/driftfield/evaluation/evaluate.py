@@ -14,8 +14,9 @@ from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metrics import Metric, nll, two_sample
 from driftfield.evaluation.verdict import verdict
 from driftfield.files import plain
+from driftfield.seeds import derive, stream
 
-REAL, OTHER = 1001, 1002  # streams of fresh rows of a distribution: beside any seed, never the seed itself
+REAL, OTHER = "real rows of an evaluation", "second real sample of an evaluation"
 DENSITY_WORK = 40_000  # rows times columns whose densities are computed: the divergence costs one pass a column
 FEWEST_DENSITIES = 200
 
@@ -84,10 +85,12 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     """
     distribution = model.distribution
     if distribution is not None:
-        real, other = (distribution.sample(rows, fresh_seed(seed, stream)) for stream in (REAL, OTHER))
+        real, other = (distribution.sample(rows, derive(seed, purpose)) for purpose in (REAL, OTHER))
     else:
-        rng = np.random.default_rng(seed)
-        real, other = (side[rng.permutation(len(side))[:rows]] for side in (model.held_out, model.train))
+        real, other = (
+            side[stream(seed, purpose).permutation(len(side))[:rows]]
+            for side, purpose in ((model.held_out, REAL), (model.train, OTHER))
+        )
     samples = model.sample(len(real), seed)
     metrics = two_sample(samples, real, other, seed)
     copies = memorisation(samples, model.train, real, seed)
@@ -103,11 +106,6 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
         densities.append(_divergence(distribution.log_prob(judges) - log_density, bounded))
     sentence = verdict(metrics, copies, rivals, densities[0], log_density)
     return Evaluation(sentence, [*metrics, *densities, *copies.metrics()], copies, rivals, log_density, samples, real)
-
-
-def fresh_seed(seed: int, stream: int) -> int:
-    """A seed that no training has: one of 2^64, drawn from the two numbers."""
-    return int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0])
 
 
 def _divergence(difference: FloatArray, bounded: bool) -> Metric:

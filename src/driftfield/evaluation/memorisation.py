@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from driftfield.codecs.scaling import FloatArray, Scaler
 from driftfield.evaluation.metric import Metric
 from driftfield.evaluation.rows import checked, choose, standardised
+from driftfield.seeds import stream
 
 MOST_ROWS = 10_000
 MOST_TRAINING_ROWS = 200_000
@@ -154,7 +155,7 @@ def memorisation(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike, se
         checked(array, name, rows.shape[1]) for array, name in ((generated, "generated"), (held_out, "held-out"))
     )
     n = min(len(made), len(real), MOST_ROWS)
-    streams = [np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3)]
+    streams = [stream(seed, "rows of the memorisation test", side) for side in range(3)]
     sizes = (n, n, MOST_TRAINING_ROWS)
     made, real, rows = (
         standardised(scaler, choose(array, size, rng))

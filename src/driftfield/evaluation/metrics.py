@@ -24,6 +24,7 @@ from driftfield.evaluation.distances import (
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metric import Measured, Metric
 from driftfield.evaluation.rows import checked, choose, standardised
+from driftfield.seeds import stream
 
 __all__ = ["Measured", "Memorisation", "Metric", "memorisation", "nll", "two_sample"]
 
@@ -52,7 +53,7 @@ def two_sample(generated: ArrayLike, real: ArrayLike, other: ArrayLike, seed: in
     sides = [checked(generated, "generated", columns), *sides, checked(other, "other real", columns)]
     sizes = [len(rows) for rows in sides]
     n = min(sizes)
-    streams = [np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3)]
+    streams = [stream(seed, "rows of a two-sample test", side) for side in range(3)]
     made, fresh, second = (choose(rows, n, rng) for rows, rng in zip(sides, streams, strict=True))
     cut = "" if max(sizes) == n else f"; all sides cut to the {n:,} rows of the smallest"
     return [*_classifiers(made, fresh, second, seed, cut), *_distances(made, fresh, second, seed, cut)]

@@ -35,6 +35,7 @@ from driftfield.recipes.building import (
 )
 from driftfield.recipes.defaults import choose_scaling, resolve
 from driftfield.recipes.schema import Recipe, load_recipe
+from driftfield.seeds import derive, stream
 from driftfield.training.batches import Batch, Batches, fresh, shuffled, steps_of_a_pass
 from driftfield.training.checkpoint import Progress
 from driftfield.training.loop import Report, Surroundings, Trainer
@@ -44,7 +45,6 @@ MOST_STEPS = 10_000_000  # where time, not steps, ends a training
 FEWEST_ROWS = 20  # to train on, to stop by and to judge by
 MOST_SEED = 2**32 - 1
 MOST_VALIDATION_ROWS = 10_000
-VALIDATION_SEED, HELD_OUT_SEED, FRESH_SEED = 1, 2, 3  # beside the seed of the training rows
 
 
 Labels = NDArray[np.int64]
@@ -212,10 +212,10 @@ def _rows(data: Any, recipe: Recipe, seed: int) -> tuple[Table, Table | None, Fl
     table = load(data, rows=section.rows, seed=seed, label=section.label)
     if table.distribution is not None:
         beside = max(100, min(len(table.values), MOST_VALIDATION_ROWS))
-        held_out = table.distribution.sample(beside, _beside(seed, HELD_OUT_SEED))
+        held_out = table.distribution.sample(beside, derive(seed, "held-out rows"))
         if share == 0:
             return table, None, held_out
-        return table, load(data, beside, _beside(seed, VALIDATION_SEED), section.label), held_out
+        return table, load(data, beside, derive(seed, "validation rows"), section.label), held_out
     if section.fresh:
         raise InputError(
             f"Fresh rows can be drawn from a distribution alone, not from {table.source}: leave out data.fresh."
@@ -229,13 +229,8 @@ def _rows(data: Any, recipe: Recipe, seed: int) -> tuple[Table, Table | None, Fl
     share = 0.1 if share is None else share
     if share == 0 or len(train.values) < 20:
         return train, None, rest.values
-    train, stopping = split(train, share, MOST_VALIDATION_ROWS, seed=_beside(seed, VALIDATION_SEED))
+    train, stopping = split(train, share, MOST_VALIDATION_ROWS, seed=derive(seed, "validation rows"))
     return train, stopping, rest.values
-
-
-def _beside(seed: int, stream: int) -> int:
-    """A seed for another stream of the same fit."""
-    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
 
 
 def carry_out(task: Task, out: Path | None, device: str, watch: Watch, parts: Parts, resume: bool = False) -> Model:
@@ -265,7 +260,7 @@ def _train(
     denoiser = build_denoiser(
         task.recipe, len(task.columns), parts, task.seed, directions, classes=len(task.classes)
     ).to(device)
-    keep = np.random.default_rng(task.seed).permutation(len(task.rows))[:MOST_KEPT_ROWS]
+    keep = stream(task.seed, "training rows that a model keeps").permutation(len(task.rows))[:MOST_KEPT_ROWS]
     model = Model(
         task.recipe,
         task.columns,
@@ -317,7 +312,7 @@ def _batches(task: Task, scaler: Scaler, rows: Batch, device: torch.device) -> B
         distribution, label = DISTRIBUTIONS[task.source], task.recipe.data.label
 
         def draw(n: int, step: int) -> Batch:
-            seed = _beside(_beside(task.seed, FRESH_SEED), step)
+            seed = derive(task.seed, "fresh rows", step)
             values, labels = (
                 (distribution.sample(n, seed), None) if label is None else distribution.sample_labelled(n, seed)
             )

@@ -35,11 +35,11 @@ from driftfield.diffusion.further.probability_flow import MOST_NUMBERS
 from driftfield.diffusion.further.row_noise import BLOCK, BlockNoise
 from driftfield.errors import InputError, unknown_name
 from driftfield.model.fitted import Fitted
+from driftfield.seeds import derive
 
 SCORE_NOISE = 0.05  # of a standard deviation
 BOUND_STEPS = 400  # of a bound in continuous time; what it leaves to the density goes with one over the steps
 _ROUNDING = 1e-3  # of a noise level at the end of those that a model knows
-MOST_PATHS = 1 << 20  # streams of noise for each seed
 
 Label = str | Sequence[str] | None
 Observe = Callable[[int], None]
@@ -202,7 +202,7 @@ class Densities(Fitted):
         z, kernel, grid = self._scaled(x), self._kernel(variance), self._times(times)
         cond, found = self._cond(label, len(z)), []
         for part in _slices(len(z), BLOCK) or [slice(0, 0)]:
-            own, noise = None if cond is None else cond[part], self._noise(seed, part)
+            own, noise = None if cond is None else cond[part], self._noise(seed, "bound", part)
             found.append(bound_terms(kernel, z[part], self.prior, noise, own, times=grid, draws=draws))
         rows = zip(*((b.prior, b.transitions, b.decoder, b.row_error) for b in found), strict=True)
         prior, transitions, decoder, error = (torch.cat(parts).cpu() for parts in rows)
@@ -229,7 +229,7 @@ class Densities(Fitted):
         for part in _slices(len(z), BLOCK):
 
             def noise(path: int, part: slice = part) -> Callable[[], Tensor]:
-                return self._noise(seed * MOST_PATHS + path, part)
+                return self._noise(seed, f"path {path} of the importance bound", part)
 
             own = None if cond is None else cond[part]
             found = importance_bound(kernel, z[part], self.prior, noise, paths, own, times=grid)
@@ -252,9 +252,10 @@ class Densities(Fitted):
             InputError: a number is no such integer.
         """
         rows = torch.from_numpy(self._checked(x))
-        noise = self._noise(seed, slice(0, len(rows)))
+        noise = self._noise(seed, "dequantisation", slice(0, len(rows)))
+        seeds = (derive(seed, "density of a dequantised row", draw) for draw in range(draws))
         found = dequantised_log_prob(
-            lambda x: torch.from_numpy(self.log_prob(x, seed=seed, **options)[0]),
+            lambda x: torch.from_numpy(self.log_prob(x, seed=next(seeds), **options)[0]),
             rows,
             levels,
             lambda: torch.special.ndtr(noise().double()).to(rows),  # uniform
@@ -287,10 +288,10 @@ class Densities(Fitted):
             denoiser = ReparametrisedDenoiser(denoiser, head)
         return replace(self, denoiser=denoiser, snapshots={})
 
-    def _noise(self, seed: int, part: slice) -> Callable[[], Tensor]:
-        """Noise that belongs to these rows of the seed."""
+    def _noise(self, seed: int, purpose: str, part: slice) -> Callable[[], Tensor]:
+        """The noise of these rows for one purpose."""
         n = part.stop - part.start
-        noise = BlockNoise(seed, part.start, max(1, n), (self.dimensions,), self.device)
+        noise = BlockNoise(seed, purpose, part.start, max(1, n), (self.dimensions,), self.device)
         return lambda: noise()[:n]
 
     def _time(self, t: float | None, noise: float | None) -> Tensor | None:

@@ -16,13 +16,14 @@ from driftfield.codecs.scaling import FloatArray
 from driftfield.datasets import rounded
 from driftfield.diffusion import GRIDS, GuidedDenoiser, Schedule, State, sample
 from driftfield.diffusion.basics.loop import Step
-from driftfield.diffusion.further.row_noise import BLOCK, BlockNoise
+from driftfield.diffusion.further.row_noise import BLOCK, SAMPLES, BlockNoise
 from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.model import run as runs
 from driftfield.model.densities import Densities
 from driftfield.model.files import check_writable, read_model, write_model
 from driftfield.recipes.building import build_sampling
 from driftfield.recipes.defaults import walks_chain
+from driftfield.seeds import stream
 
 if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
@@ -199,13 +200,13 @@ class Model(Densities):
         if cond is not None:
             guidance = guidance if guidance is not None else section.guidance
             denoiser = GuidedDenoiser(denoiser, 1.0 if guidance is None else guidance)
-        noise = BlockNoise(seed, start, n, (self.dimensions,), self.device)
+        noise = BlockNoise(seed, SAMPLES, start, n, (self.dimensions,), self.device)
         return sample(denoiser, self.prior.sample(noise()), times.to(self.device), step, noise, cond)
 
     def _forward(self, n: int, seed: int, frames: int, grid: str | None = None) -> Iterator[tuple[float, Tensor]]:
-        rows = self.held_out[np.random.default_rng(seed).permutation(len(self.held_out))[:n]]
+        rows = self.held_out[stream(seed, "rows on their way to noise").permutation(len(self.held_out))[:n]]
         z = torch.from_numpy(self.scaler.forward(rows)).to(self.device)
-        eps = BlockNoise(seed, 0, len(z), (self.dimensions,), self.device)()
+        eps = BlockNoise(seed, "noise of the forward process", 0, len(z), (self.dimensions,), self.device)()
         with torch.no_grad():
             name = grid or self.recipe.sample.grid
             times = GRIDS[name](self.denoiser.schedule, frames - 1).flip(0).to(self.device)

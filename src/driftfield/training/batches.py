@@ -13,6 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from driftfield.seeds import derive
+
 Batch = tuple[Tensor, ...]
 Batches = Callable[[int, torch.Generator], Batch]
 
@@ -41,7 +43,7 @@ def shuffled(table: Batch, size: int, seed: int) -> Batches:
         number, place = divmod(step, steps_of_a_pass(n, size))
         if number not in known:
             known.clear()
-            order = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
+            order = torch.Generator().manual_seed(derive(seed, "order of a pass", number))
             known[number] = torch.randperm(n, generator=order).to(device)
         chosen = known[number][place * size : (place + 1) * size]
         return tuple(column[chosen] for column in table)

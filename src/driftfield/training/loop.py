@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from driftfield.errors import Interrupted, TrainingError
 from driftfield.files import write_atomically
 from driftfield.recipes.schema import TrainSection
+from driftfield.seeds import derive
 from driftfield.training.batches import Batch, Batches, drawn
 from driftfield.training.checkpoint import (
     Progress,
@@ -267,7 +268,7 @@ class Trainer:
 
     def _fixed(self) -> torch.Generator:
         """The generator of the times and noise of validation: always the same draws."""
-        return torch.Generator(self.device).manual_seed(0)
+        return torch.Generator(self.device).manual_seed(derive(0, "times and noise of validation"))
 
     def _out_of_patience(self) -> bool:
         if self.validation is None or self.settings.patience == 0 or self.progress.best_step == 0:

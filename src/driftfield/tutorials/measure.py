@@ -9,13 +9,13 @@ from driftfield.codecs.scaling import FloatArray
 from driftfield.datasets import Distribution
 from driftfield.diffusion import sample
 from driftfield.diffusion.further.row_noise import BlockNoise
-from driftfield.evaluation import fresh_seed
 from driftfield.evaluation.classifiers import c2st
 from driftfield.model.model import Model
 from driftfield.recipes.building import build_sampling
+from driftfield.seeds import derive
 
 ROWS = 5_000  # of each side of a two-sample test
-STREAM = 2001  # of the fresh rows that these tests judge by
+REAL = "real rows of a tutorial"
 
 
 def distribution_of(model: Model) -> Distribution:
@@ -25,9 +25,9 @@ def distribution_of(model: Model) -> Distribution:
     return distribution
 
 
-def fresh_rows(distribution: Distribution, n: int, seed: int, stream: int = STREAM) -> FloatArray:
+def fresh_rows(distribution: Distribution, n: int, seed: int, purpose: str = REAL) -> FloatArray:
     """Rows of a distribution that no training has seen; (n, D)."""
-    return distribution.sample(n, fresh_seed(seed, stream))
+    return distribution.sample(n, derive(seed, purpose))
 
 
 def accuracy(samples: FloatArray, distribution: Distribution, seed: int = 0) -> float:
@@ -39,7 +39,7 @@ def accuracy(samples: FloatArray, distribution: Distribution, seed: int = 0) -> 
 
 def floor(distribution: Distribution, seed: int = 0, rows: int = ROWS) -> float:
     """The same between two samples of the distribution."""
-    return accuracy(fresh_rows(distribution, rows, seed, STREAM + 1), distribution, seed)
+    return accuracy(fresh_rows(distribution, rows, seed, "second real sample of a tutorial"), distribution, seed)
 
 
 def sampled_accuracy(model: Model, seed: int = 0, **options: Any) -> float:
@@ -53,9 +53,9 @@ def from_noised_data(model: Model, n: int, seed: int = 0) -> FloatArray:
     What is better about them than about samples is what the mismatch of the prior costs.
     """
     denoiser = model.denoiser
-    rows = fresh_rows(distribution_of(model), n, seed, STREAM + 2)
+    rows = fresh_rows(distribution_of(model), n, seed, "real rows that are noised")
     z = torch.from_numpy(model.scaler.forward(rows)).to(model.device)
-    noise = BlockNoise(seed, 0, n, (model.dimensions,), model.device)
+    noise = BlockNoise(seed, "noise of the process from noised data", 0, n, (model.dimensions,), model.device)
     one = torch.ones((), dtype=torch.float64, device=model.device)
     start = denoiser.schedule.perturb(z, one, noise())
     step, times = build_sampling(model.recipe.sample, denoiser.schedule)

@@ -23,8 +23,9 @@ from driftfield.codecs.scaling import FloatArray
 from driftfield.diffusion import GRIDS, SAMPLERS, Estimate, MixtureDenoiser, Sampler, Schedule, Step, sample
 from driftfield.diffusion.basics.schedules import VE
 from driftfield.diffusion.further.adaptive import rk45
-from driftfield.diffusion.further.row_noise import BlockNoise
+from driftfield.diffusion.further.row_noise import SAMPLES, BlockNoise
 from driftfield.evaluation.distances import wasserstein2
+from driftfield.seeds import derive
 
 PARTICLES = 256
 ROWS, DRAWS = 1_000, 3  # of each side of a Wasserstein distance, and how many of them are averaged
@@ -74,7 +75,7 @@ def ring(schedule: Schedule) -> MixtureDenoiser:
 def measure(names: tuple[str, ...] = (), seed: int = 0) -> Iterator[Convergence]:
     """Measure samplers, all but those that need a model which learned something; yields each when it is done."""
     distribution = ring(VE(SIGMA_MIN, SIGMA_MAX))
-    start = SIGMA_MAX * BlockNoise(seed, 0, PARTICLES, (2,), torch.device("cpu"))().double()
+    start = SIGMA_MAX * BlockNoise(seed, "start of the solvers", 0, PARTICLES, (2,), torch.device("cpu"))().double()
     truth = _solved(distribution, start, FINEST)
     for name in names or SAMPLERS:
         sampler = SAMPLERS[name]
@@ -194,8 +195,8 @@ def spread(step: Step, n: int, variance: float = GAUSSIAN_VARIANCE) -> float:
 def distance(distribution: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> float:
     """Wasserstein-2 of rows drawn with at most so many evaluations from as many real ones: a mean over three draws."""
     found = [
-        wasserstein2(_drawn(distribution, sampler, evaluations, grid, own), _real(distribution, 2 * own), own).value
-        for own in range(DRAWS * seed, DRAWS * (seed + 1))
+        wasserstein2(_drawn(distribution, sampler, evaluations, grid, own), _real(distribution, own), own).value
+        for own in _seeds(seed)
     ]
     return float(np.mean(found))
 
@@ -204,8 +205,8 @@ def floor(seed: int = 0) -> float:
     """The same between two sets of real rows."""
     distribution = ring(VE(SIGMA_MIN, SIGMA_MAX))
     pairs = [
-        wasserstein2(_real(distribution, 2 * own + 1), _real(distribution, 2 * own), own).value
-        for own in range(DRAWS * seed, DRAWS * (seed + 1))
+        wasserstein2(_real(distribution, own, "second real sample"), _real(distribution, own), own).value
+        for own in _seeds(seed)
     ]
     return float(np.mean(pairs))
 
@@ -214,8 +215,12 @@ def _at_ten(distribution: MixtureDenoiser, sampler: Sampler, seed: int) -> tuple
     return min((distance(distribution, sampler, 10, grid, seed), grid) for grid in ("karras", "log-snr"))
 
 
-def _real(distribution: MixtureDenoiser, stream: int) -> FloatArray:
-    return distribution.sample(ROWS, torch.Generator().manual_seed(stream)).numpy()
+def _seeds(seed: int) -> list[int]:
+    return [derive(seed, "draw of a distance", draw) for draw in range(DRAWS)]
+
+
+def _real(distribution: MixtureDenoiser, seed: int, purpose: str = "real sample") -> FloatArray:
+    return distribution.sample(ROWS, torch.Generator().manual_seed(derive(seed, purpose))).numpy()
 
 
 def _drawn(distribution: MixtureDenoiser, sampler: Sampler, evaluations: int, grid: str, seed: int) -> FloatArray:
@@ -226,7 +231,7 @@ def _drawn(distribution: MixtureDenoiser, sampler: Sampler, evaluations: int, gr
 
 def _walked(distribution: MixtureDenoiser, step: Step, n: int, grid: str, seed: int) -> Tensor:
     """Rows (1,000, 2) after n steps from sigma 80 to the data."""
-    noise = BlockNoise(seed, 0, ROWS, (2,), torch.device("cpu"))
+    noise = BlockNoise(seed, SAMPLES, 0, ROWS, (2,), torch.device("cpu"))
     times = GRIDS[grid](distribution.schedule, n)
     *_, last = sample(distribution, SIGMA_MAX * noise().double(), times, step, lambda: noise().double())
     return last.x

@@ -15,16 +15,15 @@ import torch
 from torch import Tensor
 
 from driftfield.codecs.scaling import FloatArray
-from driftfield.datasets.distribution import Distribution, stream
+from driftfield.datasets.distribution import Distribution
 from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, LearnedKernel, sample
 from driftfield.diffusion.basics.loop import Step
 from driftfield.errors import DriftfieldError
-from driftfield.evaluation import fresh_seed
 from driftfield.evaluation.rows import choose
 from driftfield.model.model import Model
 from driftfield.recipes.building import build_sampling
+from driftfield.seeds import derive, stream
 
-REAL, OTHER = 2001, 2002  # streams of fresh rows of a distribution: beside any seed, never the seed itself
 REFERENCE_STEPS = 100  # of Heun's method: halving them moves samples of the default recipe by less than 0.01 std
 
 
@@ -54,14 +53,14 @@ class Subject:
     def real(self) -> FloatArray:
         """Rows that training never saw, in the user's units (n, D): fresh ones if the distribution is known."""
         if self.distribution is not None:
-            return self.distribution.sample(self.rows, fresh_seed(self.seed, REAL))
+            return self.distribution.sample(self.rows, derive(self.seed, "verify real"))
         return choose(self.model.held_out, self.rows, self.stream("held out"))
 
     @cached_property
     def other(self) -> FloatArray:
         """A second real sample (m, D), for floors: fresh rows of the distribution, else training rows."""
         if self.distribution is not None:
-            return self.distribution.sample(self.rows, fresh_seed(self.seed, OTHER))
+            return self.distribution.sample(self.rows, derive(self.seed, "verify second real sample"))
         return choose(self.model.train, len(self.real), self.stream("training"))
 
     @cached_property
@@ -150,7 +149,7 @@ class Subject:
         """
         step, times = sampler
         start = self.start[:n]
-        noise = _normal(start, int(self.stream(purpose).integers(2**62)))
+        noise = _normal(start, derive(self.seed, f"verify noise of {purpose}"))
         *_, last = sample(denoiser, start, times, step, noise)
         if not last.x.isfinite().all():
             raise DriftfieldError("some samples are not finite.")

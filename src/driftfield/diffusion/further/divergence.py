@@ -56,5 +56,5 @@ def signs(seed: int, first: int, like: Tensor, probes: int) -> Tensor:
     """
     if len(like) == 0:
         return like.new_zeros(0, probes, *like.shape[1:])
-    noise = BlockNoise(seed, first, len(like), tuple(like.shape[1:]), like.device)
+    noise = BlockNoise(seed, "Hutchinson probes", first, len(like), tuple(like.shape[1:]), like.device)
     return torch.stack([torch.where(noise() < 0, -1.0, 1.0) for _ in range(probes)], 1).to(like)

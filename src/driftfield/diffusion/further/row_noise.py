@@ -1,28 +1,39 @@
-"""Noise that belongs to rows: the noise of row i depends on the seed and on i's block alone."""
+"""Noise of rows: that of row i depends on the seed, the purpose and the block of i, and on no other row."""
 
 import torch
 from torch import Tensor
 
+from driftfield.seeds import derive
+
 BLOCK = 4_096
+SAMPLES = "samples"  # the purpose of the noise that samples are made from
 
 
 class BlockNoise:
     """Standard normal noise for rows ``start`` .. ``start + n - 1`` of a sample.
 
-    Rows come in blocks of 4,096, each with a generator of its own seeded by (seed, block). So n rows in one chunk, in
-    ten, or on ten machines meet the same noise. Each call returns a fresh (n, *shape) draw.
+    Rows come in blocks of 4,096, each with a generator of its own, seeded by (seed, purpose, block). So n rows get the
+    same noise in one chunk, in ten, or on ten machines. Each call returns a fresh (n, *shape) draw.
 
     Args:
         seed: of the whole sample.
+        purpose: what the noise is for; noise of two purposes is independent. :data:`SAMPLES` takes its seeds from a
+            formula of its own, so that a seed keeps giving the rows that were published with it.
         start, n: the rows of this chunk.
         shape: of one row.
         device: where the noise goes; it is drawn on the CPU, so that devices agree.
+
+    Raises:
+        InputError: a negative seed, for any purpose other than samples.
     """
 
-    def __init__(self, seed: int, start: int, n: int, shape: tuple[int, ...], device: torch.device) -> None:
+    def __init__(
+        self, seed: int, purpose: str, start: int, n: int, shape: tuple[int, ...], device: torch.device
+    ) -> None:
         self.first, self.n, self.shape, self.device = start % BLOCK, n, shape, device
         blocks = range(start // BLOCK, (start + n - 1) // BLOCK + 1)
-        self.generators = [torch.Generator().manual_seed(_mix(seed, block)) for block in blocks]
+        seeds = [_mix(seed, block) if purpose == SAMPLES else derive(seed, purpose, block) for block in blocks]
+        self.generators = [torch.Generator().manual_seed(own) for own in seeds]
 
     def __call__(self) -> Tensor:
         """A fresh draw; (n, *shape) float32."""
