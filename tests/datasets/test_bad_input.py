@@ -37,8 +37,8 @@ def refusal(data: object, **arguments: int) -> str:
 
 
 CSV_CASES: dict[str, tuple[str | bytes, str, str]] = {  # what is wrong: (content, picked columns, message)
-    "empty": ("", "", "t.csv is empty: it needs a header line and rows of numbers."),
-    "only blank lines": ("\n\n", "", "t.csv is empty: it needs a header line and rows of numbers."),
+    "empty": ("", "", "t.csv is empty: give it a header line and rows of numbers."),
+    "only blank lines": ("\n\n", "", "t.csv is empty: give it a header line and rows of numbers."),
     "a header alone": ("a,b\n", "", "t.csv has no rows of data: at least 2 are needed."),
     "one row": ("a,b\n1,2\n", "", "t.csv has one row of data: at least 2 are needed."),
     "text": (
@@ -57,7 +57,7 @@ CSV_CASES: dict[str, tuple[str | bytes, str, str]] = {  # what is wrong: (conten
         "a\nx\ny\n",
         "",
         'Column "a" of t.csv holds text, for example "x" in row 1 (line 2): '
-        "turn it into numbers, as no other column would do.",
+        "turn it into numbers, as no other column can be used.",
     ),
     "text after a quoted line break": (
         '"a\nunit",b\n1,2\n2,"n\na"\n3,NA\n',
@@ -98,19 +98,19 @@ CSV_CASES: dict[str, tuple[str | bytes, str, str]] = {  # what is wrong: (conten
     "a constant column": (
         "a,b,c\n1,3,5\n2,3,6\n",
         "",
-        'Column "b" of t.csv has the same value, 3, in every row, so that there is nothing to learn from it: '
+        'Column "b" of t.csv has the same value, 3, in every row, so there is nothing to learn from it: '
         "leave it out, as in t.csv:a,c.",
     ),
     "a column that is constant in float64": (
         "a,b\n1000000000000000000000000000000,1\n1000000000000000000000000000001,2\n",
         "",
-        'Column "a" of t.csv has the same value, 1e+30, in every row, so that there is nothing to learn from it: '
+        'Column "a" of t.csv has the same value, 1e+30, in every row, so there is nothing to learn from it: '
         "leave it out, as in t.csv:b.",
     ),
     "constant columns alone": (
         "a,b\n1,2\n1,2\n",
         "",
-        'Column "a" (and 1 more) of t.csv has the same value, 1, in every row, so that there is nothing to learn '
+        'Column "a" (and 1 more) of t.csv has the same value, 1, in every row, so there is nothing to learn '
         "from it: leave it out.",
     ),
     "names that occur twice": (
@@ -142,17 +142,17 @@ CSV_CASES: dict[str, tuple[str | bytes, str, str]] = {  # what is wrong: (conten
     "a row that is too short": (
         "a,b\n1,2\n3\n4,5\n",
         "",
-        "t.csv has 1 field in row 2 (line 3), not 2 as in its first line: mend it.",
+        "t.csv has 1 field in row 2 (line 3), not 2 as in its first line: correct it.",
     ),
     "a row that is too long": (
         "a,b\n1,2\n3,4,5\n",
         "",
-        "t.csv has 3 fields in row 2 (line 3), not 2 as in its first line: mend it.",
+        "t.csv has 3 fields in row 2 (line 3), not 2 as in its first line: correct it.",
     ),
     "a row that is too short without a header": (
         "1,2\n3\n4,5\n",
         "",
-        "t.csv has 1 field in row 2 (line 2), not 2 as in its first line: mend it.",
+        "t.csv has 1 field in row 2 (line 2), not 2 as in its first line: correct it.",
     ),
     "a blank line": ("a,b\n1,2\n\n3,4\n", "", "t.csv has a blank line before row 2 (line 3): remove it."),
     "binary": (b"PK\x03\x04\x00\x00" + bytes(range(256)), "", "t.csv is not UTF-8 text: export it as CSV in UTF-8."),
@@ -194,7 +194,7 @@ def test_only_some_of_many_columns_are_suggested() -> None:
     Path("t.csv").write_text(
         ",".join(f"c{i}" for i in range(30)) + ",t\n" + "\n".join(f"{j}," * 30 + "x" for j in (1, 2))
     )
-    assert refusal("t.csv").endswith("as in t.csv:c0,c1,c2,c3,c4,c5,c6,c7 (22 more would do).")
+    assert refusal("t.csv").endswith("as in t.csv:c0,c1,c2,c3,c4,c5,c6,c7 (22 more can be used).")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_only_some_of_many_columns_are_suggested() -> None:
         ("sklearn:wine:", '"sklearn:wine:" names no column after the colon: write names with commas between them.'),
         ("sklearn:wine:hu", 'Unknown column of sklearn:wine "hu": did you mean "hue"?'),
         (".", ". is a folder: name a file in it that ends in .csv, .parquet or .npy."),
-        ("t.txt", "t.txt is no .csv, .parquet or .npy file by its name: convert it to one of these, or rename it."),
+        ("t.txt", "t.txt does not end in .csv, .parquet or .npy: convert it to one of these formats, or rename it."),
     ],
 )
 def test_a_name_that_means_nothing_is_refused(data: str, message: str) -> None:
@@ -239,13 +239,13 @@ def test_a_subset_in_which_a_column_is_constant_is_refused() -> None:
     message = refusal(values, rows=2)
     assert message == (
         'Column "x2" of array has the same value, 0, in all 2 rows that were taken, '
-        "so that there is nothing to learn from it: take more rows, or leave it out."
+        "so there is nothing to learn from it: take more rows, or leave it out."
     )
 
 
 def test_an_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    assert refusal("-") == "Standard input is empty: it needs a header line and rows of numbers."
+    assert refusal("-") == "Standard input is empty: give it a header line and rows of numbers."
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a,b\n1,x\n2,y\n")))
     assert refusal("-").endswith("as in -:a.")
 
@@ -283,21 +283,21 @@ def boastful() -> None:
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (objects, r"t.npy holds Python objects, which are never unpickled: save an array of numbers\."),
-        (pickled, r"t.npy is damaged or no NPY file \(.+\): write it again\."),
-        (shortened(8), r"t.npy is damaged or no NPY file \(.+\): write it again\."),
-        (shortened(100), r"t.npy is damaged or no NPY file \(.+\): write it again\."),
-        (boastful, r"t.npy is damaged or no NPY file \(.+\): write it again\."),
-        (lambda: Path("t.npy").write_bytes(b""), r"t.npy is damaged or no NPY file \(.+\): write it again\."),
+        (objects, r"t.npy holds pickled Python objects, which are not loaded: save an array of numbers\."),
+        (pickled, r"t.npy is damaged or not a valid NPY file \(.+\): write it again\."),
+        (shortened(8), r"t.npy is damaged or not a valid NPY file \(.+\): write it again\."),
+        (shortened(100), r"t.npy is damaged or not a valid NPY file \(.+\): write it again\."),
+        (boastful, r"t.npy is damaged or not a valid NPY file \(.+\): write it again\."),
+        (lambda: Path("t.npy").write_bytes(b""), r"t.npy is damaged or not a valid NPY file \(.+\): write it again\."),
         (
             lambda: np.save("t.npy", np.zeros((2, 3, 4))),
-            r"t.npy has the shape \(2, 3, 4\): rows and columns, .+ needed\.",
+            r"t.npy has the shape \(2, 3, 4\): give an array of shape .+\.",
         ),
-        (lambda: np.save("t.npy", np.array(3.0)), r"t.npy has the shape \(\): rows and columns, .+ are needed\."),
-        (lambda: np.save("t.npy", np.ones((2, 2)) * 1j), r"t.npy holds values of the type complex128: convert .+\."),
+        (lambda: np.save("t.npy", np.array(3.0)), r"t.npy has the shape \(\): give an array of shape .+\."),
+        (lambda: np.save("t.npy", np.ones((2, 2)) * 1j), r"t.npy holds values of type complex128: convert .+\."),
         (
             lambda: np.save("t.npy", np.array(["a"])),
-            r"t.npy holds values of the type <U1: convert them to real numbers\.",
+            r"t.npy holds values of type <U1: convert them to real numbers\.",
         ),
         (
             lambda: np.save("t.npy", np.zeros((2, 2001))),
@@ -331,7 +331,7 @@ def test_a_bad_npy_is_refused_and_never_unpickled(write: Callable[[], None], mes
             {"a": [1, 2], "b": [datetime.date(2020, 1, 2)] * 2},
             'Column "b" .+ dates or times, for example "2020-01-02" .+',
         ),
-        ({"a": [[1], [2]]}, r'Column "a" .+ values of the type List\(Int64\), for example "\[1\]" in row 1: .+'),
+        ({"a": [[1], [2]]}, r'Column "a" .+ values of type List\(Int64\), for example "\[1\]" in row 1: .+'),
         ({"a": [1, None], "b": [1, 2]}, 't.parquet holds 1 cell .+ the first in column "a", row 2: .+ t.parquet:b.'),
         (
             {"a": [1, 2], "b": [None, None]},
@@ -350,17 +350,19 @@ def test_a_bad_parquet_is_refused(frame: dict[str, list[object]], message: str) 
 def test_a_damaged_parquet_is_refused(damage: Callable[[bytes], bytes]) -> None:
     pl.DataFrame({"a": np.random.default_rng(0).random(1000)}).write_parquet("t.parquet")
     Path("t.parquet").write_bytes(damage(Path("t.parquet").read_bytes()))
-    assert re.fullmatch(r"t.parquet is damaged or no Parquet file \(.+\): write it again\.", refusal("t.parquet"))
+    assert re.fullmatch(
+        r"t.parquet is damaged or not a valid Parquet file \(.+\): write it again\.", refusal("t.parquet")
+    )
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (np.zeros((2, 2, 2)), "The array has the shape (2, 2, 2): rows and columns, (n, D), or n numbers are needed."),
-        (np.array(1.0), "The array has the shape (): rows and columns, (n, D), or n numbers are needed."),
-        (np.ones(3) * 1j, "The array holds values of the type complex128: convert them to real numbers."),
-        (torch.ones(3) * 1j, "The tensor holds values of the type complex64: convert them to real numbers."),
-        (np.array([1, None]), "The array holds values of the type object: convert them to real numbers."),
+        (np.zeros((2, 2, 2)), "The array has the shape (2, 2, 2): give an array of shape (n, D) or (n,)."),
+        (np.array(1.0), "The array has the shape (): give an array of shape (n, D) or (n,)."),
+        (np.ones(3) * 1j, "The array holds values of type complex128: convert them to real numbers."),
+        (torch.ones(3) * 1j, "The tensor holds values of type complex64: convert them to real numbers."),
+        (np.array([1, None]), "The array holds values of type object: convert them to real numbers."),
         (np.array([[1.0, 2.0]]), "The array has one row of data: at least 2 are needed."),
         (
             torch.tensor([[1.0, 2.0], [float("nan"), 3.0]]),
@@ -379,7 +381,7 @@ def test_a_damaged_parquet_is_refused(damage: Callable[[bytes], bytes]) -> None:
         ),
         (
             pd.DataFrame({5: [1, 2], 6: [3, 3]}),
-            'Column "x2" of the frame has the same value, 3, in every row, so that there is nothing to learn from it: '
+            'Column "x2" of the frame has the same value, 3, in every row, so there is nothing to learn from it: '
             "leave it out, as in data[[5]].",
         ),
         (
@@ -389,8 +391,7 @@ def test_a_damaged_parquet_is_refused(damage: Callable[[bytes], bytes]) -> None:
         (pd.DataFrame(), "The frame has no columns: at least one column of numbers is needed."),
         (
             [[1, 2], [3, 4]],
-            "Data of the type list cannot be read: "
-            "pass a name, a path, an array, a tensor, or a pandas or polars frame.",
+            "Data of type list cannot be read: pass a name, a path, an array, a tensor, or a pandas or polars frame.",
         ),
     ],
 )

@@ -232,12 +232,12 @@ def test_what_is_no_mixture_is_refused() -> None:
     for call, words in (
         (lambda: GaussianMixture(np.ones(2), fine.means, fine.covariances), "add up to 1"),
         (lambda: GaussianMixture(np.array([1.5, -0.5]), fine.means, fine.covariances), "must not be negative"),
-        (lambda: GaussianMixture(np.ones(1), fine.means, fine.covariances), "make no mixture"),
+        (lambda: GaussianMixture(np.ones(1), fine.means, fine.covariances), "do not fit"),
         (lambda: fine.log_prob(np.zeros((4, 2))), r"shape \(n, 3\), not \(4, 2\)"),
         (lambda: fine.marginal([0, 3]), r"columns \[0, 3\] are not different numbers from 0 to 2"),
         (lambda: fine.marginal([1, 1]), "not different numbers"),
         (lambda: fine.conditional([0, 1], np.zeros(1)), "Given 1 values for 2 of 3 columns"),
-        (lambda: fine.conditional([0, 1, 2], np.zeros(3)), "some must be left"),
+        (lambda: fine.conditional([0, 1, 2], np.zeros(3)), "leave out at least one column"),
         (lambda: fine.sample(3, -1), "seed is -1"),
     ):
         with pytest.raises(InputError, match=words):

@@ -81,7 +81,7 @@ def test_labels_stay_with_their_rows_in_a_subset_and_in_both_parts_of_a_split(an
     [
         (["a", "b", "", "a"], ["empty cell", "row 3 (line 4)"]),
         (["1", "2", "", "1"], ["empty cell", "row 3 (line 4)"]),
-        (["a"] * 4, ["1 different values", "between 2 and 1,000"]),
+        (["a"] * 4, ["1 different values", "2 to 1,000 values"]),
         (["7"] * 4, ["1 different values"]),
         ([f"name {i}" for i in range(1001)], ["1,001 different values"]),
         ([str(i) for i in range(1001)], ["1,001 different values"]),

@@ -241,7 +241,7 @@ def test_a_distribution_without_nodes_and_noise_that_is_none_are_refused() -> No
     for call, words in (
         (
             lambda: Distribution("bare", ("x",), "", moons.sample).nodes(0.1),
-            '"bare" is not known as a sum of Gaussians',
+            '"bare" has no representation as a sum of Gaussians',
         ),
         (lambda: moons.log_prob(x, -0.1), "standard deviation of the noise is -0.1"),
         (lambda: moons.log_prob(x, np.nan), "standard deviation of the noise is nan"),
@@ -250,7 +250,7 @@ def test_a_distribution_without_nodes_and_noise_that_is_none_are_refused() -> No
         (lambda: moons.score(x, np.array([[1.0, 0.2], [0.0, 1.0]])), "must be symmetric"),
         (lambda: moons.score(np.zeros(3), 0.1), r"score of \"moons\" takes an array of shape \(n, 2\), not \(3,\)"),
         (lambda: moons.nodes(-1.0), "scale of the noise is -1"),
-        (lambda: board.log_prob(x, 0.001), r"noise of 0.001 would need too many: add noise of at least 0.01"),
+        (lambda: board.log_prob(x, 0.001), r"noise of 0.001 would need too many nodes: add noise of at least 0.01"),
         (lambda: board.score(x, 0.0), "add noise of at least"),
         (lambda: board.nodes(0.1).log_prob(x), "no density here without noise"),
         (lambda: Nodes(x, np.zeros(3), np.zeros((2, 2))).score(x), "no density here without noise"),

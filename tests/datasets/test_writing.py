@@ -68,7 +68,7 @@ def test_a_target_that_cannot_be_written_is_refused(tmp_path: Path, name: str, m
 def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o500)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # what the system says to anyone but root
-    with pytest.raises(InputError, match="is not writable, so choose another place"):
+    with pytest.raises(InputError, match="is not writable, so choose another folder"):
         write_rows(tmp_path / "rows.csv", VALUES, "abc")
 
 

@@ -115,5 +115,5 @@ def test_few_rows_work():
 
 
 def test_columns_that_differ_are_refused():
-    with pytest.raises(InputError, match="held-out rows have 3 columns where 2"):
+    with pytest.raises(InputError, match="held-out rows have 3 columns, but 2 are expected"):
         memorisation(normal(9, 31), normal(9, 32), normal(9, 33, 3))

@@ -94,7 +94,7 @@ def test_the_global_random_state_is_untouched_and_the_seed_decides():
 @pytest.mark.parametrize(
     ("generated", "message"),
     [
-        (np.zeros((9, 3)), "generated rows have 3 columns where 2"),
+        (np.zeros((9, 3)), "generated rows have 3 columns, but 2 are expected"),
         (np.zeros((2, 2)), "2 generated rows"),
         (np.where(np.eye(9, 2) > 0, np.nan, 0.0), "in 2 of the generated rows, first in row 0"),
         (np.zeros(9), "generated rows have shape"),

@@ -1,4 +1,4 @@
-"""The ground floor: toy distributions with known densities, and tables from files and from memory."""
+"""Data: built-in distributions with known densities, and tables from files and from memory."""
 
 from driftfield.codecs.decimals import decimals, rounded
 from driftfield.datasets.distributions import DISTRIBUTIONS, Distribution, FloatArray

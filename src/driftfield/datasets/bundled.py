@@ -12,7 +12,7 @@ from driftfield.datasets.sheet import Misfit, Sheet
 from driftfield.errors import unknown_name
 
 PREFIX = "sklearn:"
-_FEWEST = 10  # images in which a pixel of the digits has to be inked
+_FEWEST = 10  # images in which a pixel of the digits must be nonzero
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ SETS: dict[str, Bundled] = {
     "wine": Bundled(178, 13, "chemical analyses of wines"),
     "diabetes": Bundled(442, 10, "age, sex, body-mass index and blood values of patients"),
     "breast_cancer": Bundled(569, 30, "shapes of cell nuclei in images of tumours"),
-    "digits": Bundled(1797, 54, "8 by 8 images of digits; pixels inked in fewer than 10 images are left out"),
+    "digits": Bundled(
+        1797, 54, "8 by 8 images of digits; pixels that are nonzero in fewer than 10 images are left out"
+    ),
 }
 
 

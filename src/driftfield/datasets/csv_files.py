@@ -1,11 +1,10 @@
 """CSV: comma-separated UTF-8 text with a header, read by polars.
 
-A first line that consists of numbers is data: the columns are then called x1, x2, …, and so is a column whose header is
-empty. Numbers, true and false are understood, with or without spaces around them. Blank lines at the end do not
-count.
+If the first line consists of numbers, the file has no header, and the columns are called x1, x2, …; a column with an
+empty header is named the same way. Cells hold numbers, true or false, with or without spaces around them. Blank lines
+at the end are ignored.
 
-polars reads the file; Python's csv module looks at the header, and at the lines once more only when something is wrong,
-to say in which.
+polars reads the file. Python's csv module reads the header, and reads the whole file only to find the line of an error.
 """
 
 import csv
@@ -28,7 +27,7 @@ Source = Path | bytes
 
 @dataclass(frozen=True)
 class Layout:
-    """How lines make a table: fields per line, whether there is no header, and blank lines before the first."""
+    """The layout of a file: fields per line, whether it has no header, and blank lines before the first record."""
 
     width: int
     headless: bool
@@ -38,7 +37,7 @@ class Layout:
 def csv_sheet(source: Source, name: str, data: str) -> Sheet:
     """The sheet of a CSV file, or of its content in bytes; `data` is what the user writes before ":column,…".
 
-    Raises InputError for an empty file, a binary one, another separator, and for ragged rows.
+    Raises InputError for an empty or binary file, another separator, and rows of different lengths.
     """
     title = capital(name)
     line, header = _header(source, title)
@@ -67,7 +66,7 @@ def _header(source: Source, name: str) -> tuple[int, list[str]]:
             raise _not_text(name)
     start = list(islice(_records(source, name), 2))
     if not start:
-        raise InputError(f"{name} is empty: it needs a header line and rows of numbers.")
+        raise InputError(f"{name} is empty: give it a header line and rows of numbers.")
     for mark, word in (";", "semicolons"), ("\t", "tabs"), ("|", "bars"):
         if all(len(record) == 1 and mark in record[0] for _, record in start):
             where = f"line {start[0][0]}"
@@ -91,10 +90,10 @@ def _read(source: Source, name: str, layout: Layout, indices: Sequence[int]) -> 
     try:
         try:
             found = frame(pl.Float64)
-        except PolarsError:  # there is something beside numbers: look at it as text
+        except PolarsError:  # some cells are not numbers: read them as text
             found = frame(pl.String)
     except PolarsError as error:
-        _blank_lines_at_end(source, name, layout)  # says which line is at fault, if a line is
+        _blank_lines_at_end(source, name, layout)  # raises the error that names the line, if there is one
         raise InputError(f"{name} cannot be read as CSV ({reason(error)}): export it again.") from error
     if any(column.null_count() for column in found):
         found = found.head(found.height - _blank_lines_at_end(source, name, layout))
@@ -119,7 +118,7 @@ def _parsed(column: "pl.Series") -> FloatArray | Misfit:
 
 
 def _blank_lines_at_end(source: Source, name: str, layout: Layout) -> int:
-    """The number of blank lines at the end; raises InputError for other blank lines, and for ragged rows."""
+    """The number of blank lines at the end; raises InputError for other blank lines and ragged rows."""
     blank = 0
     row = 1 if layout.headless else 0  # the header is row 0
     for line, record in _records(source, name):
@@ -131,13 +130,13 @@ def _blank_lines_at_end(source: Source, name: str, layout: Layout) -> int:
         if len(record) != layout.width:
             fields = "1 field" if len(record) == 1 else f"{len(record)} fields"
             wanted = f"not {layout.width} as in its first line"
-            raise InputError(f"{name} has {fields} in row {row} (line {line}), {wanted}: mend it.")
+            raise InputError(f"{name} has {fields} in row {row} (line {line}), {wanted}: correct it.")
         row += 1
     return blank
 
 
 def _records(source: Source, name: str) -> Iterator[tuple[int, list[str]]]:
-    """(number of the line on which it starts, fields) of each record, blank lines before the first one left out."""
+    """(number of its first line, fields) of each record, without the blank lines before the first one."""
     with _opened(source) as file:
         reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
         line, begun = 1, False
@@ -162,7 +161,7 @@ def _not_text(name: str) -> InputError:
 
 
 def _is_numeric(record: Sequence[str]) -> bool:
-    """Whether all fields that are not empty are numbers, and there is one."""
+    """Whether there are fields that are not empty, and all of these are numbers."""
     words = [word for word in record if word.strip()]
     try:
         return bool([float(word) for word in words])

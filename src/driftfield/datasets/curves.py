@@ -1,4 +1,4 @@
-"""Distributions along a curve: a place t on a curve c(t), plus noise.
+"""Distributions along curves: a random position t on a curve c(t), plus noise.
 
     p(x) = ∫ N(x; c(t), s² I) p(t) dt
 
@@ -7,8 +7,8 @@ Circles have a closed form. With r = |x| and I0 the modified Bessel function, a 
     p(x) = exp(−(r² + R²) / 2s²) I0(r R / s²) / (2 π s²).
 
 The moons, the circles, the Swiss roll and the s-curve are those of scikit-learn (make_moons, make_circles,
-make_swiss_roll, make_s_curve; of the last two, the first and third coordinate). The rings and the two spirals are those
-of the toy data of FFJORD (Grathwohl et al., 2019, arXiv:1810.01367).
+make_swiss_roll, make_s_curve; the first and third coordinates of the last two). The rings and the two spirals are those
+of FFJORD (Grathwohl et al. 2019, https://arxiv.org/abs/1810.01367).
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ from driftfield.datasets.quadrature import (
     tensor,
 )
 
-_REACH = 7.0  # beyond so many standard deviations of the noise nothing is left: a mass of exp(−24.5) = 2e-11
+_REACH = 7.0  # standard deviations of the noise, beyond which a mass of exp(−24.5) = 2e-11 is neglected
 _ARC = 0.75  # distance of the nodes on a circle, in standard deviations of the noise
 _GRID = 1.0  # spacing of an entropy's grid, in standard deviations of the noise
 
@@ -47,7 +47,7 @@ Piece = tuple[Path, float, float]  # a path, and where its parameter starts and 
 
 
 class Shape(NamedTuple):
-    """What makes a distribution, before it has a name."""
+    """The functions of a distribution that has no name yet."""
 
     draw: Draw
     log_density: LogDensity
@@ -106,9 +106,9 @@ def rings(noise: float = 0.08) -> Distribution:
 
 
 def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0) -> Distribution:
-    """Half of the rows circles about the origin, half moons, moved by `shift` along both axes.
+    """A mixture of circles about the origin and of moons shifted by `shift` along both axes, equally likely.
 
-    The two halves do not overlap, so that the entropy is ln 2 plus the mean of theirs.
+    The two halves do not overlap, so the entropy is ln 2 plus the mean of their entropies.
     """
     circle, moon = _noisy_circles(np.array([1.0, factor]), noise), _noisy_curve(_MOONS, noise)
 
@@ -125,10 +125,10 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
         return moon.make_nodes(scale).transformed(np.full(2, -shift), np.eye(2))
 
     parts = (
-        planar_distribution("circles", "the circles beside the moons", *circle),
+        planar_distribution("circles", "the circles of moons-circles", *circle),
         planar_distribution(
             "moons",
-            "the moons beside the circles",
+            "the moons of moons-circles",
             lambda n, rng: moon.draw(n, rng) + shift,
             lambda x: moon.log_density(x - shift),
             moon.entropy,
@@ -139,12 +139,12 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
     def make_nodes(scale: float) -> Nodes:
         return joined(circle.make_nodes(scale), moved(scale))
 
-    summary = "tight moons beside tight circles, far apart, noise 0.01"
+    summary = "narrow moons and narrow circles, far apart, noise 0.01"
     return replace(planar_distribution("moons-circles", summary, draw, log_density, entropy, make_nodes), classes=parts)
 
 
 def two_spirals(noise: float = 0.1) -> Distribution:
-    """Two spiral arms, each the other turned by half a turn: ±(−t cos t + u, t sin t + v) / 3, plus noise.
+    """Two spiral arms, each the other rotated by 180 degrees: ±(−t cos t + u, t sin t + v) / 3, plus noise.
 
     t = 3π √w with w uniform on [0, 1], so p(t) = 2 t / (3π)²; u and v are uniform on [0, 1/2] (FFJORD's two spirals).
     The noise of an arm along each axis is thus the sum of a uniform part, 1/6 wide, and a Gaussian one, `noise`.
@@ -268,7 +268,7 @@ def _noisy_circles(radii: FloatArray, std: float) -> Shape:
 
 
 def joined(*parts: Nodes) -> Nodes:
-    """The nodes of a mixture of distributions that are equally likely and share their covariance."""
+    """The nodes of a mixture of equally likely distributions that share a covariance."""
     log_weights = np.concatenate([part.log_weights for part in parts]) - np.log(len(parts))
     return Nodes(np.concatenate([part.points for part in parts]), log_weights, parts[0].covariance)
 
@@ -277,7 +277,7 @@ def _log_box(d: FloatArray, width: float, std: float) -> FloatArray:
     """The log-density at d of a uniform number on [0, width] plus a Gaussian one of standard deviation `std`.
 
     With e = |d − width/2|, z = (e − width/2)/std and k = width/std it is ln [(Φ(−z) − Φ(−z − k))/width]; written with
-    erfcx(y) = exp(y²) erfc(y), as below, it neither cancels nor underflows.
+    erfcx(y) = exp(y²) erfc(y), it neither cancels nor underflows.
     """
     from scipy.special import erfcx
 

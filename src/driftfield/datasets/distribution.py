@@ -1,10 +1,10 @@
-"""A distribution: a distribution that we can draw from, and whose density and entropy we know.
+"""Distributions that can be sampled, and whose density and entropy are known.
 
-The entropy  H = -∫ p(x) ln p(x) dx  is the smallest mean negative log-density that any model can reach on fresh rows,
-so a distribution turns "the loss is 1.05" into "0.04 nats above the best possible".
+The entropy  H = -∫ p(x) ln p(x) dx  is the smallest mean negative log-density that any model can reach on fresh rows:
+it turns "the loss is 1.05" into "0.04 nats above the best possible".
 
-Rows are independent. Where scikit-learn lays points on an even grid along a curve and then adds noise, we draw the
-place on the curve uniformly: the same distribution of each row, without the hidden order of the grid.
+Rows are independent. Where scikit-learn places points on an even grid along a curve and adds noise, the position on the
+curve is drawn uniformly here: each row has the same distribution, but the rows do not follow a grid.
 """
 
 from collections.abc import Callable
@@ -35,11 +35,11 @@ __all__ = [
 
 Draw = Callable[[int, np.random.Generator], FloatArray]  # (n, generator) -> (n, D)
 LogDensity = Callable[[FloatArray], FloatArray]  # (n, D) -> (n,)
-MakeNodes = Callable[[float], Nodes]  # the smallest standard deviation of the noise to come -> nodes
+MakeNodes = Callable[[float], Nodes]  # the smallest standard deviation of the noise that will be added -> nodes
 
 
 class Density(Protocol):
-    """ln p of each row of x, (n, D) -> (n,), with noise added: a standard deviation, or a covariance (D, D)."""
+    """ln p of each row of x, (n, D) -> (n,), plus Gaussian noise: a standard deviation or a covariance (D, D)."""
 
     def __call__(self, x: FloatArray, noise: Noise = 0.0) -> FloatArray: ...
 
@@ -48,13 +48,13 @@ class Density(Protocol):
 class Distribution:
     """A distribution with a name.
 
-    `sample(n, seed)` gives n independent rows, (n, D) in float64; the same seed gives the same rows. `log_prob(x)`
-    gives the log-density of each row of x, (n, D) -> (n,), in nats; it is None where it is not known. `log_prob(x,
-    noise)` is that of a row plus noise: Gaussian, of a standard deviation or of a covariance (D, D). `nodes(scale)` is
-    the distribution as a sum of Gaussians, once noise of at least `scale` in every direction is added. `entropy` is in
-    nats, exact, or to better than 1e-3 by quadrature or over many rows; computed once, when it is first asked for.
-    `classes` are distributions that are equally likely parts of it, for those that have such parts: p(x) is the mean of
-    theirs.
+    `sample(n, seed)` returns n independent rows, (n, D) in float64; the same seed gives the same rows. `log_prob(x)`
+    returns the log-density of each row of x, (n, D) -> (n,), in nats; it is None where the density is unknown.
+    `log_prob(x, noise)` is the log-density after Gaussian noise is added, given as a standard deviation or as a
+    covariance (D, D). `nodes(scale)` is the distribution as a sum of Gaussians that is accurate once noise of at least
+    `scale` in every direction is added. `entropy` is in nats, exact or to better than 1e-3 by quadrature or Monte
+    Carlo; it is computed on first use. `classes` are the equally likely components of the distribution, where it has
+    labelled ones: p(x) is the mean of their densities.
     """
 
     name: str
@@ -74,12 +74,12 @@ class Distribution:
     def nodes(self, scale: float) -> Nodes:
         """The nodes for noise whose smallest standard deviation is at least `scale`, in the distribution's own units.
 
-        Raises InputError for a distribution that is not known as a sum of Gaussians, and for a scale that it cannot
-        serve.
+        Raises InputError for a distribution without a representation as a sum of Gaussians, and for a scale that is
+        too small for it.
         """
         if self.make_nodes is None:
             raise InputError(
-                f'The distribution "{self.name}" is not known as a sum of Gaussians: choose another distribution.'
+                f'The distribution "{self.name}" has no representation as a sum of Gaussians: choose another one.'
             )
         if not 0 <= scale < np.inf:
             raise InputError(f"The scale of the noise is {scale:g}: it must not be negative.")
@@ -88,20 +88,20 @@ class Distribution:
     def score(self, x: FloatArray, noise: Noise) -> FloatArray:
         """∇ ln p of a row plus noise, at x (n, D); (n, D), in closed form from the nodes.
 
-        Raises InputError as `nodes` does, and for noise that is no standard deviation or covariance.
+        Raises InputError as `nodes` does, and for an invalid standard deviation or covariance.
         """
         x = checked_rows(x, len(self.columns), f'The score of "{self.name}"')
         noise_covariance(noise, len(self.columns))
         return self.nodes(smallest_std(noise)).score(x, noise)
 
     def sample_labelled(self, n: int, seed: int) -> tuple[FloatArray, NDArray[np.int64]]:
-        """n independent rows (n, D) and the class that each comes from (n,), numbered as in `classes`.
+        """n independent rows (n, D) and the class of each (n,), numbered as in `classes`.
 
         Raises InputError for a distribution without classes.
         """
         if not self.classes:
             raise InputError(
-                f'The distribution "{self.name}" has no classes: choose another distribution, or leave out data.label.'
+                f'The distribution "{self.name}" has no classes: choose another one, or leave out data.label.'
             )
         labels = stream(seed, f"labels {self.name}").integers(len(self.classes), size=n)  # (n,)
         rows = np.empty((n, len(self.columns)))
@@ -120,7 +120,7 @@ def planar_distribution(
     entropy: Callable[[], float],
     make_nodes: MakeNodes | None = None,
 ) -> Distribution:
-    """A distribution of points (x, y) in the plane, with its arguments checked: see `make_distribution`."""
+    """A distribution of points (x, y) in the plane: see `make_distribution`."""
     return make_distribution(name, ("x", "y"), summary, draw, log_density, entropy, make_nodes)
 
 
@@ -133,7 +133,7 @@ def make_distribution(
     entropy: Callable[[], float],
     make_nodes: MakeNodes | None = None,
 ) -> Distribution:
-    """A distribution with checked arguments; its density is `log_density` without noise, that of its nodes with.
+    """A distribution that checks its arguments; its density is `log_density`, or with noise that of its nodes.
 
     `sample` raises InputError for n < 1 or a negative seed; `log_prob` raises it unless x is (n, D).
     """
@@ -141,7 +141,7 @@ def make_distribution(
 
     def sample(n: int, seed: int) -> FloatArray:
         if n < 1:
-            raise InputError(f'Cannot draw {n} rows of "{name}": ask for at least 1.')
+            raise InputError(f'Cannot draw {n} rows of "{name}": draw at least 1.')
         return draw(n, stream(seed, f"law {name}"))  # (n, D)
 
     def log_prob(x: FloatArray, noise: Noise = 0.0) -> FloatArray:

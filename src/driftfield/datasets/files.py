@@ -1,4 +1,4 @@
-"""Files as sheets: CSV, Parquet and NPY, and the grammar `PATH[:column,…]`, with `-` for CSV from standard input."""
+"""CSV, Parquet and NPY files as raw tables; the syntax is `PATH[:column,…]`, with `-` for CSV from standard input."""
 
 import csv
 import os
@@ -22,10 +22,10 @@ _WITH_PICKS = re.compile(r"(.+?\.(?:csv|parquet|npy)):(.*)", re.IGNORECASE | re.
 
 
 def read_file(data: str, names: Iterable[str] = ()) -> tuple[Sheet, list[str] | None]:
-    """The sheet that `data` (PATH[:column,…]) means, and the columns that it picks, None for all.
+    """The raw table that `data` (PATH[:column,…]) names, and the columns that it picks, None for all.
 
-    `names` are the built-in names that a mistyped path may have meant. Raises InputError for a missing file, a folder,
-    an unknown extension, and for a file that is not what its extension says.
+    `names` are the built-in names, of which the path may be a misspelling. Raises InputError for a missing file, a
+    folder, an unknown extension, and a file whose content does not match its extension.
     """
     if data == "-" or data.startswith("-:"):
         sheet = csv_sheet(sys.stdin.buffer.read(), "standard input", "-")
@@ -38,7 +38,7 @@ def read_file(data: str, names: Iterable[str] = ()) -> tuple[Sheet, list[str] | 
     suffix = Path(path).suffix.lower()
     if suffix not in _READERS:
         raise InputError(
-            f"{path} is no {_listed(SUFFIXES)} file by its name: convert it to one of these, or rename it."
+            f"{path} does not end in {_listed(SUFFIXES)}: convert it to one of these formats, or rename it."
         )
     try:
         return _READERS[suffix](Path(path)), None if columns is None else parse_picks(data, columns)
@@ -47,7 +47,7 @@ def read_file(data: str, names: Iterable[str] = ()) -> tuple[Sheet, list[str] | 
 
 
 def _path_and_columns(data: str) -> tuple[str, str | None]:
-    """Where PATH ends and the columns begin: a path that exists wins, the longest first."""
+    """PATH and the columns after it; of several ways to split, the longest path that exists is taken."""
     if os.path.exists(data):
         return data, None
     for colon in reversed([i for i, character in enumerate(data) if character == ":"]):
@@ -58,9 +58,9 @@ def _path_and_columns(data: str) -> tuple[str, str | None]:
 
 
 def parse_picks(data: str, columns: str) -> list[str]:
-    """The names in `columns`, "a,b"; one that holds a comma is written in double quotes.
+    """The names in `columns`, "a,b"; a name that contains a comma is put in double quotes.
 
-    Raises InputError, which cites `data`, where there is no name.
+    Raises InputError, which quotes `data`, if there is no name.
     """
     names = next(csv.reader([columns]), [])
     if not any(name.strip() for name in names):
@@ -109,14 +109,14 @@ def _parquet(path: Path) -> Sheet:
 
 
 def _npy(path: Path) -> Sheet:
-    """The sheet of an NPY file, which is never unpickled: an array of Python objects is refused."""
+    """The raw table of an NPY file; nothing is unpickled, so an array of Python objects is refused."""
     with path.open("rb") as file:
         try:
             array = np.lib.format.read_array(file, allow_pickle=False)
         except (ValueError, EOFError, MemoryError) as error:
             if "Object arrays" in str(error):
                 raise InputError(
-                    f"{path} holds Python objects, which are never unpickled: save an array of numbers."
+                    f"{path} holds pickled Python objects, which are not loaded: save an array of numbers."
                 ) from error
             raise _damaged(path, "NPY", error) from error
     return array_sheet(array, str(path), _count_from_one, partial(_pick, path))
@@ -126,7 +126,7 @@ _READERS = {".csv": _csv, ".parquet": _parquet, ".npy": _npy}
 
 
 def _damaged(path: Path, kind: str, error: BaseException) -> InputError:
-    return InputError(f"{path} is damaged or no {kind} file ({reason(error)}): write it again.")
+    return InputError(f"{path} is damaged or not a valid {kind} file ({reason(error)}): write it again.")
 
 
 def _count_from_one(row: int) -> str:

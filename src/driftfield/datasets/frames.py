@@ -1,4 +1,4 @@
-"""Data frames (pandas, polars and whatever else narwhals reads) and arrays as sheets."""
+"""Data frames (pandas, polars and others that narwhals reads) and arrays as raw tables."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,20 +16,20 @@ Pick = Callable[[Sequence[str]], str]
 
 
 def frame_sheet(data: Any) -> Sheet:
-    """The sheet of a data frame or series in memory; columns that are only numbered become x1, x2, …
+    """The raw table of a data frame or series; numbered columns are called x1, x2, …
 
-    Raises InputError for an object that is no data frame.
+    Raises InputError for an object that is not a data frame.
     """
     import narwhals as nw
 
     labels = list(data.columns) if hasattr(data, "set_axis") and hasattr(data, "columns") else []  # of pandas
-    if labels:  # narwhals refuses labels that occur twice, so every column gets one of its own
+    if labels:  # narwhals refuses duplicate labels, so the columns are numbered
         data = data.set_axis(range(len(labels)), axis=1)
     try:
         native = nw.from_native(data, allow_series=True)
     except TypeError:
         raise InputError(
-            f"Data of the type {type(data).__name__} cannot be read: "
+            f"Data of type {type(data).__name__} cannot be read: "
             "pass a name, a path, an array, a tensor, or a pandas or polars frame."
         ) from None
     native = native.to_frame() if isinstance(native, nw.Series) else native
@@ -63,17 +63,15 @@ def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterato
 
 
 def array_sheet(data: Any, name: str, locate: Callable[[int], str], pick: Pick) -> Sheet:
-    """The sheet of an array of shape (n,) or (n, D), its columns called x1, x2, …
+    """The raw table of an array of shape (n,) or (n, D), with columns x1, x2, …
 
     Raises InputError for any other shape, and for cells that are not real numbers.
     """
     array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{capital(name)} holds values of the type {array.dtype}: convert them to real numbers.")
+        raise InputError(f"{capital(name)} holds values of type {array.dtype}: convert them to real numbers.")
     if array.ndim not in (1, 2):
-        raise InputError(
-            f"{capital(name)} has the shape {array.shape}: rows and columns, (n, D), or n numbers are needed."
-        )
+        raise InputError(f"{capital(name)} has the shape {array.shape}: give an array of shape (n, D) or (n,).")
     table = array[:, None] if array.ndim == 1 else array  # (n, D)
 
     def read(indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
@@ -83,7 +81,7 @@ def array_sheet(data: Any, name: str, locate: Callable[[int], str], pick: Pick) 
 
 
 def count_from_zero(row: int) -> str:
-    """The place of a row in memory, as Python counts."""
+    """The position of a row in memory, counted as Python does."""
     return f"row {row} (counting from 0)"
 
 
@@ -97,4 +95,4 @@ def _kind(dtype: "nw.dtypes.DType") -> str:
 
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return "text"
-    return "dates or times" if dtype.is_temporal() else f"values of the type {dtype}"
+    return "dates or times" if dtype.is_temporal() else f"values of type {dtype}"

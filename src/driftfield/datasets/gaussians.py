@@ -2,13 +2,13 @@ r"""Mixtures of Gaussians in any dimension: density, score, posterior, marginals
 
     p(x) = Σ_k w_k N(x; m_k, C_k)
 
-Of columns a, the marginal keeps the blocks m_a and C_aa. Given x_a, the other columns b are a mixture again (Bishop
+The marginal of columns a keeps the blocks m_a and C_aa. Given x_a, the other columns b form a mixture again (Bishop
 2006, Pattern recognition and machine learning, eq. 2.81 and 2.82, for each component):
 
     w_k|a ∝ w_k N(x_a; m_a, C_aa),   m_b|a = m_b + C_ba C_aa⁻¹ (x_a − m_a),   C_b|a = C_bb − C_ba C_aa⁻¹ C_ab.
 
 With k the component that a row comes from, H(x) = H(k) + H(x | k) − H(k | x): the first two are sums in closed form,
-and the third, how uncertain the component is once x is known, is a mean over rows of a number between 0 and ln K.
+and the third, the uncertainty of the component given x, is a mean over rows of a number between 0 and ln K.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ from driftfield.datasets.quadrature import plane_entropy
 from driftfield.errors import InputError
 from driftfield.seeds import stream
 
-_REACH = 8.0  # the entropy's box ends so many standard deviations from every mean
-_GRID = 0.5  # and its grid has this spacing, in units of the smallest standard deviation
-_ENTROPY_ROWS = 200_000  # a standard error of at most ln K / (2 √n), 0.0018 for five components, and mostly far less
-_DISTANCE = 3.0  # between the means of a random mixture and their centre, about, in any dimension
+_REACH = 8.0  # the box of the entropy extends this many standard deviations from every mean
+_GRID = 0.5  # spacing of its grid, in units of the smallest standard deviation
+_ENTROPY_ROWS = 200_000  # a standard error of at most ln K / (2 √n): 0.0018 for five components, usually far less
+_DISTANCE = 3.0  # typical distance of the means of a random mixture from their centre, in any dimension
 _NARROWEST, _WIDEST = 0.2, 2.0  # its standard deviations along principal axes: a condition number of at most 100
 
 
@@ -46,11 +46,11 @@ class GaussianMixture:
         K, D = self.means.shape if self.means.ndim == 2 else (0, 0)
         if self.weights.shape != (K,) or self.covariances.shape != (K, D, D) or K < 1:
             raise InputError(
-                f"Weights {self.weights.shape}, means {self.means.shape} and covariances {self.covariances.shape} make "
-                "no mixture: give (K,), (K, D) and (K, D, D)."
+                f"Weights {self.weights.shape}, means {self.means.shape} and covariances {self.covariances.shape} do "
+                "not fit: give (K,), (K, D) and (K, D, D)."
             )
         if (self.weights < 0).any() or abs(self.weights.sum() - 1) > 1e-9:
-            raise InputError("The weights of a mixture must not be negative, and they must add up to 1.")
+            raise InputError("The weights of a mixture must not be negative and must add up to 1.")
 
     @property
     def dimensions(self) -> int:
@@ -59,14 +59,14 @@ class GaussianMixture:
 
     @cached_property
     def nodes(self) -> Nodes:
-        """The mixture as nodes, exact at every noise level; with one covariance where all are the same."""
+        """The mixture as nodes, exact at every noise level; with a shared covariance where all are equal."""
         same = bool((self.covariances == self.covariances[0]).all())
-        with np.errstate(divide="ignore"):  # a component without weight
+        with np.errstate(divide="ignore"):  # components may have zero weight
             log_weights = np.log(self.weights)
         return Nodes(self.means, log_weights, self.covariances[0] if same else self.covariances)
 
     def log_prob(self, x: FloatArray, noise: Noise = 0.0) -> FloatArray:
-        """ln p of x (n, D) with noise added, a standard deviation or a covariance (D, D); (n,), in nats."""
+        """ln p of x (n, D) with noise added (a standard deviation or a covariance (D, D)); (n,), in nats."""
         return self.nodes.log_prob(self._checked(x), noise)
 
     def score(self, x: FloatArray, noise: Noise = 0.0) -> FloatArray:
@@ -100,13 +100,14 @@ class GaussianMixture:
         return GaussianMixture(self.weights, self.means[:, a], self.covariances[:, a[:, None], a])
 
     def conditional(self, columns: Sequence[int], values: FloatArray) -> "GaussianMixture":
-        """The distribution of the other columns, in their order, given values of these, one a column."""
+        """The distribution of the other columns, in their order, given one value for each of these."""
         a = self._chosen(columns)
         b = np.setdiff1d(np.arange(self.dimensions), a)
         values = np.asarray(values, dtype=np.float64)
         if values.shape != a.shape or not len(b):
             raise InputError(
-                f"Given {values.size} values for {len(a)} of {self.dimensions} columns: some must be left."
+                f"Given {values.size} values for {len(a)} of {self.dimensions} columns: give one value for each, "
+                "and leave out at least one column."
             )
         known = self.marginal(columns)
         C_ba = self.covariances[:, b[:, None], a]  # (K, |b|, |a|)
@@ -117,7 +118,7 @@ class GaussianMixture:
         return GaussianMixture(weights, means, (covariances + np.swapaxes(covariances, 1, 2)) / 2)
 
     def entropy(self, rows: int = _ENTROPY_ROWS, seed: int = 0) -> tuple[float, float]:
-        """(−E ln p, its standard error) in nats, from H(k) + H(x | k) − H(k | x): the last is a mean over `rows` rows.
+        """(−E ln p, its standard error) in nats, from H(k) + H(x | k) − H(k | x), the last a mean over `rows` rows.
 
         Exact, with an error of 0, for one component.
         """
@@ -130,9 +131,9 @@ class GaussianMixture:
         return float(exact - left.mean()), float(left.std(ddof=1) / np.sqrt(rows))
 
     def distribution(self, name: str, summary: str = "", part: str = "one of the components") -> Distribution:
-        """The mixture as a distribution, of columns x and y, or x1, x2, …; equally likely components are its classes.
+        """The mixture as a distribution, with columns x and y, or x1, x2, …; equally likely components are its classes.
 
-        The entropy is a quadrature in the plane, and otherwise as in `entropy`.
+        In the plane the entropy is computed by quadrature, otherwise as in `entropy`.
         """
         D, K = self.dimensions, len(self.weights)
         columns = ("x", "y") if D == 2 else tuple(f"x{i + 1}" for i in range(D))
@@ -169,15 +170,16 @@ def random_mixture(D: int, components: int, seed: int, equal: bool = False) -> G
     """A mixture with random means, full covariances and weights; `equal` gives all components the same weight.
 
     The principal axes are uniform on the orthogonal matrices, the standard deviations along them log-uniform on
-    [0.2, 2]: a condition number of at most 100. The means are N(0, 9/D I): in every dimension about as far apart.
+    [0.2, 2]: a condition number of at most 100. The means are N(0, 9/D I), so that their distances are similar in every
+    dimension.
     """
     if D < 1 or components < 1:
-        raise InputError(f"A mixture needs a dimension and a component at least, but they are {D} and {components}.")
+        raise InputError(f"A mixture needs at least 1 dimension and 1 component, got {D} and {components}.")
     rng = stream(seed, f"random mixture {D} {components}")
     weights = np.full(components, 1 / components) if equal else rng.dirichlet(np.full(components, 3.0))
     means = _DISTANCE / np.sqrt(D) * rng.standard_normal((components, D))
     axes, triangle = np.linalg.qr(rng.standard_normal((components, D, D)))
-    axes = axes * np.sign(np.diagonal(triangle, axis1=1, axis2=2))[:, None]  # so that they are uniform
+    axes = axes * np.sign(np.diagonal(triangle, axis1=1, axis2=2))[:, None]  # makes the axes uniform (Mezzadri 2007)
     variances = np.exp(rng.uniform(2 * np.log(_NARROWEST), 2 * np.log(_WIDEST), (components, 1, D)))
     covariances = (axes * variances) @ np.swapaxes(axes, 1, 2)
     return GaussianMixture(weights, means, (covariances + np.swapaxes(covariances, 1, 2)) / 2)

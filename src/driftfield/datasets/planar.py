@@ -1,7 +1,7 @@
-"""Distributions of the plane with an exact density: ring, parabola, checkerboard, pinwheel.
+"""Distributions over the plane with an exact density: ring, parabola, checkerboard, pinwheel.
 
-The checkerboard and the pinwheel are those of the toy data of FFJORD (Grathwohl et al., 2019, arXiv:1810.01367); the
-pinwheel goes back to Johnson et al. (2016, arXiv:1603.06277).
+The checkerboard and the pinwheel are those of FFJORD (Grathwohl et al. 2019, https://arxiv.org/abs/1810.01367); the
+pinwheel is due to Johnson et al. (2016, https://arxiv.org/abs/1603.06277).
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from driftfield.datasets.nodes import Nodes
 from driftfield.datasets.quadrature import bell, logsumexp, nodes_for_noise, segment, tensor
 from driftfield.errors import InputError
 
-_REACH = 7.0  # nodes end so many standard deviations out: a mass below 3e-12 is left
+_REACH = 7.0  # nodes extend this many standard deviations: the mass beyond is below 3e-12
 _SMOOTH = 0.4  # radians: the direction's density is as smooth as a Gaussian of this width
-_LIGHT = 25.0  # nodes that are lighter than the heaviest by a factor e^25 are left out
-# The least noise that is served: about a million nodes.
+_LIGHT = 25.0  # nodes whose weight is below e^−25 of the largest are dropped
+# The smallest supported noise: about a million nodes.
 _SMALLEST_RING, _SMALLEST_PARABOLA, _SMALLEST_CHECKERBOARD, _SMALLEST_PINWHEEL = 0.005, 1e-4, 0.01, 0.03
 
 _TINY = 1e-300  # keeps ln r finite at the centre of the ring
 
 
 def ring(shape: float = 200.0) -> Distribution:
-    """A ring of radius about 1: the direction of a uniform point of the square, a distance with a gamma distribution.
+    """A ring of radius about 1: the direction of a uniform point in the square, at a gamma-distributed distance.
 
     With r = |x| and k = `shape` (the standard deviation of r is 1/√k), the direction has the density
     r² / (8 max(x², y²)), larger towards the corners, and r has the gamma distribution of shape k and mean 1, so
@@ -52,7 +52,7 @@ def ring(shape: float = 200.0) -> Distribution:
         return log(4) + 2 - pi / 2 + k - 2 * log(k) + lgamma(k) + (2 - k) * float(digamma(k))
 
     def make_nodes(scale: float) -> Nodes:
-        """Distances by the trapezoid rule, as for a Gaussian; angles on the quarters between two diagonals."""
+        """Distances by the trapezoid rule, as for a Gaussian; angles on the four quarters between the diagonals."""
         _check_scale("ring", scale, _SMALLEST_RING)
         z, _ = bell(scale * np.sqrt(k))
         r = 1 + z / np.sqrt(k)
@@ -79,7 +79,7 @@ def parabola(std: float = 4.0) -> Distribution:
         return np.asarray(-square / 2 - log(2 * pi * std))
 
     def make_nodes(scale: float) -> Nodes:
-        """Places along x, as close as the steepest part asks for: there |dy/dx| is 7 std/2."""
+        """Positions along x, as close together as the steepest part requires, where |dy/dx| is 7 std/2."""
         _check_scale("parabola", scale, _SMALLEST_PARABOLA)
         slope = _REACH * std / 2
         z, log_weights = bell(1 / np.hypot(1 / scale, slope / np.hypot(1, scale)) / std)
@@ -102,7 +102,7 @@ def checkerboard() -> Distribution:
         return np.where(black & (x >= -4).all(axis=1) & (x < 4).all(axis=1), -log(32), -np.inf)
 
     def make_nodes(scale: float) -> Nodes:
-        """A product rule on each square: the density jumps at the edges, and no node's cell crosses one."""
+        """A product rule on each square, so that no panel crosses an edge, where the density jumps."""
         _check_scale("checkerboard", scale, _SMALLEST_CHECKERBOARD)
         places, weights = segment(0, 2, scale)
         corner = np.array([(2 * i, 2 * j) for i in range(-2, 2) for j in range(-2, 2) if (i + j) % 2 == 0])  # (8, 2)
@@ -116,18 +116,18 @@ def checkerboard() -> Distribution:
 
 
 _ARMS, _RADIAL, _TANGENTIAL, _RATE = 5, 0.3, 0.1, 0.25
-_FAR = 20.0  # 63 standard deviations out: where the density is below exp(−2000), e^u is held at e^20
+_FAR = 20.0  # 63 standard deviations out, where the density is below exp(−2000), e^u is clamped to e^20
 
 
 def pinwheel() -> Distribution:
-    """Five Gaussian arms, twisted the more the farther out.
+    """Five Gaussian arms, twisted more the farther out.
 
     With u ~ N(1, 0.3²), v ~ N(0, 0.1²), an arm k = 0..4 and the angle a = 2 π k/5 + e^u/4, the row is
     2 (u + i v) e^(−i a), read as a point of the plane. The twist multiplies areas by 1 + v e^u/4, so
 
         p(x) = 1/5 Σ_k N(u_k; 1, 0.3²) N(v_k; 0, 0.1²) / (4 |1 + v_k e^(u_k)/4|).
 
-    The twist folds the plane over where v < −4 e^(−u); what lies there, a mass below 1e-7, is left out of p.
+    The twist folds the plane where v < −4 e^(−u); the mass there, below 1e-7, is left out of p.
     """
 
     def draw(n: int, rng: np.random.Generator) -> FloatArray:
@@ -137,11 +137,11 @@ def pinwheel() -> Distribution:
     def entropy() -> float:
         z = np.arange(-7, 7.01, 0.2)  # standard deviations: the trapezoid rule's mass is exact to 1e-11
         a, b = (grid.ravel() for grid in np.meshgrid(z, z))
-        points = _twist(1 + _RADIAL * a, _TANGENTIAL * b, np.zeros(len(a)))  # one arm: the others are it, turned
+        points = _twist(1 + _RADIAL * a, _TANGENTIAL * b, np.zeros(len(a)))  # one arm: the others are rotations of it
         return -float((np.exp(-(a**2 + b**2) / 2) * _log_pinwheel(points)).sum() * 0.2**2 / (2 * pi))
 
     def make_nodes(scale: float) -> Nodes:
-        """Places (u, v) before the twist: as close along u as its stretch asks for, and along v as 2 |dv| does."""
+        """Positions (u, v) before the twist, spaced along u by the stretch of the twist and along v by the factor 2."""
         _check_scale("pinwheel", scale, _SMALLEST_PINWHEEL)
 
         def middle(u: FloatArray) -> FloatArray:
@@ -160,13 +160,13 @@ def pinwheel() -> Distribution:
 def _check_scale(name: str, scale: float, smallest: float) -> None:
     if scale < smallest:
         raise InputError(
-            f'The distribution "{name}" is cut into cells for its density with noise, and a noise of {scale:g} '
-            f"would need too many: add noise of at least {smallest:g} in every direction."
+            f'The distribution "{name}" is integrated numerically for its density with noise, and a noise of '
+            f"{scale:g} would need too many nodes: add noise of at least {smallest:g} in every direction."
         )
 
 
 def _heavy(nodes: Nodes) -> Nodes:
-    """The nodes without those that weigh less than e^−25 of the heaviest."""
+    """The nodes whose weight is at least e^−25 of the largest."""
     kept = nodes.log_weights > nodes.log_weights.max() - _LIGHT
     return Nodes(nodes.points[kept], nodes.log_weights[kept], nodes.covariance)
 
@@ -192,7 +192,7 @@ def _log_pinwheel(x: FloatArray) -> FloatArray:
 
 
 def _untwist(r: FloatArray, target: FloatArray) -> FloatArray:
-    """The angle φ with  g(φ) = φ − e^(r cos φ)/4 = target  up to whole turns, on the branch that is not folded over.
+    """The angle φ with  g(φ) = φ − e^(r cos φ)/4 = target  up to whole turns, on the branch that is not folded.
 
     g' = 1 + q(φ)/4 with q = r sin φ e^(r cos φ), least at cos φ* = (√(1 + 4r²) − 1)/2r, φ* < 0. If g' < 0 there, the
     branch starts at the zero of g' between φ* and 0; otherwise g rises everywhere. (n, 1), (n, K) -> (n, K).
@@ -207,7 +207,7 @@ def _untwist(r: FloatArray, target: FloatArray) -> FloatArray:
 
 
 def _bisect(f: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray) -> FloatArray:
-    """The sign change of f between `low`, where f <= 0 is expected, and `high`; `low` itself where f > 0 there.
+    """The zero of f between `low`, where f <= 0 is expected, and `high`; `low` itself where f > 0 there.
 
     Fifty halvings: the remaining interval is 2π/2⁵⁰ = 6e-15 wide.
     """

@@ -1,13 +1,13 @@
-"""Integrals in one and two dimensions, accurate far beyond what is asked of them.
+"""Numerical integration in one and two dimensions.
 
 A distribution along a curve c(t) with noise k has the density
 
     p(x) = ∫ k(x − c(t)) p(t) dt  ≈  Σ_i w_i k(x − c_i),
 
-with Gauss–Legendre nodes on panels of equal arc length. Panels three times as long as the noise is wide, with eight
-nodes each, leave an error below 1e-6 nats.
+with Gauss–Legendre nodes on panels of equal arc length. On panels of three standard deviations of the noise,
+with eight nodes each, the error is below 1e-6 nats.
 
-Entropies are integrals over the plane, by the trapezoid rule. For a density that was smoothed by a Gaussian of standard
+Entropies are integrals over the plane, by the trapezoid rule. For a density smoothed by a Gaussian of standard
 deviation s it converges geometrically: with a spacing h the relative error of its mass is about 2 exp(−2 π² s²/h²),
 that of the entropy below 1e-4 nats at h = s.
 """
@@ -41,7 +41,7 @@ _NODES_PER_PANEL = 8
 _PANEL = 3.0  # length of a panel of eight nodes, in standard deviations of the noise
 _LONG_PANEL = 8.0  # length of a panel of high order, in standard deviations
 _REACH = 7.0  # beyond so many standard deviations a Gaussian's mass is below 3e-12
-_TRACE = 4097  # points at which a path is measured before it is cut into panels of equal length
+_TRACE = 4097  # points that measure the length of a path before it is divided into panels
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def nodes_along(path: Path, start: float, stop: float, panel: float) -> Rule:
 def nodes_for_noise(path: Path, start: float, stop: float, std: float, rate: float = 1.5) -> Rule:
     """Gauss–Legendre nodes along a path for noise of standard deviation `std`.
 
-    On a panel the path moves by at most 3 `std`, and its parameter by at most 3 / `rate`: a curve that turns by an
-    angle of its parameter's size is followed even where it curls up within the noise.
+    On a panel the path moves by at most 3 `std`, and its parameter by at most 3 / `rate`: this resolves a curve whose
+    direction turns with its parameter, even where its radius is smaller than the noise.
     """
 
     def measured(t: FloatArray) -> FloatArray:
@@ -88,7 +88,7 @@ def gauss_legendre(edges: FloatArray, order: int = _NODES_PER_PANEL) -> tuple[Fl
 def segment(start: float, stop: float, std: float) -> tuple[FloatArray, FloatArray]:
     """Nodes and weights (M,) on an interval, for a smooth function times a Gaussian of standard deviation `std`.
 
-    Long panels of high order need the fewest nodes, 2 per standard deviation; a short interval needs fewer still.
+    Long panels of high order need the fewest nodes, 2 per standard deviation, and fewer still on a short interval.
     """
     panels = int(np.ceil((stop - start) / (_LONG_PANEL * std)))
     order = int(np.ceil(1.5 * (stop - start) / (panels * std))) + 3

@@ -1,8 +1,8 @@
-"""A sheet: a table as it was found, before we know that its columns are numbers that a model can learn from.
+"""Raw tables: tables as they are read, before their columns are checked to be numbers that a model can learn from.
 
-Every source of rows (a CSV file, a Parquet file, an array, a data frame) becomes a sheet, and one function, `numbers`,
-picks its columns and refuses what cannot be learned: text, missing cells, infinity, too many columns, too few rows.
-Every refusal says where the trouble is and which columns would do.
+Every source of rows (a CSV file, a Parquet file, an array, a data frame) becomes a raw table. One function, `numbers`,
+picks its columns and rejects what cannot be learned: text, missing cells, infinity, too many columns, too few rows.
+Every error names the cell or column, and the columns that can be used.
 """
 
 from collections import Counter
@@ -20,12 +20,12 @@ MOST_COLUMNS = 2_000
 MOST_CLASSES = 1_000
 _NAMES_SHOWN = 8  # in advice on columns to pick
 _EXAMPLE_SHOWN = 40  # characters of a cell
-_REASON_SHOWN = 100  # characters of another library's message
+_REASON_SHOWN = 100  # characters of another library's error message
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """What a column holds in place of numbers, with an example and the index of its row, and its cells as text."""
+    """A column that is not numeric: what it holds, an example and the index of its row, and its cells as text."""
 
     what: str  # "text"
     example: str
@@ -35,11 +35,11 @@ class Misfit:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of n rows whose cells are still to be read.
+    """A table of n rows whose cells are read on demand.
 
-    `read(indices)` gives the columns with these indices in turn, each as float64 (n,) with NaN for an empty cell, or as
-    a Misfit. `locate(i)` words the place of row index i, as in "row 17 (line 18)". `pick(names)` words how the user
-    selects these columns of it, as in "wine.csv:ash,hue".
+    `read(indices)` yields the columns with these indices, each as float64 (n,) with NaN for an empty cell, or as a
+    Misfit. `locate(i)` describes the position of row index i, as in "row 17 (line 18)". `pick(names)` is what the user
+    writes to select these columns, as in "wine.csv:ash,hue".
     """
 
     name: str
@@ -50,7 +50,7 @@ class Sheet:
 
 
 def numbers(sheet: Sheet, picks: Sequence[str] | None, fewest: int = 2) -> tuple[FloatArray, tuple[str, ...]]:
-    """The picked columns of a sheet (all of them for None): values (n, D) in float64, and names (D,).
+    """The picked columns of a raw table (all of them for None): values (n, D) in float64, and names (D,).
 
     Raises InputError for unknown, repeated or ambiguous names, more than 2,000 columns, a column that is not numeric,
     fewer than `fewest` rows, and cells that are empty, NaN or infinite.
@@ -70,7 +70,7 @@ def numbers(sheet: Sheet, picks: Sequence[str] | None, fewest: int = 2) -> tuple
 
 
 def labels(sheet: Sheet, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """A column of text or numbers as classes: the number of each row's class (n,), and their names in order.
+    """A column of text or numbers as classes: the class number of each row (n,), and the names of the classes.
 
     Raises InputError for an unknown column, empty cells, fewer than 2 classes and more than 1,000.
     """
@@ -83,10 +83,10 @@ def labels(sheet: Sheet, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]
     found, numbers_ = np.unique(cells, return_inverse=True)
     if not 2 <= len(found) <= MOST_CLASSES:
         raise InputError(
-            f'The label column "{name}" of {sheet.name} has {len(found):,} different values: between 2 and '
-            f"{MOST_CLASSES:,} make classes."
+            f'The label column "{name}" of {sheet.name} has {len(found):,} different values: name a '
+            f"column with 2 to {MOST_CLASSES:,} values."
         )
-    # A number's repr, unlike the six digits of "g", is its own.
+    # repr distinguishes numbers that agree in the six digits of "g".
     names = tuple(str(cell) if isinstance(column, Misfit) else repr(float(cell)).removesuffix(".0") for cell in found)
     return numbers_.astype(np.int64), names
 
@@ -96,7 +96,7 @@ def check_varying(
 ) -> None:
     """Raises InputError when a column of `table` (n, D) has one value in all rows.
 
-    `rows` words which rows these are, as in "every row"; `advice(good)` words what to do, given the other columns.
+    `rows` describes the rows, as in "every row"; `advice(good)` says what to do, given the columns that vary.
     """
     constant = table.min(axis=0) == table.max(axis=0)
     if not constant.any():
@@ -106,19 +106,19 @@ def check_varying(
     others = f" (and {count - 1} more)" if count > 1 else ""
     raise InputError(
         f'Column "{columns[first]}"{others} of {name} has the same value, {table[0, first]:g}, in {rows}, '
-        f"so that there is nothing to learn from it: {advice(good)}."
+        f"so there is nothing to learn from it: {advice(good)}."
     )
 
 
 def suggestion(sheet: Sheet, names: Sequence[str], lead: str) -> str:
-    """`lead`, as in wine.csv:ash,hue": the columns `names` would do; nothing where there are none."""
+    """`lead`, as in wine.csv:ash,hue": advice to use the columns `names`; empty where there are none."""
     more = len(names) - _NAMES_SHOWN
-    rest = f" ({more:,} more would do)" if more > 0 else ""
+    rest = f" ({more:,} more can be used)" if more > 0 else ""
     return f"{lead}, as in {sheet.pick(names[:_NAMES_SHOWN])}{rest}" if names else ""
 
 
 def capital(name: str) -> str:
-    """The name of a sheet as the first word of a sentence: "the array" becomes "The array", a file's name stays."""
+    """The name of a table at the start of a sentence: "the array" becomes "The array", a file name is unchanged."""
     return name[0].upper() + name[1:] if name.startswith(("the ", "standard ")) else name
 
 
@@ -162,7 +162,7 @@ def _check_rows(sheet: Sheet, rows: int, fewest: int) -> None:
 
 def _not_numeric(sheet: Sheet, column: str, misfit: Misfit) -> InputError:
     example = _cut(" ".join(misfit.example.split()), _EXAMPLE_SHOWN)
-    advice = suggestion(sheet, _usable(sheet), ", or pick numeric columns") or ", as no other column would do"
+    advice = suggestion(sheet, _usable(sheet), ", or pick numeric columns") or ", as no other column can be used"
     return InputError(
         f'Column "{column}" of {sheet.name} holds {misfit.what}, for example "{example}" in '
         f"{sheet.locate(misfit.row)}: turn it into numbers{advice}."
@@ -185,7 +185,7 @@ def _check_finite(sheet: Sheet, values: FloatArray, columns: Sequence[str]) -> N
 
 
 def _usable(sheet: Sheet) -> list[str]:
-    """The columns that could be picked: numeric, finite, varying, and with a name of their own."""
+    """The columns that could be picked: numeric, finite, varying, and with a unique name."""
     occurs = Counter(sheet.columns)
     return [
         name
@@ -198,7 +198,7 @@ def _usable(sheet: Sheet) -> list[str]:
 
 
 def reason(error: BaseException) -> str:
-    """The first words of what a library says about a file, to be quoted in parentheses."""
+    """The start of a library's error message, to be quoted in parentheses."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return _cut(line, _REASON_SHOWN)
 

@@ -1,8 +1,8 @@
 """Tables: rows of numbers with named columns, from wherever the user has them.
 
-One noun, DATA, everywhere: a distribution (`moons`), a data set of scikit-learn (`sklearn:wine`), a file (`wine.csv`,
-.parquet, .npy), `-` for CSV from standard input; of all but a distribution, columns are picked with `:ash,hue`. In
-Python also an array, a tensor, or a pandas or polars frame.
+DATA means the same everywhere: a distribution (`moons`), a data set of scikit-learn (`sklearn:wine`), a file
+(`wine.csv`, .parquet, .npy), or `-` for CSV from standard input. A suffix `:ash,hue` picks columns of anything but a
+distribution. In Python, DATA may also be an array, a tensor, or a pandas or polars frame.
 """
 
 import os
@@ -29,7 +29,7 @@ CLASS_COLUMN = "class"
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of numbers: every cell finite, every column varying."""
+    """Rows of numbers: every cell is finite and every column varies."""
 
     values: FloatArray  # (n, D)
     columns: tuple[str, ...]
@@ -43,15 +43,15 @@ def load(data: Any, rows: int | None = None, seed: int = 0, label: str | None = 
     """The table that DATA means.
 
     `data` is a name or path as at the top of this module, a NumPy array (n, D) or (n,), a torch tensor, a pandas or
-    polars frame, or a Table. Of a distribution, `rows` rows are drawn with `seed`, 10,000 for None. Of anything else
-    all rows are taken for None, and otherwise a random subset, where there are more than `rows`. `label` names a column
-    of classes, text or numbers, that is no part of the rows; the classes of a distribution that has some are called
-    "class".
+    polars frame, or a Table. From a distribution, `rows` rows are drawn with `seed`, 10,000 for None. Anything else is
+    taken whole for None, or where it has no more than `rows` rows; otherwise a random subset is drawn. `label` names a
+    column of classes, text or numbers, which is removed from the rows; the label column of a distribution with classes
+    is called "class".
 
-    Raises InputError, in one sentence, for whatever cannot be found, read or learned from.
+    Raises InputError, in one sentence, for data that cannot be found, read or learned from.
     """
     if rows is not None and rows < 2:
-        raise InputError(f"Asked for {rows} row{'s' * (rows != 1)} of data: at least 2 are needed.")
+        raise InputError(f"Cannot load {rows} row{'s' * (rows != 1)} of data: at least 2 are needed.")
     if isinstance(data, Table):
         return _subset(data, rows, seed)
     if isinstance(data, str) and data in DISTRIBUTIONS:
@@ -83,9 +83,9 @@ def _drawn(distribution: Distribution, rows: int, seed: int, label: str | None) 
 
 
 def load_like(data: Any, columns: Sequence[str]) -> Table:
-    """The rows of DATA to be judged by a model of these columns: of this order, and one row is enough.
+    """The rows of DATA as input of a model with these columns, in the model's order; one row is enough.
 
-    Columns are found by name; by their place only where the rows or the model have no names (x1, x2, …).
+    Columns are matched by name, and by position only where the rows or the model have no names (x1, x2, …).
     Raises InputError as `load` does, but not for columns that do not vary.
     """
     if isinstance(data, str) and data in DISTRIBUTIONS:
@@ -106,13 +106,13 @@ def load_like(data: Any, columns: Sequence[str]) -> Table:
 
 
 def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0) -> tuple[Table, Table]:
-    """(train, held out): two tables that share no row and together have all of them.
+    """(train, held out): a partition of the rows into two tables.
 
-    `fraction` of the rows are held out, at least one, at most `most`, chosen by `seed`; both parts come in random
+    A `fraction` of the rows is held out, at least one and at most `most`, chosen by `seed`; both parts are in random
     order.
 
-    Raises InputError for a fraction outside (0, 1), for fewer than 2 rows, and for a column that does not vary in the
-    training part.
+    Raises InputError for a fraction outside (0, 1), fewer than 2 rows, and a column that does not vary in the training
+    part.
     """
     n = len(table.values)
     if not 0 < fraction < 1:
@@ -144,7 +144,7 @@ def _size(columns: tuple[str, ...]) -> str:
 
 
 def _sheet(data: Any) -> tuple[Sheet, list[str] | None, str]:
-    """The sheet of DATA, the columns that it picks, and what to call it."""
+    """The raw table of DATA, the columns that it picks, and its name."""
     if isinstance(data, str) and data.startswith(PREFIX):
         name, colon, columns = data.removeprefix(PREFIX).partition(":")
         return bundled_sheet(name), parse_picks(data, columns) if colon else None, data

@@ -1,4 +1,4 @@
-"""Writing rows to CSV, Parquet or NPY, whole or not at all."""
+"""Writing rows to CSV, Parquet or NPY files; an interrupted write leaves the old file in place."""
 
 import os
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ _LARGEST_WHOLE = 2.0**53  # beyond, float64 does not hold every whole number
 def write_rows(
     path: str | os.PathLike[str], values: FloatArray, columns: Sequence[str], places: Sequence[int | None] = ()
 ) -> None:
-    """Write values (n, D) under the names (D,) to a file whose extension says how; float64 comes back bit for bit.
+    """Write values (n, D) under the names (D,) to a file in the format of its extension; float64 is kept bit for bit.
 
-    The rows go to a temporary file beside the target, which then takes its place: at any moment the target is the old
-    file or the new one. An NPY file keeps no names. Columns of 0 `places` (see `decimals`) are written as integers.
+    The rows are written to a temporary file in the same folder, which then replaces the target. An NPY file has no
+    column names. Columns with 0 decimal `places` (see `decimals`) are written as integers.
 
     Raises InputError for an unknown extension, a missing folder, a file that cannot be written, and names that do not
     match the columns.
@@ -32,12 +32,15 @@ def write_rows(
     path, values = Path(path), np.asarray(values, dtype=np.float64)
     check_writable(path)
     if values.ndim != 2 or values.shape[1] != len(columns) or len(set(columns)) != len(columns):
-        raise InputError(f"Rows of shape {values.shape} cannot be written under the names {list(columns)}: one each.")
+        raise InputError(
+            f"Rows of shape {values.shape} cannot be written under the names {list(columns)}: "
+            "give each column a unique name."
+        )
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             _write(file, path.suffix.lower(), values, columns, places)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}): choose another place.") from error
+        raise InputError(f"{path} cannot be written ({error.strerror or error}): choose another folder.") from error
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -50,7 +53,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if not path.parent.is_dir():
         raise InputError(f"Cannot write {path}: there is no folder {path.parent}, so create it first.")
     if not os.access(path.parent, os.W_OK):
-        raise InputError(f"Cannot write {path}: the folder {path.parent} is not writable, so choose another place.")
+        raise InputError(f"Cannot write {path}: the folder {path.parent} is not writable, so choose another folder.")
 
 
 def csv_text(values: FloatArray, columns: Sequence[str], places: Sequence[int | None] = ()) -> str:

@@ -1,6 +1,6 @@
-"""How good a model is: two-sample metrics with their floors, memorisation, baselines, and a verdict.
+"""Evaluation: two-sample metrics with their floors, memorisation, baselines, and a verdict.
 
-scikit-learn and POT are imported when they are first needed, so that importing this package costs little.
+scikit-learn and POT are imported on first use, so that this package is fast to import.
 """
 
 from driftfield.evaluation.baselines import Baseline, baselines, best

@@ -1,10 +1,10 @@
-r"""Baselines: three classical densities fitted to the same rows, which a model should beat.
+r"""Baselines: three classical density estimates of the same rows, which a model should beat.
 
 Each is fitted to columns standardised by the training rows, z = (x - mean) / std, and reported in the user's units,
 
     log p(x) = log p(z) - sum_j log std_j        (nats),
 
-so that scaling a column by c shifts every log-density by -log c and changes nothing else.
+so scaling a column by c shifts every log-density by -log c and changes nothing else.
 """
 
 import warnings
@@ -20,12 +20,12 @@ from driftfield.evaluation.rows import checked, choose, standardised
 from driftfield.seeds import derive, stream
 
 FIT_ROWS = 20_000
-SEARCH_ROWS = (1_000, 5_000)  # at least and at most; between them as many rows as hold SEARCH_CELLS numbers
+SEARCH_ROWS = (1_000, 5_000)  # at least and at most; within these, SEARCH_CELLS numbers
 SEARCH_CELLS = 40_000
 SEARCH_FOLDS = 5
-TOLERANCE = 1e-4  # relative, of the bounds on kernel sums: some 1e-4 nats, and up to ten times faster than exact sums
+TOLERANCE = 1e-4  # relative, of kernel sums: about 1e-4 nats, and up to ten times faster than exact sums
 MOST_COMPONENTS = 10
-RISES = 2  # the search over components ends once BIC has risen so many times in a row
+RISES = 2  # the search over components stops after this many rises of BIC in a row
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Baseline:
 
     Attributes:
         name: a key, "gaussian", "kde" or "mixture".
-        label: for people.
+        label: the name in reports.
         log_prob: log-density of each held-out row, (n,), in nats and the user's units.
-        detail: what was chosen: bandwidth, components, any regularisation.
+        detail: the chosen bandwidth, components and regularisation.
     """
 
     name: str
@@ -96,8 +96,8 @@ def best(models: Sequence[Baseline]) -> Baseline:
 def gaussian(z: FloatArray, judged: FloatArray) -> tuple[FloatArray, str]:
     """Log-density (n,) under the maximum-likelihood Gaussian of z (N, D), and what was done.
 
-    Where the covariance is singular (no more rows than columns, or columns that repeat each other) the likelihood has
-    no maximum; it is then shrunk towards a multiple of the identity (Ledoit & Wolf 2004, equation 14).
+    Where the covariance is singular (no more rows than columns, or collinear columns) the likelihood has no maximum;
+    the covariance is then shrunk towards a multiple of the identity (Ledoit & Wolf 2004, equation 14).
     """
     from scipy.stats import multivariate_normal
 
@@ -115,9 +115,9 @@ def gaussian(z: FloatArray, judged: FloatArray) -> tuple[FloatArray, str]:
 def kernel_density(z: FloatArray, judged: FloatArray, seed: int) -> tuple[FloatArray, str]:
     """Log-density (n,) under a Gaussian kernel density of z (N, D), and its bandwidth.
 
-    The bandwidth maximises the 5-fold log-likelihood of at most 5,000 rows (fewer in many columns, where the best one
-    hardly depends on them), on a grid around the normal-reference one (4 / (D + 2) n)^(1 / (D + 4)) and then on a finer
-    one; it is carried over from the n rows of a fold to N rows at the rate N^(-1 / (D + 4)) (Silverman 1986, eq. 4.14).
+    The bandwidth maximises the 5-fold log-likelihood of at most 5,000 rows (fewer for many columns, where it hardly
+    depends on them), on a grid around the normal-reference one (4 / (D + 2) n)^(1 / (D + 4)) and then on a finer
+    one; it is rescaled from the n rows of a fold to N rows at the rate N^(-1 / (D + 4)) (Silverman 1986, eq. 4.14).
     """
     from sklearn.neighbors import KernelDensity
 
@@ -162,8 +162,8 @@ def mixture(z: FloatArray, judged: FloatArray, seed: int) -> tuple[FloatArray, s
     with (
         threadpool_limits(1),
         warnings.catch_warnings(),
-    ):  # k-means, the start, is slow with threads on a shared machine
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the detail says so
+    ):  # k-means, which starts it, is slow with threads on a shared machine
+        warnings.simplefilter("ignore", ConvergenceWarning)  # reported in the detail
         for components in range(1, most + 1):
             model = GaussianMixture(components, n_init=2, random_state=start).fit(z)
             bic = model.bic(z)

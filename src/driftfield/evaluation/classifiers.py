@@ -1,12 +1,12 @@
 r"""C2ST, the classifier two-sample test: can a classifier tell generated rows from real ones?
 
-    accuracy = P( judge(x) = side of x ),   x drawn from both sides equally often,
+    accuracy = P( classifier(x) = side of x ),   x drawn from both sides equally often,
 
-measured on rows that the judge was not trained on. The best judge of two densities p and q reaches (1 + TV(p, q)) / 2,
-with TV their total variation distance, so that 0.5 is perfect and every judge gives a lower bound. Two judges see
-different failures: neighbours see local texture, boosted trees see marginals and sharp edges.
+measured on rows that the classifier was not trained on. The best classifier between densities p and q has the accuracy
+(1 + TV(p, q)) / 2, with TV their total variation distance: 0.5 is ideal, and every classifier gives a lower bound. Two
+of them detect different failures: nearest neighbours local texture, boosted trees marginals and sharp edges.
 
-Source: Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, section 3.
+Source: Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, section 3, https://arxiv.org/abs/1610.06545.
 """
 
 import numpy as np
@@ -20,13 +20,13 @@ FOLDS = 3
 NEIGHBOURS = 30
 ITERATIONS = 200
 ROWS_PER_LEAF = 20
-FULL_FOLD = 45  # training rows from which on the judges have their full settings; with fewer they could not tell at all
+FULL_FOLD = 45  # training rows from which the classifiers have their full settings
 
 
 def judge_settings(n: int) -> tuple[int, int]:
-    """(neighbours, rows per leaf) of the two judges for ``n`` rows a side.
+    """(neighbours, rows per leaf) of the two classifiers for ``n`` rows per side.
 
-    Thirty neighbours and twenty rows a leaf, unless the folds are so small that such a judge calls all rows alike.
+    Thirty neighbours and twenty rows per leaf, unless the folds are so small that all rows would be classified alike.
     """
     training = 2 * n * (FOLDS - 1) // FOLDS
     if training >= FULL_FOLD:
@@ -37,8 +37,8 @@ def judge_settings(n: int) -> tuple[int, int]:
 def c2st(sample: FloatArray, real: FloatArray, seed: int) -> tuple[Measured, Measured]:
     """Accuracy of k-NN and of histogram gradient boosting at telling ``sample`` from ``real``, both (n, D).
 
-    Columns are standardised together; three stratified folds. Rows that come in an order, or in pairs, are shuffled
-    before the folds are cut, with a stream other than the one that cuts them: the same stream would undo the shuffle.
+    Columns are standardised together; three stratified folds. Rows are shuffled before they are split into
+    folds, since they may be ordered or paired.
 
     Returns:
         (k-NN, boosting), each with the binomial error sqrt(p (1 - p) / 2n). Repeated draws of both sides scatter 1.0

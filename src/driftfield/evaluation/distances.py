@@ -1,11 +1,11 @@
 r"""Distances between two samples, X (n, D) and Y (m, D), on standardised columns.
 
-Wasserstein-2.  W2^2(P, Q) = min over couplings of E |x - y|^2, exactly, by linear programming. Its dual potentials
-phi, psi (phi(x) + psi(y) <= |x - y|^2) give its error for free:
+Wasserstein-2.  W2^2(P, Q) = min over couplings of E |x - y|^2, exactly, by linear programming. The dual potentials
+phi, psi (phi(x) + psi(y) <= |x - y|^2) also give its error:
 
     Var W2^2(P_n, Q_n) ~ Var phi(X) / n + Var psi(Y) / n                       (del Barrio & Loubes 2019, section 4)
 
-around the *mean* of W2^2 at this n, which lies above the true one; the floor shows by how much. For W2 itself the error
+around the *mean* of W2^2 at this n, which exceeds the true value; the floor shows by how much. For W2 itself the error
 is divided by 2 W2 (delta method).
 
 Sliced Wasserstein-2.  SW2^2 = E_theta W2^2(theta.X, theta.Y), theta uniform on the sphere; in one dimension the optimal
@@ -37,11 +37,11 @@ TRANSPORT_BLOCKS = 3
 PROJECTIONS = 200
 KERNEL_ROWS = 5_000
 BANDWIDTH_ROWS = 1_000
-CHUNK = 64  # rows of a distance matrix at a time: 64 x 5,000 numbers stay in the cache
+CHUNK = 64  # rows of a distance matrix at a time: 64 x 5,000 numbers fit the cache
 
 
 def transport_blocks(n: int) -> tuple[int, int]:
-    """(blocks, rows per block) that :func:`wasserstein2` uses of ``n`` rows a side."""
+    """(blocks, rows per block) that :func:`wasserstein2` uses for ``n`` rows per side."""
     size = min(n, TRANSPORT_ROWS)
     return min(TRANSPORT_BLOCKS, n // size), size
 
@@ -70,7 +70,7 @@ def wasserstein2(x: FloatArray, y: FloatArray, seed: int) -> Measured:
 
 
 def _root(square: float, variance: float) -> Measured:
-    """The root of a squared distance and its error by the delta method, which has no answer at zero."""
+    """The root of a squared distance and its error by the delta method, which is undefined at zero."""
     if square <= 0:
         return Measured(0.0, None)
     return Measured(float(np.sqrt(square)), float(np.sqrt(variance / (4 * square))))
@@ -105,9 +105,9 @@ def sliced_wasserstein2(x: FloatArray, y: FloatArray, seed: int) -> Measured:
 
 
 def median_distance(rows: FloatArray, seed: int) -> float:
-    """The median heuristic: the median distance between two of (at most 1,000 of) the rows (n, D) that differ.
+    """The median heuristic: the median distance between different rows (n, D), over at most 1,000 of them.
 
-    One where all rows are equal.
+    1 where all rows are equal.
     """
     distances = pdist(choose(rows, BANDWIDTH_ROWS, stream(seed, "rows of the median distance")))
     apart = distances[distances > 0]

@@ -1,4 +1,4 @@
-"""Evaluate: a model against rows that its training never saw, every number beside its floor."""
+"""Evaluation of a model on rows that its training never saw, every metric with its floor."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,12 +17,12 @@ from driftfield.files import plain
 from driftfield.seeds import derive, stream
 
 REAL, OTHER = "real rows of an evaluation", "second real sample of an evaluation"
-DENSITY_WORK = 40_000  # rows times columns whose densities are computed: the divergence costs one pass a column
+DENSITY_WORK = 40_000  # rows times columns of the densities: the divergence costs one pass per column
 FEWEST_DENSITIES = 200
 
 
 class Judged(Protocol):
-    """What is asked of a model: rows, densities, and what it was made from."""
+    """What an evaluation needs of a model: rows, densities, and its data."""
 
     @property
     def train(self) -> FloatArray: ...
@@ -36,14 +36,14 @@ class Judged(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that was measured, and the rows that it was measured on.
+    """The results of an evaluation, and the rows they were measured on.
 
     Attributes:
         verdict: one sentence.
-        metrics: each beside its floor.
+        metrics: each with its floor.
         memorisation: distances to the training rows.
-        baselines: simpler densities on the same held-out rows; none where the distribution is known.
-        log_density: of the judged real rows under the model, in nats (m,).
+        baselines: simpler densities on the same held-out rows; empty where the distribution is known.
+        log_density: of the real rows under the model, in nats (m,).
         samples, real: generated and real rows (n, D).
     """
 
@@ -63,7 +63,7 @@ class Evaluation:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; numbers that are not finite become null."""
+        """Plain data for JSON, with null for numbers that are not finite."""
         found: dict[str, Any] = plain(
             {
                 "verdict": self.verdict,
@@ -78,10 +78,10 @@ class Evaluation:
 
 
 def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
-    """Judge a model by at most ``rows`` rows of each side.
+    """Evaluate a model on at most ``rows`` generated and as many real rows.
 
-    Where the distribution is known, fresh rows are drawn from it; else the held-out rows are the judges, and training
-    rows, which are as real, give the floor.
+    Where the distribution is known, the real rows are fresh draws from it. Otherwise they are held-out rows, and
+    training rows serve as the second real sample, for the floor.
     """
     distribution = model.distribution
     if distribution is not None:
@@ -109,7 +109,7 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
 
 
 def _divergence(difference: FloatArray, bounded: bool) -> Metric:
-    """KL(data || model) = E[log p_data - log p_model], paired row by row, so that the noise of the rows cancels."""
+    """KL(data || model) = E[log p_data - log p_model], paired row by row to cancel the variation of rows."""
     return Metric(
         "kl",
         "KL divergence from the distribution" + ", upper bound" * bounded,
@@ -120,5 +120,5 @@ def _divergence(difference: FloatArray, bounded: bool) -> Metric:
         "nats",
         0.0,
         len(difference),
-        "The mean of log p(distribution) - log p(model) over fresh rows: what the density loses, in nats a row.",
+        "The mean of log p(distribution) - log p(model) over fresh rows, in nats per row.",
     )

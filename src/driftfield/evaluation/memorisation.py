@@ -1,12 +1,13 @@
 """Memorisation: do generated rows lie closer to the training rows than fresh real rows do?
 
-The distance of a row to its nearest training row is small where the distribution is dense, whoever made the row. So
-held-out rows set the scale: generated rows of a model that has learned the distribution have the same distribution of
-distances, and those of a model that stores its training rows pile up near zero. Two numbers say so: the ratio of the
-medians, and the share of generated rows that are closer than the closest one per cent of held-out rows. The second
-finds a model that copies only now and then, which no median shows.
+The distance of any row to its nearest training row is small where the distribution is dense. Held-out rows therefore
+set the scale: the generated rows of a model that has learned the distribution have the same distribution of distances,
+and those of a model that stores its training rows have distances near zero. There are two measures: the ratio of the
+medians, and the fraction of generated rows that are closer than the closest one per cent of held-out rows. The second
+detects a model that copies only occasionally, which leaves the median unchanged.
 
-Source: the three-sample view of Meehan, Chaudhuri & Dasgupta 2020, A non-parametric test to detect data-copying.
+Source: the three-sample test of Meehan et al. 2020, A non-parametric test to detect data-copying in generative models,
+https://arxiv.org/abs/2004.05675.
 """
 
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ from driftfield.seeds import stream
 
 MOST_ROWS = 10_000
 MOST_TRAINING_ROWS = 200_000
-CLOSEST = 0.01  # share of held-out rows that counts as suspiciously close to a training row
+CLOSEST = 0.01  # fraction of held-out rows that counts as suspiciously close to a training row
 SAME = 1e-6  # standard deviations: a copy that went through float32 is still a copy
-SIGNIFICANT = 4.0  # standard errors above what fresh rows show, from which memorisation is called present
-MATERIAL = 0.01  # and the least share of rows above it: less does not matter even where it is significant
+SIGNIFICANT = 4.0  # standard errors above the fraction of fresh rows from which memorisation is reported
+MATERIAL = 0.01  # and the smallest excess fraction that matters in practice, even where less is significant
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Memorisation:
 
     Attributes:
         generated: of generated rows, (rows,).
-        held_out: of as many rows that training never saw, (rows,).
-        training_rows: how many training rows they were compared with.
-        duplicates: share of generated rows that equal a training row, to 1e-6 standard deviations.
-        held_out_duplicates: the same of held-out rows; above zero where the table repeats its rows.
+        held_out: of as many held-out rows, (rows,).
+        training_rows: number of training rows they were compared with.
+        duplicates: fraction of generated rows that equal a training row, to 1e-6 standard deviations.
+        held_out_duplicates: the same for held-out rows; above zero where the table repeats rows.
     """
 
     generated: FloatArray
@@ -62,7 +63,7 @@ class Memorisation:
 
     @property
     def ratio(self) -> float:
-        """Median of generated over median of held-out distances: 1 is right, towards 0 is memorised; nan for 0 / 0."""
+        """Median of generated over median of held-out distances: 1 is ideal, 0 is memorised; nan for 0 / 0."""
         if self.median_held_out == 0:
             return float("nan") if self.median_generated == 0 else float("inf")
         return self.median_generated / self.median_held_out
@@ -74,7 +75,7 @@ class Memorisation:
 
     @property
     def closer(self) -> float:
-        """The share of generated rows closer to a training row than ``threshold``."""
+        """The fraction of generated rows closer to a training row than ``threshold``."""
         return float(np.mean(self.generated < self.threshold))
 
     @property
@@ -86,7 +87,7 @@ class Memorisation:
     def expected_error(self) -> float:
         """The standard deviation of ``closer`` for fresh real rows.
 
-        The share below the k-th of n order statistics is Beta(k, n + 1 - k), so that the count among n others is
+        The fraction below the k-th of n order statistics is Beta(k, n + 1 - k), so that the count among n others is
         beta-binomial: Var = p (1 - p) (2n + 1) / (n (n + 2)), with p = k / (n + 1).
         """
         p, n = self.expected, self.rows
@@ -101,7 +102,7 @@ class Memorisation:
 
     @property
     def present(self) -> bool:
-        """Whether generated rows are close to training rows more often than chance and fresh rows explain."""
+        """Whether generated rows are close to training rows significantly and materially more often than fresh rows."""
         closer = self.closer - self.expected
         copies, scatter = self.duplicates - self.held_out_duplicates, _share_error(self.held_out_duplicates, self.rows)
         return closer > max(SIGNIFICANT * self.expected_error, MATERIAL) or copies > max(
@@ -113,7 +114,7 @@ class Memorisation:
         return max(1, round(CLOSEST * (self.rows + 1)))
 
     def metrics(self) -> list[Metric]:
-        """Three metrics: the ratio of the medians, the share of close rows, and the share of duplicates."""
+        """Three metrics: the ratio of the medians, the fraction of close rows, and the fraction of duplicates."""
         made, real = _median_error(self.generated), _median_error(self.held_out)
         error = floor_error = None
         if self.median_held_out > 0:
@@ -129,13 +130,13 @@ class Memorisation:
             Metric(
                 "memorisation_closer", "Rows close to training", self.closer, self.expected, self.error,
                 self.expected_error, "share", self.expected, self.rows,
-                f"Share of samples closer to a training row than the closest {closest} of held-out rows.",
+                f"Fraction of samples closer to a training row than the closest {closest} of held-out rows.",
             ),
             Metric(
                 "duplicates", "Copies of training rows", self.duplicates, self.held_out_duplicates,
                 _share_error(self.duplicates, self.rows), _share_error(self.held_out_duplicates, self.rows), "share",
                 0.0, self.rows,
-                f"Share of samples that equal one of {self.training_rows:,} training rows.",
+                f"Fraction of samples that equal one of {self.training_rows:,} training rows.",
             ),
         ]  # fmt: skip
 
@@ -143,8 +144,8 @@ class Memorisation:
 def memorisation(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike, seed: int = 0) -> Memorisation:
     """Compare generated rows (n, D) and held-out rows (m, D) with the training rows (N, D), in the user's units.
 
-    Columns are standardised by the training rows. Both sides are cut to the same number of rows, at most 10,000, and
-    the training rows to 200,000, by ``seed``.
+    Columns are standardised by the training rows. Both sides are subsampled by ``seed`` to the same number of rows, at
+    most 10,000, and the training rows to at most 200,000.
 
     Raises:
         InputError: different columns, fewer than three rows, NaN or infinity.
@@ -169,8 +170,8 @@ def memorisation(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike, se
 def nearest_distances(rows: FloatArray, among: FloatArray) -> FloatArray:
     """The Euclidean distance (n,) of each of ``rows`` (n, D) to the nearest of ``among`` (N, D).
 
-    Taken anew from the neighbour that was found: the search in many columns expands |x - y|^2, whose rounding would
-    hide a copy.
+    Recomputed from the neighbour that was found: with many columns the search expands |x - y|^2, whose rounding error
+    would hide a copy.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -187,6 +188,6 @@ def _median_error(values: FloatArray) -> float:
 
 
 def _share_error(share: float, n: int) -> float:
-    """The binomial standard error of a share of n rows, with one success and one failure added, so that it is not 0."""
+    """The binomial standard error of a fraction of n rows, with one success and one failure added to avoid 0."""
     p = (share * n + 1) / (n + 2)
     return float(np.sqrt(p * (1 - p) / n))

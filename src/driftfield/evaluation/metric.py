@@ -1,11 +1,11 @@
-"""Metric: one number beside its floor; Measured: a number beside its standard error."""
+"""Metric: a measured number with its floor; Measured: a number with its standard error."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class Measured(NamedTuple):
-    """A number and its standard error, None where there is none to give."""
+    """A number and its standard error, None where there is none."""
 
     value: float
     error: float | None
@@ -13,11 +13,11 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric beside its floor: the best that any model can be expected to reach at this number of rows.
+    """A metric with its floor: the best that any model can be expected to reach at this number of rows.
 
     Attributes:
         name: a key, "c2st_knn".
-        label: for people, "C2ST, k-NN(30)".
+        label: the name in reports, "C2ST, k-NN(30)".
         value: the metric, between generated and real rows.
         floor: the same metric between two independent real samples of that size (NLL: the entropy); None if unknown.
         error: standard error of ``value``, where it is an estimate.
@@ -25,7 +25,7 @@ class Metric:
         unit: "accuracy", "standard deviations", "nats", or "" for a pure number.
         best: the ideal value, 0.5 for a two-sample classifier and 0 for a distance; nan if unknown.
         rows: rows per side that were used.
-        note: what it means, and any subsampling, in one short sentence.
+        note: its meaning, and any subsampling, in one short sentence.
     """
 
     name: str
@@ -41,5 +41,5 @@ class Metric:
 
     @property
     def excess(self) -> float | None:
-        """What the model itself adds, value - floor; None without a floor."""
+        """The part due to the model, value - floor; None without a floor."""
         return None if self.floor is None else self.value - self.floor

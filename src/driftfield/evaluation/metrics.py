@@ -1,7 +1,7 @@
-"""Metrics: how far generated rows are from real ones, each number beside its floor.
+"""Two-sample metrics between generated and real rows, each with its floor.
 
-The floor is the same metric, by the same code and for the same number of rows, between two independent real samples: it
-says what a perfect model would score. Distances are taken on columns standardised by the real rows.
+The floor is the same metric, by the same code and for the same number of rows, between two independent real samples:
+the score of a perfect model. Distances are computed on columns standardised by the real rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,9 +38,9 @@ def two_sample(generated: ArrayLike, real: ArrayLike, other: ArrayLike, seed: in
     Args:
         generated: rows of the model, (n, D), in the user's units.
         real: rows that training never saw, or fresh draws of a known distribution.
-        other: a second, independent real sample. With a file, training rows serve: they and the held-out rows are two
-            draws of one distribution.
-        seed: of every random choice. All three are cut to the size of the smallest.
+        other: a second, independent real sample. For a file these are training rows: they and the held-out rows are two
+            samples of one distribution.
+        seed: of every random choice. All three are subsampled to the size of the smallest.
 
     Returns:
         C2ST by k-NN and by boosting, Wasserstein-2, sliced Wasserstein-2, energy distance, squared MMD.
@@ -55,7 +55,7 @@ def two_sample(generated: ArrayLike, real: ArrayLike, other: ArrayLike, seed: in
     n = min(sizes)
     streams = [stream(seed, "rows of a two-sample test", side) for side in range(3)]
     made, fresh, second = (choose(rows, n, rng) for rows, rng in zip(sides, streams, strict=True))
-    cut = "" if max(sizes) == n else f"; all sides cut to the {n:,} rows of the smallest"
+    cut = "" if max(sizes) == n else f"; all subsampled to the {n:,} rows of the smallest"
     return [*_classifiers(made, fresh, second, seed, cut), *_distances(made, fresh, second, seed, cut)]
 
 
@@ -63,7 +63,7 @@ def _classifiers(made: FloatArray, fresh: FloatArray, second: FloatArray, seed: 
     n = len(made)
     neighbours, _ = judge_settings(n)
     labels = ("c2st_knn", f"C2ST, k-NN({neighbours})"), ("c2st_boosting", "C2ST, boosting")
-    note = f"Accuracy at telling samples from real rows, {FOLDS}-fold; 0.5 is a coin toss{cut}."
+    note = f"Accuracy at telling samples from real rows, {FOLDS}-fold; 0.5 is chance{cut}."
     for (name, label), value, floor in zip(labels, c2st(made, fresh, seed), c2st(second, fresh, seed), strict=True):
         yield _metric(name, label, (value, floor), "accuracy", 0.5, n, note)
 
@@ -77,7 +77,7 @@ def _distances(made: FloatArray, fresh: FloatArray, second: FloatArray, seed: in
         return distance(made, fresh, seed), distance(second, fresh, seed)
 
     blocks, size = transport_blocks(n)
-    note = "Root mean squared move that turns samples into real rows, exact"
+    note = "Root mean squared distance of the optimal transport to real rows, exact"
     if size < n:
         note += f", between {size:,} rows drawn" if blocks == 1 else f", over {blocks} blocks of {size:,} rows"
     note += cut + "."
@@ -109,9 +109,9 @@ def nll(log_prob: ArrayLike, entropy: float | None = None, bound: bool = False) 
         NLL = -mean log p(x_i),      E NLL = H(q) + KL(q || p) >= H(q)      for rows of the distribution q.
 
     Args:
-        log_prob: the log-density of each row, (n,), in nats; -inf counts, and makes the mean infinite.
+        log_prob: the log-density of each row, (n,), in nats; -inf makes the mean infinite.
         entropy: H(q) in nats, in the units of ``log_prob``.
-        bound: ``log_prob`` is a lower bound on the log-density, so that the NLL is no larger than what is found.
+        bound: ``log_prob`` is a lower bound on the log-density, so that the result is an upper bound on the NLL.
 
     Raises:
         InputError: no rows, or a log-density that is NaN or +inf.
@@ -122,7 +122,7 @@ def nll(log_prob: ArrayLike, entropy: float | None = None, bound: bool = False) 
         where = f"NaN or +inf in {int(bad.sum())} rows, first in row {int(bad.argmax())}" if len(values) else "no rows"
         raise InputError(f"The log-densities cannot be averaged: {where}.")
     impossible = int(np.isneginf(values).sum())
-    note = "Mean -log p of held-out rows; the floor is the entropy, below which no density can go on average."
+    note = "Mean -log p of held-out rows; the floor is the entropy, below which no mean can be."
     if impossible:
         note = f"Infinite: {impossible:,} held-out rows have density zero."
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 and not impossible else None

@@ -1,4 +1,4 @@
-"""Rows to judge: arrays (n, D), checked, cut to size and standardised."""
+"""Rows for an evaluation: arrays (n, D), checked, subsampled and standardised."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from driftfield.codecs.scaling import FloatArray, Scaler
 from driftfield.errors import InputError
 
-FEWEST_ROWS = 3  # three folds need a row each, and a standard error needs two
+FEWEST_ROWS = 3  # three folds need one row each, and a standard error needs two
 
 
 def checked(rows: ArrayLike, what: str, columns: int | None = None, fewest: int = FEWEST_ROWS) -> FloatArray:
@@ -19,7 +19,9 @@ def checked(rows: ArrayLike, what: str, columns: int | None = None, fewest: int 
     if array.ndim != 2 or array.shape[1] == 0:
         raise InputError(f"The {what} rows have shape {array.shape}: give an array of n rows and D columns.")
     if columns is not None and array.shape[1] != columns:
-        raise InputError(f"The {what} rows have {array.shape[1]} columns where {columns} are expected: give the same.")
+        raise InputError(
+            f"The {what} rows have {array.shape[1]} columns, but {columns} are expected: give the same columns."
+        )
     if len(array) < fewest:
         raise InputError(f"There are {len(array)} {what} rows: give at least {fewest}.")
     bad = ~np.isfinite(array).all(axis=1)
@@ -30,7 +32,7 @@ def checked(rows: ArrayLike, what: str, columns: int | None = None, fewest: int 
 
 
 def choose(rows: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
-    """``n`` of the rows, drawn without replacement; all of them, in their order, if there are no more."""
+    """``n`` of the rows, drawn without replacement; all of them, in order, if there are at most ``n``."""
     return rows if len(rows) <= n else rows[rng.choice(len(rows), n, replace=False)]
 
 

@@ -1,4 +1,4 @@
-"""Verdict: everything that was measured, in one plain sentence."""
+"""Verdict: a summary of the metrics in one sentence."""
 
 import math
 from collections.abc import Sequence
@@ -11,13 +11,15 @@ from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Metric
 from driftfield.wording import plus_minus
 
-NOISE = 2.0  # standard errors within which an excess over the floor is called noise,
-NOISE_OF_FEW = 3.0  # and the same where two errors exceed a slight difference: there a false alarm would sound grave
-PRACTICALLY = 0.02  # excess accuracy up to which two samples are called practically indistinguishable,
-SLIGHTLY = 0.05  # slightly distinguishable,
-CLEARLY = 0.15  # and clearly distinguishable; beyond it the fit is called poor
+NOISE = 2.0  # standard errors within which an excess over the floor counts as noise
+NOISE_OF_FEW = (
+    3.0  # the same where two standard errors exceed SLIGHTLY: a false alarm would then claim a clear difference
+)
+PRACTICALLY = 0.02  # excess accuracy up to which two samples are called practically indistinguishable
+SLIGHTLY = 0.05  # slightly distinguishable
+CLEARLY = 0.15  # clearly distinguishable; a larger excess is a poor match
 IMPOSSIBLE = 4.0  # standard errors below the entropy from which a mean NLL is called impossible
-MANY_ROWS = 1_000  # from which a floor below chance says something, as it does of rows on a grid
+MANY_ROWS = 1_000  # per side, from which a floor below chance is meaningful, as for rows on a grid
 SAME_DENSITY = 0.01  # nats within which two mean log-densities are called equal
 
 
@@ -28,24 +30,24 @@ def verdict(
     model_nll: Metric | None = None,
     log_density: FloatArray | None = None,
 ) -> str:
-    """One sentence: how well samples pass for real, how good the density is, and whether rows were memorised.
+    """One sentence on how well samples can be told from real rows, how good the density is, and memorisation.
 
     Args:
-        metrics: of :func:`two_sample`; of the classifiers, the one that sees most is quoted.
+        metrics: of :func:`two_sample`; the classifier with the largest excess is quoted.
         memorisation: mentioned where it is present.
-        baselines: mentioned beside ``model_nll``, on the same held-out rows.
+        baselines: compared with ``model_nll``, on the same held-out rows.
         model_nll: of :func:`nll`.
-        log_density: of the same rows under the model, which pairs it with the baselines row by row.
+        log_density: of the same rows under the model, for a paired comparison with the baselines.
     """
     clauses = [*_samples(metrics), *_density(model_nll, baselines or (), log_density), *_copies(memorisation)]
     if not clauses:
-        return "Nothing was measured that a verdict could rest on."
+        return "No metric was measured, so there is no verdict."
     sentence = "; ".join(clauses)
     return sentence[0].upper() + sentence[1:] + "."
 
 
 def _samples(metrics: Sequence[Metric]) -> list[str]:
-    """What the sharpest classifier sees, against its floor."""
+    """The clause on the classifier with the largest excess over its floor."""
     judged = [
         (metric.value - _base(metric.floor, metric.best, metric.rows), metric)
         for metric in metrics
@@ -60,20 +62,20 @@ def _samples(metrics: Sequence[Metric]) -> list[str]:
 
 
 def _base(floor: float, chance: float, rows: int) -> float:
-    """What an accuracy is held against: its floor, but of few rows no floor below chance, which is luck."""
+    """The reference of an accuracy: its floor, or chance where few rows put the floor below chance by luck."""
     return floor if rows >= MANY_ROWS else max(floor, chance)
 
 
 def level(excess: float, error: float, rows: int) -> str:
-    """What an accuracy ``excess`` above its floor means, with its standard ``error`` and ``rows`` per side.
+    """The meaning of an accuracy ``excess`` above its floor, with its standard ``error`` and ``rows`` per side.
 
-    An excess within noise counts as no difference only if the noise would have let a slight one show.
+    An excess within noise means no difference only if a slight one would have been detected.
     """
     few = NOISE * error > SLIGHTLY
     noise = (NOISE_OF_FEW if few else NOISE) * error
     if excess <= noise:
-        shown = f"{rows:,} rows a side show only differences above {100 * noise:.0f} points"
-        return f"no difference shows, but {shown}" if few else "indistinguishable within noise"
+        limit = f"with {rows:,} rows per side only gaps above {100 * noise:.0f} points would be detected"
+        return f"no significant difference; {limit}" if few else "indistinguishable within noise"
     if excess <= PRACTICALLY:
         return "practically indistinguishable"
     if excess <= SLIGHTLY:
@@ -82,11 +84,11 @@ def level(excess: float, error: float, rows: int) -> str:
 
 
 def _density(model: Metric | None, baselines: Sequence[Baseline], log_density: FloatArray | None) -> list[str]:
-    """The mean NLL beside the entropy, and beside the best baseline."""
+    """The clauses that compare the mean NLL with the entropy and with the best baseline."""
     if model is None:
         return []
     if not math.isfinite(model.value):
-        clause = "some held-out rows have no density at all under the model"
+        clause = "some held-out rows have density zero under the model"
     elif model.floor is None:
         clause = f"the mean NLL of held-out rows is {plus_minus(model.value, model.error)} nats"
     else:
@@ -106,7 +108,7 @@ def _beside_entropy(excess: float, error: float | None) -> str:
     side = "above" if excess >= 0 else "below"
     gap = f"{plus_minus(abs(excess), error)} {side} the entropy"
     if excess < -IMPOSSIBLE * (error or 0.0):
-        return f"{gap}, which no density can be: do not trust it"
+        return f"{gap}, which is impossible: do not trust it"
     return f"{gap}, the best possible"
 
 

@@ -1,4 +1,4 @@
-"""Networks: plain modules (x, label, cond) -> tensor of x's shape."""
+"""Networks: plain modules (x, label, cond) -> tensor (B, outputs)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The conditional perceptron: the step of a chain gates every layer."""
+"""The conditional perceptron, whose layers are gated by an embedding of the chain's step."""
 
 import itertools
 from typing import Annotated
@@ -15,8 +15,9 @@ from driftfield.options import NameIn, Positive
 class ConditionalMLP(nn.Module):
     r"""h_{l + 1} = act( e_l(t) * (W_l h_l + b_l) ), then a linear output.
 
-    Each layer's outputs are multiplied by an embedding e_l(t) (width,) that is learned for each step of a chain and
-    starts uniform on [0, 1]. Between two steps it is interpolated, so that the probability-flow ODE can be solved.
+    Each layer's output is multiplied by an embedding e_l(t) (width,), which is learned for each step of a chain and
+    initialised uniformly on [0, 1]. Between two steps it is interpolated, so that the probability-flow ODE can be
+    solved.
 
     Args:
         dimensions: D, the number of columns.
@@ -24,7 +25,7 @@ class ConditionalMLP(nn.Module):
         width, depth: units of a hidden layer, and number of hidden layers.
         activation: "softplus", "silu", "gelu", "relu" or "tanh".
         init: "torch", "zero" (of the output layer) or "xavier".
-        outputs: numbers that come out; D by default.
+        outputs: size of the output; D by default.
 
     Raises:
         InputError: no chain, a size below 1, or an unknown name.
@@ -49,7 +50,9 @@ class ConditionalMLP(nn.Module):
                 "steps: choose a chain, such as schedule.kind = linear, or the network mlp."
             )
         if min(dimensions, steps, width, depth) < 1:
-            raise InputError(f"A network needs sizes of at least 1, but they are {dimensions}, {width} and {depth}.")
+            raise InputError(
+                f"A network needs sizes of at least 1, got {dimensions} columns, width {width} and depth {depth}."
+            )
         for what, name, table in (("activation", activation, ACTIVATIONS), ("init", init, INITS)):
             if name not in table:
                 raise unknown_name(what, name, table)
@@ -70,12 +73,14 @@ class ConditionalMLP(nn.Module):
         return output
 
     def _gates(self, t: Tensor) -> Tensor:
-        """Embeddings at t = i / T, the i-th row; between steps on the line between them, before the first the first."""
+        """Step i's embedding at t = i / T, interpolated between steps; constant before the first one."""
         position = (t * self.steps - 1).clamp(0, self.steps - 1)
-        left = (position + 1e-4).floor().clamp(max=self.steps - 1)  # a step's own time, in float32, is that step
-        share = (position - left).clamp(min=0)[:, None, None]
+        left = (
+            (position + 1e-4).floor().clamp(max=self.steps - 1)
+        )  # a step's time, rounded to float32, counts as that step
+        fraction = (position - left).clamp(min=0)[:, None, None]
         index = left.long()
-        if bool((share < 1e-3).all()):
+        if bool((fraction < 1e-3).all()):
             return nn.functional.embedding(index, self.gates.flatten(1)).view(-1, *self.gates.shape[1:])
         below, above = self.gates[index], self.gates[(index + 1).clamp(max=self.steps - 1)]
-        return below + share * (above - below)
+        return below + fraction * (above - below)

@@ -1,10 +1,15 @@
-r"""Embeddings: a number as features.
+r"""Embeddings: features of the time and of the coordinates.
 
-sine       (sin w_j u, cos w_j u) with w_j spaced geometrically (Vaswani et al. 2017, sec. 3.5), for u = log sigma
+sine       (sin w_j u, cos w_j u) with w_j spaced geometrically [Vaswani2017, sec. 3.5], for u = log(sigma / alpha)
 sine-time  the same for u = t, with frequencies up to 100
 concat     u = t itself
-position   (sin k_j x_d, cos k_j x_d) for each coordinate (Tancik et al. 2020), damped where noise hides them: a
-network can follow edges and thin curves that a smooth one blurs
+position   (sin k_j x_d, cos k_j x_d) for each coordinate [Tancik2020], damped where the noise hides them; with these a
+           network resolves edges and thin curves that it would blur otherwise
+
+References:
+    [Vaswani2017] Attention is all you need, https://arxiv.org/abs/1706.03762
+    [Tancik2020] Fourier features let networks learn high frequency functions, https://arxiv.org/abs/2006.10739
+    [Barron2021] Mip-NeRF, https://arxiv.org/abs/2103.13415
 """
 
 import math
@@ -51,14 +56,16 @@ class Concat(nn.Module):
 
 
 class Position(nn.Module):
-    r"""Integrated positional features of the data behind x_t (Barron et al. 2021, mip-NeRF, eq. 14).
+    r"""Integrated positional features of the data given x_t [Barron2021, eq. 14].
 
-    Seen from x_t, the data lie around y = x_t / alpha with standard deviation lambda = sigma / alpha, and
+    Given x_t and a flat prior, the data are distributed around y = x_t / alpha with standard deviation kappa = sigma /
+    alpha, and
 
-        E[ sin(k x) ] = sin(k y) exp(-k^2 lambda^2 / 2)    for x ~ N(y, lambda^2),
+        E[ sin(k x) ] = sin(k y) exp(-k^2 kappa^2 / 2)    for x ~ N(y, kappa^2),
 
-    so a frequency fades out where the noise hides it. The same holds along any unit direction: with ``directions``
-    (D, M), of unit columns, the features are those of y @ directions. (B, D) -> (B, 2 M K), for frequencies k_1 .. k_K.
+    so a frequency vanishes where the noise hides it. The same holds along any unit direction: with ``directions``
+    (D, M), whose columns have unit length, the features are those of y @ directions. (B, D) -> (B, 2 M K), for
+    frequencies k_1 .. k_K.
     """
 
     frequencies: Tensor
@@ -69,10 +76,10 @@ class Position(nn.Module):
         self.register_buffer("frequencies", torch.tensor(frequencies, dtype=torch.float32))
         self.register_buffer("directions", directions.float())
 
-    def forward(self, x: Tensor, log_ratio: Tensor) -> Tensor:
-        """Features of the scaled input x = y / sqrt(1 + lambda^2) (B, D), given log lambda (B,) or (1,)."""
-        ratio = log_ratio.exp()[:, None]  # (B, 1)
-        y = (x * torch.hypot(ratio, torch.ones_like(ratio))) @ self.directions  # (B, M)
+    def forward(self, x: Tensor, log_kappa: Tensor) -> Tensor:
+        """Features of the scaled input x = y / sqrt(1 + kappa^2) (B, D), given log kappa (B,) or (1,)."""
+        kappa = log_kappa.exp()[:, None]  # (B, 1)
+        y = (x * torch.hypot(kappa, torch.ones_like(kappa))) @ self.directions  # (B, M)
         phase = (y[:, :, None] * self.frequencies).flatten(1)  # (B, M K)
-        envelope = torch.exp(-0.5 * (self.frequencies * ratio) ** 2).repeat(1, y.shape[1])  # (B, M K)
+        envelope = torch.exp(-0.5 * (self.frequencies * kappa) ** 2).repeat(1, y.shape[1])  # (B, M K)
         return torch.cat([phase.sin() * envelope, phase.cos() * envelope], 1)

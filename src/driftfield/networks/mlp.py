@@ -1,4 +1,4 @@
-"""The multilayer perceptron: enough for points and tables."""
+"""The multilayer perceptron, for points and tables."""
 
 import itertools
 from collections.abc import Callable
@@ -24,17 +24,17 @@ CLASS_FEATURES = 16
 
 
 def zero_init(hidden: nn.Module, out: nn.Linear) -> None:
-    """The output layer starts at zero, so that an untrained denoiser with the EDM head is the best linear one."""
+    """A zero output layer, which makes an untrained denoiser with the EDM head the best linear one."""
     nn.init.zeros_(out.weight)
     nn.init.zeros_(out.bias)
 
 
 def torch_init(hidden: nn.Module, out: nn.Linear) -> None:
-    """All layers as PyTorch makes them: uniform within 1 / sqrt(inputs)."""
+    """PyTorch's default: uniform within 1 / sqrt(inputs)."""
 
 
 def xavier_init(hidden: nn.Module, out: nn.Linear) -> None:
-    """Uniform weights after Glorot and Bengio (2010), biases of 0.01."""
+    """Uniform weights (Glorot & Bengio 2010, eq. 16), biases of 0.01."""
     for layer in (*hidden.modules(), out):
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
@@ -49,26 +49,26 @@ INITS: dict[str, Callable[[nn.Module, nn.Linear], None]] = {
 
 
 class MLP(nn.Module):
-    """h = act(W_1 [x, embedding(label), position(x), class]), then more hidden layers and a linear output.
+    """h = act(W_1 [x, embedding(label), position(x), class]), then further hidden layers and a linear output.
 
     Args:
         dimensions: D, the number of columns.
         width, depth: units of a hidden layer, and number of hidden layers; 64 and 3 by default.
-        widths: units of each hidden layer in turn, in place of width and depth: an hourglass, for example.
+        widths: units of each hidden layer, in place of width and depth.
         activation: "silu", "gelu", "relu", "softplus" or "tanh".
         embedding: "sine", "sine-time" or "concat", of the label that the denoiser passes.
-        frequencies: the k_j of the positional features of x; none by default. They take x and the label as a denoiser
-            with scaled input and the label log(sigma / alpha) gives them.
+        frequencies: the k_j of the positional features of x; none by default. They need a denoiser
+            with scaled input and the label log(sigma / alpha).
         directions: (D, M) unit columns, along which the positional features are taken; the axes by default.
         init: "zero" (of the output layer), "torch" or "xavier".
-        outputs: numbers that come out; D by default.
-        classes: number of class labels that it can be told; each, and none, has features that are learned.
+        outputs: size of the output; D by default.
+        classes: number of class labels; each of them, and the absence of a label, has learned features.
 
     Attributes:
-        label: what it is to be told of the time, "log-sigma" or "t".
+        label: the form in which it takes the time, "log-sigma" or "t".
 
     Raises:
-        InputError: a size below 1, an unknown name, or widths beside a width or depth.
+        InputError: a size below 1, an unknown name, or widths given with a width or depth.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class MLP(nn.Module):
         width, depth = 64 if width is None else width, 3 if depth is None else depth
         widths = (width,) * depth if widths is None else tuple(widths)
         if not widths or min(dimensions, *widths) < 1:
-            raise InputError(f"A network needs sizes of at least 1, but they are {dimensions} and {widths}.")
+            raise InputError(f"A network needs sizes of at least 1, got {dimensions} columns and widths {widths}.")
         for what, name, table in (
             ("activation", activation, ACTIVATIONS),
             ("embedding", embedding, EMBEDDINGS),
@@ -118,7 +118,7 @@ class MLP(nn.Module):
         INITS[init](self.hidden, self.out)
 
     def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:
-        """x (B, D), label () or (B,), cond (B,) class numbers or None -> (B, outputs); class -1 is none."""
+        """x (B, D), label () or (B,), cond (B,) class numbers or None -> (B, outputs); class -1 means no label."""
         label = label.reshape(-1)  # (B,) or (1,)
         features = [x, self.embedding(label).expand(len(x), -1)]
         if self.position is not None:
@@ -130,7 +130,7 @@ class MLP(nn.Module):
 
 
 def class_features(table: nn.Embedding, cond: Tensor | None, n: int) -> Tensor:
-    """Rows of the table for class numbers (B,); its last row for -1, and for all where there is no cond."""
+    """Rows of the table for class numbers (B,); its last row for -1, and for every row without cond."""
     none = table.num_embeddings - 1
     if cond is None:
         return table.weight[none].expand(n, -1)
