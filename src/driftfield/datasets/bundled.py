@@ -8,7 +8,7 @@ import numpy as np
 from driftfield.datasets.csv_files import comma_separated
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.frames import count_from_zero
-from driftfield.datasets.sheet import Misfit, Sheet
+from driftfield.datasets.raw_table import NotNumeric, RawTable
 from driftfield.errors import unknown_name
 
 PREFIX = "sklearn:"
@@ -35,8 +35,8 @@ SETS: dict[str, Bundled] = {
 }
 
 
-def bundled_sheet(name: str) -> Sheet:
-    """The sheet of a data set, in its own units. Raises InputError for an unknown name."""
+def bundled_table(name: str) -> RawTable:
+    """The raw table of a data set, in its own units. Raises InputError for an unknown name."""
     if name not in SETS:
         raise unknown_name("scikit-learn data set", name, SETS)
     from sklearn import datasets
@@ -47,8 +47,8 @@ def bundled_sheet(name: str) -> Sheet:
     columns = tuple(str(column) for column, keep in zip(loaded.feature_names, kept, strict=True) if keep)
     values = values[:, kept]
 
-    def read(indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
+    def read(indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
         return (values[:, i] for i in indices)
 
     data = PREFIX + name
-    return Sheet(data, columns, read, count_from_zero, lambda names: f"{data}:{comma_separated(names)}")
+    return RawTable(data, columns, read, count_from_zero, lambda names: f"{data}:{comma_separated(names)}")

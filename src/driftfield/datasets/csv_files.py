@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.sheet import Misfit, Sheet, capital, reason
+from driftfield.datasets.raw_table import NotNumeric, RawTable, capital, reason
 from driftfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Layout:
     blank: int
 
 
-def csv_sheet(source: Source, name: str, data: str) -> Sheet:
-    """The sheet of a CSV file, or of its content in bytes; `data` is what the user writes before ":column,…".
+def csv_table(source: Source, name: str, data: str) -> RawTable:
+    """The raw table of a CSV file, or of its content in bytes; `data` is what the user writes before ":column,…".
 
     Raises InputError for an empty or binary file, another separator, and rows of different lengths.
     """
@@ -50,7 +50,7 @@ def csv_sheet(source: Source, name: str, data: str) -> Sheet:
         line = next((line for index, (line, _) in enumerate(records) if index == row + (not headless)), None)
         return f"row {row + 1} (line {line})"
 
-    return Sheet(
+    return RawTable(
         name=name,
         columns=columns,
         read=lambda indices: _read(source, title, layout, indices),
@@ -74,7 +74,7 @@ def _header(source: Source, name: str) -> tuple[int, list[str]]:
     return start[0]
 
 
-def _read(source: Source, name: str, layout: Layout, indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
+def _read(source: Source, name: str, layout: Layout, indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
     import polars as pl
     from polars.exceptions import PolarsError
 
@@ -101,7 +101,7 @@ def _read(source: Source, name: str, layout: Layout, indices: Sequence[int]) -> 
         yield column.to_numpy() if column.dtype == pl.Float64 else _parsed(column)
 
 
-def _parsed(column: "pl.Series") -> FloatArray | Misfit:
+def _parsed(column: "pl.Series") -> FloatArray | NotNumeric:
     """The numbers in a column of text: true and false are 1 and 0; empty cells are NaN."""
     import polars as pl
 
@@ -113,7 +113,7 @@ def _parsed(column: "pl.Series") -> FloatArray | Misfit:
     failed = values.is_null() & cells.is_not_null()
     if failed.any():
         row = int(failed.arg_max() or 0)
-        return Misfit("text", cells[row], row, tuple(cells))
+        return NotNumeric("text", cells[row], row, tuple(cells))
     return values.to_numpy()
 
 

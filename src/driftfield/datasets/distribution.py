@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.datasets.chunks import FloatArray, in_chunks
+from driftfield.datasets.exponential_sums import FloatArray, in_chunks
 from driftfield.datasets.nodes import Nodes, Noise, noise_covariance, smallest_std
 from driftfield.errors import InputError
 from driftfield.seeds import stream

@@ -12,24 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from driftfield.datasets.csv_files import comma_separated, csv_sheet
-from driftfield.datasets.frames import array_sheet, frame_columns
-from driftfield.datasets.sheet import Sheet, reason
+from driftfield.datasets.csv_files import comma_separated, csv_table
+from driftfield.datasets.frames import array_table, frame_columns
+from driftfield.datasets.raw_table import RawTable, reason
 from driftfield.errors import InputError
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 _WITH_PICKS = re.compile(r"(.+?\.(?:csv|parquet|npy)):(.*)", re.IGNORECASE | re.DOTALL)
 
 
-def read_file(data: str, names: Iterable[str] = ()) -> tuple[Sheet, list[str] | None]:
+def read_file(data: str, names: Iterable[str] = ()) -> tuple[RawTable, list[str] | None]:
     """The raw table that `data` (PATH[:column,…]) names, and the columns that it picks, None for all.
 
     `names` are the built-in names, of which the path may be a misspelling. Raises InputError for a missing file, a
     folder, an unknown extension, and a file whose content does not match its extension.
     """
     if data == "-" or data.startswith("-:"):
-        sheet = csv_sheet(sys.stdin.buffer.read(), "standard input", "-")
-        return sheet, parse_picks(data, data[2:]) if data[1:] else None
+        raw = csv_table(sys.stdin.buffer.read(), "standard input", "-")
+        return raw, parse_picks(data, data[2:]) if data[1:] else None
     path, columns = _path_and_columns(data)
     if not os.path.exists(path):
         raise _missing(path, names)
@@ -84,11 +84,11 @@ def _missing(path: str, names: Iterable[str]) -> InputError:
     return InputError(f"There is no file {path}: check the path (looked in {folder.resolve()}).")
 
 
-def _csv(path: Path) -> Sheet:
-    return csv_sheet(path, str(path), str(path))
+def _csv(path: Path) -> RawTable:
+    return csv_table(path, str(path), str(path))
 
 
-def _parquet(path: Path) -> Sheet:
+def _parquet(path: Path) -> RawTable:
     import narwhals as nw
     import polars as pl
     from polars.exceptions import PolarsError
@@ -105,10 +105,10 @@ def _parquet(path: Path) -> Sheet:
             raise _damaged(path, "Parquet", error) from error
         return frame_columns(nw.from_native(frame), range(len(indices)))
 
-    return Sheet(str(path), columns, read, _count_from_one, partial(_pick, path))
+    return RawTable(str(path), columns, read, _count_from_one, partial(_pick, path))
 
 
-def _npy(path: Path) -> Sheet:
+def _npy(path: Path) -> RawTable:
     """The raw table of an NPY file; nothing is unpickled, so an array of Python objects is refused."""
     with path.open("rb") as file:
         try:
@@ -119,7 +119,7 @@ def _npy(path: Path) -> Sheet:
                     f"{path} holds pickled Python objects, which are not loaded: save an array of numbers."
                 ) from error
             raise _damaged(path, "NPY", error) from error
-    return array_sheet(array, str(path), _count_from_one, partial(_pick, path))
+    return array_table(array, str(path), _count_from_one, partial(_pick, path))
 
 
 _READERS = {".csv": _csv, ".parquet": _parquet, ".npy": _npy}

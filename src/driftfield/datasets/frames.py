@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.sheet import Misfit, Sheet, capital
+from driftfield.datasets.raw_table import NotNumeric, RawTable, capital
 from driftfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Pick = Callable[[Sequence[str]], str]
 
 
-def frame_sheet(data: Any) -> Sheet:
+def frame_table(data: Any) -> RawTable:
     """The raw table of a data frame or series; numbered columns are called x1, x2, …
 
     Raises InputError for an object that is not a data frame.
@@ -37,7 +37,7 @@ def frame_sheet(data: Any) -> Sheet:
     labels = labels or frame.columns
     numbered = all(isinstance(label, int) for label in labels)
     columns = numbered_names(len(labels)) if numbered else tuple(str(label) for label in labels)
-    return Sheet(
+    return RawTable(
         name="the frame",
         columns=columns,
         read=lambda indices: frame_columns(frame, indices),
@@ -46,7 +46,7 @@ def frame_sheet(data: Any) -> Sheet:
     )
 
 
-def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
+def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
     """The columns of a frame with these indices, as numbers where they are numbers; NaN for an empty cell."""
     import narwhals as nw
 
@@ -59,10 +59,10 @@ def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterato
         else:
             row = int((~column.is_null()).arg_true()[0])
             cells = tuple(None if cell is None else str(cell) for cell in column.to_list())
-            yield Misfit(_kind(column.dtype), str(cells[row]), row, cells)
+            yield NotNumeric(_kind(column.dtype), str(cells[row]), row, cells)
 
 
-def array_sheet(data: Any, name: str, locate: Callable[[int], str], pick: Pick) -> Sheet:
+def array_table(data: Any, name: str, locate: Callable[[int], str], pick: Pick) -> RawTable:
     """The raw table of an array of shape (n,) or (n, D), with columns x1, x2, …
 
     Raises InputError for any other shape, and for cells that are not real numbers.
@@ -74,10 +74,10 @@ def array_sheet(data: Any, name: str, locate: Callable[[int], str], pick: Pick) 
         raise InputError(f"{capital(name)} has the shape {array.shape}: give an array of shape (n, D) or (n,).")
     table = array[:, None] if array.ndim == 1 else array  # (n, D)
 
-    def read(indices: Sequence[int]) -> Iterator[FloatArray | Misfit]:
+    def read(indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
         return (np.ma.filled(table[:, i].astype(np.float64), np.nan) for i in indices)
 
-    return Sheet(name, numbered_names(table.shape[1]), read, locate, pick)
+    return RawTable(name, numbered_names(table.shape[1]), read, locate, pick)
 
 
 def count_from_zero(row: int) -> str:

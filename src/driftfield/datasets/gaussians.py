@@ -17,8 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
-from driftfield.datasets.chunks import FloatArray
 from driftfield.datasets.distribution import Distribution, checked_rows, make_distribution
+from driftfield.datasets.exponential_sums import FloatArray
 from driftfield.datasets.nodes import Nodes, Noise
 from driftfield.datasets.quadrature import plane_entropy
 from driftfield.errors import InputError

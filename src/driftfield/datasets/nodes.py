@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from driftfield.datasets.chunks import FloatArray, in_chunks, logsumexp, softmax
+from driftfield.datasets.exponential_sums import FloatArray, in_chunks, logsumexp, softmax
 from driftfield.errors import InputError
 
 Noise = float | FloatArray  # a standard deviation, or a covariance (D, D)

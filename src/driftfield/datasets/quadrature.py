@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.datasets.chunks import FloatArray, in_chunks, logsumexp
 from driftfield.datasets.distribution import LogDensity
+from driftfield.datasets.exponential_sums import FloatArray, in_chunks, logsumexp
 
 __all__ = [
     "Path",

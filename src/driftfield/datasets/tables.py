@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.datasets.bundled import PREFIX, SETS, bundled_sheet
+from driftfield.datasets.bundled import PREFIX, SETS, bundled_table
 from driftfield.datasets.distribution import Distribution, FloatArray
 from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
-from driftfield.datasets.frames import array_sheet, count_from_zero, frame_sheet, numbered_names
-from driftfield.datasets.sheet import Sheet, check_varying, labels, numbers, suggestion
+from driftfield.datasets.frames import array_table, count_from_zero, frame_table, numbered_names
+from driftfield.datasets.raw_table import RawTable, check_varying, labels, numbers, suggestion
 from driftfield.errors import InputError, unknown_name
 from driftfield.seeds import stream
 
@@ -56,13 +56,13 @@ def load(data: Any, rows: int | None = None, seed: int = 0, label: str | None = 
         return _subset(data, rows, seed)
     if isinstance(data, str) and data in DISTRIBUTIONS:
         return _drawn(DISTRIBUTIONS[data], _ROWS_TO_DRAW if rows is None else rows, seed, label)
-    sheet, picks, source = _sheet(data)
-    numbered, classes = (None, ()) if label is None else labels(sheet, label)
+    raw, picks, source = _raw_table(data)
+    numbered, classes = (None, ()) if label is None else labels(raw, label)
     if label is not None:
-        picks = [name for name in picks or sheet.columns if name != label]
-    values, columns = numbers(sheet, picks)
+        picks = [name for name in picks or raw.columns if name != label]
+    values, columns = numbers(raw, picks)
     omit = "leave it out"
-    check_varying(values, columns, sheet.name, "every row", lambda good: suggestion(sheet, good, omit) or omit)
+    check_varying(values, columns, raw.name, "every row", lambda good: suggestion(raw, good, omit) or omit)
     return _subset(Table(values, columns, source, None, numbered, classes), rows, seed)
 
 
@@ -91,12 +91,12 @@ def load_like(data: Any, columns: Sequence[str]) -> Table:
     if isinstance(data, str) and data in DISTRIBUTIONS:
         table = load(data)
     else:
-        sheet, picks, source = _sheet(data)
-        given = [name.strip() for name in picks or sheet.columns]
+        raw, picks, source = _raw_table(data)
+        given = [name.strip() for name in picks or raw.columns]
         nameless = numbered_names(len(columns)) == tuple(columns) or numbered_names(len(given)) == tuple(given)
         if set(columns) <= set(given) or (picks is None and not nameless):
             picks = list(columns)
-        table = Table(*numbers(sheet, picks, fewest=1), source)
+        table = Table(*numbers(raw, picks, fewest=1), source)
     if len(table.columns) != len(columns):
         listed = ", ".join(columns[:6]) + (", …" if len(columns) > 6 else "")
         raise InputError(
@@ -143,24 +143,24 @@ def _size(columns: tuple[str, ...]) -> str:
     return f"{len(columns)} columns, {columns[0]} to {columns[-1]}"
 
 
-def _sheet(data: Any) -> tuple[Sheet, list[str] | None, str]:
+def _raw_table(data: Any) -> tuple[RawTable, list[str] | None, str]:
     """The raw table of DATA, the columns that it picks, and its name."""
     if isinstance(data, str) and data.startswith(PREFIX):
         name, colon, columns = data.removeprefix(PREFIX).partition(":")
-        return bundled_sheet(name), parse_picks(data, columns) if colon else None, data
+        return bundled_table(name), parse_picks(data, columns) if colon else None, data
     if isinstance(data, str | os.PathLike):
         text = os.fsdecode(data)
         return *read_file(text, [*DISTRIBUTIONS, *(PREFIX + name for name in SETS)]), text
     if hasattr(data, "detach"):
         tensor = data.detach().cpu()
-        return _array_sheet(tensor if tensor.is_complex() else tensor.double(), "the tensor"), None, "tensor"
+        return _raw_array(tensor if tensor.is_complex() else tensor.double(), "the tensor"), None, "tensor"
     if isinstance(data, np.ndarray):
-        return _array_sheet(data, "the array"), None, "array"
-    return frame_sheet(data), None, "frame"
+        return _raw_array(data, "the array"), None, "array"
+    return frame_table(data), None, "frame"
 
 
-def _array_sheet(data: Any, name: str) -> Sheet:
-    return array_sheet(data, name, count_from_zero, lambda names: f"data[:, {[int(x[1:]) - 1 for x in names]}]")
+def _raw_array(data: Any, name: str) -> RawTable:
+    return array_table(data, name, count_from_zero, lambda names: f"data[:, {[int(x[1:]) - 1 for x in names]}]")
 
 
 def _subset(table: Table, rows: int | None, seed: int) -> Table:

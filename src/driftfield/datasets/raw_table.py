@@ -24,7 +24,7 @@ _REASON_SHOWN = 100  # characters of another library's error message
 
 
 @dataclass(frozen=True)
-class Misfit:
+class NotNumeric:
     """A column that is not numeric: what it holds, an example and the index of its row, and its cells as text."""
 
     what: str  # "text"
@@ -34,60 +34,62 @@ class Misfit:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class RawTable:
     """A table of n rows whose cells are read on demand.
 
     `read(indices)` yields the columns with these indices, each as float64 (n,) with NaN for an empty cell, or as a
-    Misfit. `locate(i)` describes the position of row index i, as in "row 17 (line 18)". `pick(names)` is what the user
-    writes to select these columns, as in "wine.csv:ash,hue".
+    NotNumeric. `locate(i)` describes the position of row index i, as in "row 17 (line 18)". `pick(names)` is what
+    the user writes to select these columns, as in "wine.csv:ash,hue".
     """
 
     name: str
     columns: tuple[str, ...]
-    read: Callable[[Sequence[int]], Iterator[FloatArray | Misfit]]
+    read: Callable[[Sequence[int]], Iterator[FloatArray | NotNumeric]]
     locate: Callable[[int], str]
     pick: Callable[[Sequence[str]], str]
 
 
-def numbers(sheet: Sheet, picks: Sequence[str] | None, fewest: int = 2) -> tuple[FloatArray, tuple[str, ...]]:
+def numbers(raw: RawTable, picks: Sequence[str] | None, fewest: int = 2) -> tuple[FloatArray, tuple[str, ...]]:
     """The picked columns of a raw table (all of them for None): values (n, D) in float64, and names (D,).
 
     Raises InputError for unknown, repeated or ambiguous names, more than 2,000 columns, a column that is not numeric,
     fewer than `fewest` rows, and cells that are empty, NaN or infinite.
     """
-    indices = _selected(sheet, picks)
-    columns = tuple(sheet.columns[i] for i in indices)
+    indices = _selected(raw, picks)
+    columns = tuple(raw.columns[i] for i in indices)
     values = np.empty((0, len(indices)))
-    for j, column in enumerate(sheet.read(indices)):
-        if isinstance(column, Misfit):
-            raise _not_numeric(sheet, columns[j], column)
+    for j, column in enumerate(raw.read(indices)):
+        if isinstance(column, NotNumeric):
+            raise _not_numeric(raw, columns[j], column)
         if j == 0:
-            _check_rows(sheet, len(column), fewest)
+            _check_rows(raw, len(column), fewest)
             values = np.empty((len(column), len(indices)))
         values[:, j] = column
-    _check_finite(sheet, values, columns)
+    _check_finite(raw, values, columns)
     return values, columns
 
 
-def labels(sheet: Sheet, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def labels(raw: RawTable, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """A column of text or numbers as classes: the class number of each row (n,), and the names of the classes.
 
     Raises InputError for an unknown column, empty cells, fewer than 2 classes and more than 1,000.
     """
-    (column,) = sheet.read([_index(sheet, name)])
-    empty = np.array([cell is None for cell in column.cells]) if isinstance(column, Misfit) else np.isnan(column)
+    (column,) = raw.read([_index(raw, name)])
+    empty = np.array([cell is None for cell in column.cells]) if isinstance(column, NotNumeric) else np.isnan(column)
     if empty.any():
-        where = sheet.locate(int(np.argmax(empty)))
-        raise InputError(f'The label column "{name}" of {sheet.name} has an empty cell in {where}: fill it.')
-    cells = np.array(column.cells, dtype=str) if isinstance(column, Misfit) else column
+        where = raw.locate(int(np.argmax(empty)))
+        raise InputError(f'The label column "{name}" of {raw.name} has an empty cell in {where}: fill it.')
+    cells = np.array(column.cells, dtype=str) if isinstance(column, NotNumeric) else column
     found, numbers_ = np.unique(cells, return_inverse=True)
     if not 2 <= len(found) <= MOST_CLASSES:
         raise InputError(
-            f'The label column "{name}" of {sheet.name} has {len(found):,} different values: name a '
+            f'The label column "{name}" of {raw.name} has {len(found):,} different values: name a '
             f"column with 2 to {MOST_CLASSES:,} values."
         )
     # repr distinguishes numbers that agree in the six digits of "g".
-    names = tuple(str(cell) if isinstance(column, Misfit) else repr(float(cell)).removesuffix(".0") for cell in found)
+    names = tuple(
+        str(cell) if isinstance(column, NotNumeric) else repr(float(cell)).removesuffix(".0") for cell in found
+    )
     return numbers_.astype(np.int64), names
 
 
@@ -110,11 +112,11 @@ def check_varying(
     )
 
 
-def suggestion(sheet: Sheet, names: Sequence[str], lead: str) -> str:
+def suggestion(raw: RawTable, names: Sequence[str], lead: str) -> str:
     """`lead`, as in wine.csv:ash,hue": advice to use the columns `names`; empty where there are none."""
     more = len(names) - _NAMES_SHOWN
     rest = f" ({more:,} more can be used)" if more > 0 else ""
-    return f"{lead}, as in {sheet.pick(names[:_NAMES_SHOWN])}{rest}" if names else ""
+    return f"{lead}, as in {raw.pick(names[:_NAMES_SHOWN])}{rest}" if names else ""
 
 
 def capital(name: str) -> str:
@@ -122,54 +124,54 @@ def capital(name: str) -> str:
     return name[0].upper() + name[1:] if name.startswith(("the ", "standard ")) else name
 
 
-def _selected(sheet: Sheet, picks: Sequence[str] | None) -> list[int]:
-    if not sheet.columns:
-        raise InputError(f"{capital(sheet.name)} has no columns: at least one column of numbers is needed.")
-    indices = list(range(len(sheet.columns))) if picks is None else [_index(sheet, pick) for pick in picks]
-    occurs = Counter(sheet.columns)
-    shared = next((sheet.columns[i] for i in indices if occurs[sheet.columns[i]] > 1), None)
+def _selected(raw: RawTable, picks: Sequence[str] | None) -> list[int]:
+    if not raw.columns:
+        raise InputError(f"{capital(raw.name)} has no columns: at least one column of numbers is needed.")
+    indices = list(range(len(raw.columns))) if picks is None else [_index(raw, pick) for pick in picks]
+    occurs = Counter(raw.columns)
+    shared = next((raw.columns[i] for i in indices if occurs[raw.columns[i]] > 1), None)
     if shared is not None:
-        single = [name for name in sheet.columns if occurs[name] == 1]
+        single = [name for name in raw.columns if occurs[name] == 1]
         raise InputError(
-            f'{capital(sheet.name)} has {occurs[shared]} columns called "{shared}": '
-            f"rename them{suggestion(sheet, single, ', or pick others')}."
+            f'{capital(raw.name)} has {occurs[shared]} columns called "{shared}": '
+            f"rename them{suggestion(raw, single, ', or pick others')}."
         )
-    repeated = next((sheet.columns[i] for i, count in Counter(indices).items() if count > 1), None)
+    repeated = next((raw.columns[i] for i, count in Counter(indices).items() if count > 1), None)
     if repeated is not None:
-        raise InputError(f'Column "{repeated}" of {sheet.name} is picked more than once: name it once.')
+        raise InputError(f'Column "{repeated}" of {raw.name} is picked more than once: name it once.')
     if len(indices) > MOST_COLUMNS:
         raise InputError(
-            f"{capital(sheet.name)} has {len(indices):,} columns, more than the {MOST_COLUMNS:,} that can be learned "
-            f"together: {suggestion(sheet, sheet.columns[:2], 'pick some')}."
+            f"{capital(raw.name)} has {len(indices):,} columns, more than the {MOST_COLUMNS:,} that can be learned "
+            f"together: {suggestion(raw, raw.columns[:2], 'pick some')}."
         )
     return indices
 
 
-def _index(sheet: Sheet, pick: str) -> int:
+def _index(raw: RawTable, pick: str) -> int:
     for name in (pick, pick.strip()):
-        if name in sheet.columns:
-            return sheet.columns.index(name)
-    close = get_close_matches(pick, sheet.columns, n=1, cutoff=0.5)
-    raise unknown_name(f"column of {sheet.name}", pick, close or sheet.columns[:_NAMES_SHOWN])
+        if name in raw.columns:
+            return raw.columns.index(name)
+    close = get_close_matches(pick, raw.columns, n=1, cutoff=0.5)
+    raise unknown_name(f"column of {raw.name}", pick, close or raw.columns[:_NAMES_SHOWN])
 
 
-def _check_rows(sheet: Sheet, rows: int, fewest: int) -> None:
+def _check_rows(raw: RawTable, rows: int, fewest: int) -> None:
     if rows < fewest:
         found = "no rows of data" if rows == 0 else "one row of data"
         needed = f"at least {fewest} {'is' if fewest == 1 else 'are'} needed"
-        raise InputError(f"{capital(sheet.name)} has {found}: {needed}.")
+        raise InputError(f"{capital(raw.name)} has {found}: {needed}.")
 
 
-def _not_numeric(sheet: Sheet, column: str, misfit: Misfit) -> InputError:
-    example = _cut(" ".join(misfit.example.split()), _EXAMPLE_SHOWN)
-    advice = suggestion(sheet, _usable(sheet), ", or pick numeric columns") or ", as no other column can be used"
+def _not_numeric(raw: RawTable, column: str, found: NotNumeric) -> InputError:
+    example = _cut(" ".join(found.example.split()), _EXAMPLE_SHOWN)
+    advice = suggestion(raw, _usable(raw), ", or pick numeric columns") or ", as no other column can be used"
     return InputError(
-        f'Column "{column}" of {sheet.name} holds {misfit.what}, for example "{example}" in '
-        f"{sheet.locate(misfit.row)}: turn it into numbers{advice}."
+        f'Column "{column}" of {raw.name} holds {found.what}, for example "{example}" in '
+        f"{raw.locate(found.row)}: turn it into numbers{advice}."
     )
 
 
-def _check_finite(sheet: Sheet, values: FloatArray, columns: Sequence[str]) -> None:
+def _check_finite(raw: RawTable, values: FloatArray, columns: Sequence[str]) -> None:
     bad = ~np.isfinite(values)
     count = int(bad.sum())
     if count == 0:
@@ -177,20 +179,20 @@ def _check_finite(sheet: Sheet, values: FloatArray, columns: Sequence[str]) -> N
     row = int(np.argmax(bad.any(axis=1)))
     column = columns[int(np.argmax(bad[row]))]
     cells = "1 cell that is" if count == 1 else f"{count:,} cells that are"
-    advice = suggestion(sheet, _usable(sheet), ", or pick complete columns")
+    advice = suggestion(raw, _usable(raw), ", or pick complete columns")
     raise InputError(
-        f'{capital(sheet.name)} holds {cells} empty, NaN or infinite, the first in column "{column}", '
-        f"{sheet.locate(row)}: fill or remove such rows{advice}."
+        f'{capital(raw.name)} holds {cells} empty, NaN or infinite, the first in column "{column}", '
+        f"{raw.locate(row)}: fill or remove such rows{advice}."
     )
 
 
-def _usable(sheet: Sheet) -> list[str]:
+def _usable(raw: RawTable) -> list[str]:
     """The columns that could be picked: numeric, finite, varying, and with a unique name."""
-    occurs = Counter(sheet.columns)
+    occurs = Counter(raw.columns)
     return [
         name
-        for name, column in zip(sheet.columns, sheet.read(range(len(sheet.columns))), strict=True)
-        if not isinstance(column, Misfit)
+        for name, column in zip(raw.columns, raw.read(range(len(raw.columns))), strict=True)
+        if not isinstance(column, NotNumeric)
         and occurs[name] == 1
         and np.isfinite(column).all()
         and column.min() < column.max()
