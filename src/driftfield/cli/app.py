@@ -32,7 +32,6 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change the recipe, such as train.lr=1e-3")
 ]
-RowsOut = Annotated[Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
 
 

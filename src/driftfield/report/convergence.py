@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Named = tuple[str, Sequence[tuple[float, float]]]  # a curve of (evaluations, error) and its name
 _SIZE, _WIDE = (6.2, 4.4), (12.4, 4.4)
 _MARKS = ("o", "s", "^", "D", "v", "P")
-_LEADER = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 1, "shrinkB": 2, "relpos": (0, 0.5)}
 _SAME = {"ddim"}  # Euler's curve under another name
 _TICKS = (10, 20, 50, 100, 200)
 _APART = 0.052  # of the height: a line of names

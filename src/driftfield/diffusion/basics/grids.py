@@ -59,19 +59,13 @@ def _from_gammas(schedule: Schedule, gammas: Tensor) -> Tensor:
     return torch.cat([times, times.new_zeros(1)])
 
 
-def _gamma_ends(schedule: Schedule) -> tuple[Tensor, Tensor]:
-    ends = torch.tensor([schedule.t_high, schedule.t_low], dtype=torch.float64, device=schedule.device)
-    high, low = schedule.gamma(ends)
-    return high, low
-
-
 def _ramp(schedule: Schedule, n: int) -> Tensor:
     return torch.linspace(0, 1, _count(n), dtype=torch.float64, device=schedule.device)
 
 
 def log_snr(schedule: Schedule, n: int) -> Tensor:
     """n times with equally spaced gamma, from t = 1 to t_low, and t = 0."""
-    high, low = _gamma_ends(schedule)
+    low, high = schedule.gamma_ends()
     return _from_gammas(schedule, high + _ramp(schedule, n) * (low - high))
 
 
@@ -82,7 +76,7 @@ def karras(
     rho: Annotated[PositiveFloat, Field(description="how dense the steps are at small noise")] = 7.0,
 ) -> Tensor:
     """n times with equally spaced (sigma / alpha)^(1 / rho), from t = 1 to t_low, and t = 0."""
-    high, low = ((gamma / (2 * rho)).exp() for gamma in _gamma_ends(schedule))
+    low, high = (schedule.gamma_ends() / (2 * rho)).exp()
     return _from_gammas(schedule, 2 * rho * torch.log(high + _ramp(schedule, n) * (low - high)))
 
 

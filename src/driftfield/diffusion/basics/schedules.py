@@ -134,6 +134,11 @@ class Schedule(nn.Module):
         """d gamma / dt for t in [t_low, t_high]; same shape as t."""
         return self._derivative(self.gamma, t)
 
+    @torch.no_grad()
+    def gamma_ends(self) -> Tensor:
+        """(gamma(t_low), gamma(t_high)); (2,) float64."""
+        return self.gamma(torch.tensor([self.t_low, self.t_high], dtype=torch.float64, device=self.device))
+
     def time(self, gamma: Tensor) -> Tensor:
         """The t in [t_low, t_high] with gamma(t) = gamma, by bisection to float64 precision; ends are clamped."""
         gamma = gamma.double()

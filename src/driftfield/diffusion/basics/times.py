@@ -17,13 +17,16 @@ from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.options import FROM_DATA, Finite, PositiveFloat
 
 
-def _uniform_draws(n: int, generator: torch.Generator) -> Tensor:
+def uniform_draws(n: int, generator: torch.Generator) -> Tensor:
+    """n independent numbers, uniform on [0, 1); (n,) float64."""
     return torch.rand(n, dtype=torch.float64, generator=generator, device=generator.device)
 
 
-def _stratified_draws(n: int, generator: torch.Generator) -> Tensor:
-    places = torch.arange(n, dtype=torch.float64, device=generator.device)
-    return (places + _uniform_draws(n, generator)) / n
+def stratified_draws(n: int, generator: torch.Generator, shuffled: bool = False) -> Tensor:
+    """One number in each of n equal parts of [0, 1), in increasing order or shuffled; (n,) float64."""
+    device = generator.device
+    strata = torch.randperm(n, generator=generator, device=device) if shuffled else torch.arange(n, device=device)
+    return (strata + uniform_draws(n, generator)) / n
 
 
 def on_schedule(schedule: Schedule, u: Tensor) -> Tensor:
@@ -35,17 +38,17 @@ def on_schedule(schedule: Schedule, u: Tensor) -> Tensor:
 
 def uniform(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
     """Independent uniform times."""
-    return on_schedule(schedule, _uniform_draws(n, generator))
+    return on_schedule(schedule, uniform_draws(n, generator))
 
 
 def stratified(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
     """One uniform time in each of n equal strata."""
-    return on_schedule(schedule, _stratified_draws(n, generator))
+    return on_schedule(schedule, stratified_draws(n, generator))
 
 
 def antithetic(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
     """Pairs u and 1 - u: on a chain the steps i and T + 1 - i."""
-    u = _uniform_draws((n + 1) // 2, generator)
+    u = uniform_draws((n + 1) // 2, generator)
     return on_schedule(schedule, torch.cat([u, (1 - u).clamp(max=1 - 2**-53)])[:n])
 
 
@@ -58,7 +61,7 @@ def log_normal(
     std: Annotated[PositiveFloat, Field(description="of log(sigma / alpha)"), FROM_DATA] = 1.8,
 ) -> Tensor:
     """Times at which log(sigma / alpha) ~ N(mean, std^2), stratified."""
-    u = _stratified_draws(n, generator).clamp(1e-9, 1 - 1e-9)
+    u = stratified_draws(n, generator).clamp(1e-9, 1 - 1e-9)
     t = schedule.time(2 * (mean + std * torch.special.ndtri(u)))
     return t if schedule.T is None else (t * schedule.T).round().clamp(1, schedule.T) / schedule.T
 

@@ -25,6 +25,7 @@ from driftfield.diffusion.basics.forward import chain_times, walk
 from driftfield.diffusion.basics.gaussian import Gaussian, standard_prior
 from driftfield.diffusion.basics.kernels import Kernel
 from driftfield.diffusion.basics.schedules import match
+from driftfield.diffusion.basics.times import stratified_draws
 from driftfield.diffusion.further.chain_bound import reverse_transition
 from driftfield.errors import InputError, unknown_name
 
@@ -73,9 +74,8 @@ def random_step(
 ) -> Tensor:
     """One step for each row, times n, with the expectations over all but x_i in closed form."""
     schedule, times = kernel.schedule, chain_times(kernel.schedule)
-    places = torch.randperm(len(x), generator=generator, device=x.device)
-    offset = torch.rand(len(x), dtype=torch.float64, generator=generator, device=x.device)
-    i = ((places + offset) / len(x) * n).long().clamp(max=n - 1)  # (B,): the step from times[i] to times[i + 1]
+    u = stratified_draws(len(x), generator, shuffled=True)
+    i = (u * n).long().clamp(max=n - 1)  # (B,): the step from times[i] to times[i + 1]
     s, t = times[i], times[i + 1]
     alpha, log_var = schedule.alpha(times), 2 * schedule.log_sigma(times)  # (T + 1,): shorter than the batch
     log_var_ts = transition(schedule, times[1:], times[:-1])[1]  # (T,)

@@ -22,7 +22,7 @@ from torch.func import functional_call
 
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser
 from driftfield.diffusion.basics.denoising import denoising_loss, snr
-from driftfield.diffusion.basics.schedules import Schedule
+from driftfield.diffusion.basics.times import stratified_draws
 
 
 def diffusion_bound(denoiser: Denoiser, x: Tensor, generator: torch.Generator, cond: Tensor | None = None) -> Tensor:
@@ -31,11 +31,8 @@ def diffusion_bound(denoiser: Denoiser, x: Tensor, generator: torch.Generator, c
     On a discrete chain gamma is continuous all the same.
     """
     schedule = denoiser.schedule
-    low, high = _gamma_ends(schedule, x.device)
-    places = torch.arange(len(x), dtype=torch.float64, device=x.device)
-    places = places[torch.randperm(len(x), generator=generator, device=x.device)]
-    offset = torch.rand(len(x), dtype=torch.float64, generator=generator, device=x.device)
-    t = schedule.time(low + (high - low) * (places + offset) / len(x))
+    low, high = schedule.gamma_ends()
+    t = schedule.time(low + (high - low) * stratified_draws(len(x), generator, shuffled=True))
     eps = torch.randn(x.shape, generator=generator, device=x.device)
     return 0.5 * float(high - low) * denoising_loss(denoiser, x, t, eps, weight=snr, cond=cond)
 
@@ -64,7 +61,7 @@ def continuous_bound(denoiser: BaseDenoiser, x: Tensor, t: Tensor, eps: Tensor, 
     for name, parameter in draw.named_parameters():
         of_network[name] = parameter.detach() if id(parameter) in timed else parameter
         of_schedule[name] = parameter if id(parameter) in timed else parameter.detach()
-    low, high = _gamma_ends(denoiser.schedule, x.device)
+    low, high = denoiser.schedule.gamma_ends()
     size = 0.5 * x[0].numel() * float(high - low)
     square: Tensor = functional_call(draw, of_schedule, (x, t, eps, cond)) ** 2 / size
     value = functional_call(draw, of_network, (x, t, eps, cond))
@@ -79,11 +76,6 @@ def bound_variance(denoiser: BaseDenoiser, x: Tensor, generator: torch.Generator
     with torch.no_grad():
         draws = continuous_bound(denoiser, x, t, eps).double()
     return float(draws.mean()), float(draws.var())
-
-
-@torch.no_grad()
-def _gamma_ends(schedule: Schedule, device: torch.device) -> Tensor:
-    return schedule.gamma(torch.tensor([schedule.t_low, schedule.t_high], dtype=torch.float64, device=device))  # (2,)
 
 
 class _Draw(nn.Module):

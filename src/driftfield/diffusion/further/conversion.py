@@ -14,7 +14,6 @@ A head is a linear map of (x_hat, eps_hat), a x_hat + b eps_hat, so that an esti
 from copy import deepcopy
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser, Estimate, extend_estimate
@@ -36,8 +35,7 @@ class RescheduledDenoiser(BaseDenoiser):
     def __init__(self, denoiser: BaseDenoiser, schedule: Schedule) -> None:
         schedule = deepcopy(schedule)
         own = denoiser.schedule
-        ends = torch.tensor([own.t_low, own.t_high], dtype=torch.float64, device=own.device)
-        low, high = schedule.time(own.gamma(ends).to(schedule.device)).tolist()
+        low, high = schedule.time(own.gamma_ends().to(schedule.device)).tolist()
         schedule.t_low, schedule.t_high = max(schedule.t_low, low), min(schedule.t_high, high)
         super().__init__(schedule)
         self.denoiser = denoiser
