@@ -1,4 +1,24 @@
-"""The mathematics of diffusion models, on torch tensors alone."""
+"""The mathematics of diffusion models, on torch tensors alone, in two parts.
+
+    Part I,  driftfield.diffusion.basics    what everybody needs: read it from front to back, in an evening
+    Part II, driftfield.diffusion.further   what comes after: bounds, densities, exact denoisers, more samplers
+
+Their docstrings are the table of contents. This module collects the public names of both and holds two tables:
+``SCHEDULES`` and ``SAMPLERS``, the names by which recipes and the command line know them.
+
+Symbols, the same in code, docstrings and docs:
+
+    x            a row of data; (B, *D) for a batch
+    x_t          the noisy row at time t, x_t = alpha x + sigma eps
+    t, s         times in [0, 1], s < t; () or (B,)
+    eps          standard normal noise
+    alpha, sigma the coefficients of data and noise at time t; alpha_t, sigma_t where there are two times
+    kappa        sigma / alpha, the noise level in units of the data
+    lambda       log(alpha / sigma), half the logarithm of the signal-to-noise ratio
+    gamma        -2 lambda = 2 log kappa, which increases with t
+    x_hat, eps_hat  a denoiser's estimates of x and eps, with x_t = alpha x_hat + sigma eps_hat
+    _ts          of the transition from s to t: alpha_ts, var_ts
+"""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,0 +1,165 @@
+"""The house: who imports whom, read from the source with ast, imports inside functions included."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src" / "driftfield"
+
+# From the top of the house to the bottom. A module imports from its own room and from rooms below; the modules of the
+# last line stand beside the rooms and belong to all of them.
+ROOMS = (
+    "cli",
+    "tutorials",
+    "report",
+    "estimators",
+    "scale",
+    "verification",
+    "fitting",
+    "model",
+    "evaluation",
+    "training",
+    "recipes",
+    "codecs",
+    "networks",
+    "datasets",
+    "diffusion",
+)
+FOUNDATIONS = ("wording", "options", "seeds", "files", "errors")
+
+# Part I of the mathematics in its reading order. A chapter imports from earlier chapters alone.
+CHAPTERS = (
+    "schedules",
+    "chains",
+    "gaussian",
+    "bridge",
+    "forward",
+    "heads",
+    "denoisers",
+    "kernels",
+    "denoising",
+    "times",
+    "loop",
+    "grids",
+    "single_step",
+    "stochastic",
+)
+MOST_LINES = 1_550  # of Part I: what can be read in an evening
+
+# Imports that break the order and have yet to go: (module, what it imports).
+PENDING = {
+    ("driftfield.cli.app", "driftfield"),  # its version
+    ("driftfield.datasets", "driftfield.codecs.decimals"),
+    ("driftfield.recipes.defaults", "driftfield.training.batches"),
+    ("driftfield.report.page", "driftfield"),  # its version
+}
+
+
+def name_of(path: Path) -> str:
+    parts = ("driftfield", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The modules of the package that a module imports, anywhere in its text."""
+    return frozenset(_imports(module))
+
+
+def _imports(module: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "driftfield")
+        elif isinstance(node, ast.ImportFrom) and not node.level and str(node.module).split(".")[0] == "driftfield":
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else str(node.module)
+
+
+def room(module: str) -> str:
+    """The room of a module, or the module's own name beside the rooms; "" for the package itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def level(module: str) -> int:
+    return (*ROOMS, *FOUNDATIONS).index(room(module)) if room(module) else -1
+
+
+def upward() -> set[tuple[str, str]]:
+    return {
+        (module, other)
+        for module in MODULES
+        for other in imports(module)
+        if room(other) != room(module) and level(other) < level(module)
+    }
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room(module) for module in MODULES} - {""} <= {*ROOMS, *FOUNDATIONS}
+
+
+def test_no_module_imports_by_a_relative_name() -> None:
+    for module, path in MODULES.items():
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level], module
+
+
+def test_imports_run_downward() -> None:
+    assert upward() <= PENDING
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    arrows = {module: {other for other in imports(module) if (module, other) not in PENDING} for module in MODULES}
+    assert not circle(arrows)
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Nodes that lie on a circle, or lead to one: what is left when nodes without arrows are taken away in turn."""
+    left = {node: set(others) for node, others in graph.items()}
+    while ends := [node for node, others in left.items() if not others & left.keys()]:
+        for node in ends:
+            del left[node]
+    return sorted(left)
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"e"}}) == ["a", "b", "c"]
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def test_the_mathematics_knows_only_torch_and_itself() -> None:
+    for module in MODULES:
+        if room(module) == "diffusion":
+            assert {room(other) for other in imports(module)} <= {"diffusion", *FOUNDATIONS}, module
+
+
+def test_part_one_is_read_from_front_to_back() -> None:
+    first = "driftfield.diffusion.basics"
+    assert {module for module in MODULES if module.startswith(f"{first}.")} == {f"{first}.{name}" for name in CHAPTERS}
+    for i, name in enumerate(CHAPTERS):
+        earlier = {f"{first}.{other}" for other in CHAPTERS[:i]}
+        others = {other for other in imports(f"{first}.{name}") if room(other) == "diffusion"}
+        assert others <= earlier, name
+
+
+def test_part_one_can_be_read_in_an_evening() -> None:
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.glob("diffusion/basics/*.py"))
+    assert lines <= MOST_LINES
+
+
+@pytest.mark.parametrize("part", ["basics", "further"])
+def test_the_docstring_of_a_part_lists_its_chapters(part: str) -> None:
+    text = ast.get_docstring(ast.parse((PACKAGE / "diffusion" / part / "__init__.py").read_text(encoding="utf-8")))
+    assert text is not None
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " "]
+    chapters = {path.stem for path in PACKAGE.glob(f"diffusion/{part}/*.py")} - {"__init__"}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == chapters
+    if part == "basics":
+        assert listed == list(CHAPTERS)
