@@ -42,7 +42,7 @@ def test_the_velocity_is_that_of_the_probability_flow_ode(name: str) -> None:
     x_t = schedule.perturb(normal(5, 2), t, normal(5, 2, seed=1))
     estimate = ring_distribution(schedule)(x_t, t)
     f, g2 = schedule.rates(t)
-    expected = f[:, None] * x_t - 0.5 * g2[:, None] * estimate.score  # Song et al. 2021, eq. 13
+    expected = f[:, None] * x_t - 0.5 * g2[:, None] * estimate.score  # Song et al. 2021 (SDE), eq. 13
     torch.testing.assert_close(estimate.velocity, expected, rtol=1e-9, atol=1e-9)
 
 

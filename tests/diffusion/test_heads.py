@@ -108,7 +108,7 @@ def test_the_flow_of_rectified_flow_is_noise_minus_data() -> None:
 
 @pytest.mark.parametrize("name", ["cosine", "linear"])
 def test_v_is_the_derivative_by_the_angle(name: str) -> None:
-    # Salimans and Ho 2022, appendix D: v = d x_t / d phi with phi = arctan(sigma / alpha).
+    # Salimans, Ho 2022, appendix D: v = d x_t / d phi with phi = arctan(sigma / alpha).
     schedule = EVERY[name]
     x, eps, t = normal(7, 2), normal(7, 2, seed=1), f64([0.05, 0.2, 0.33, 0.5, 0.71, 0.9, 0.99])
     phi = torch.atan2(schedule.sigma(t), schedule.alpha(t))[:, None]

@@ -246,7 +246,7 @@ def test_ddim_adds_the_noise_of_the_paper(eta: float) -> None:
     schedule = SCHEDULES["linear"](T=50)
     a_bar = schedule.alpha(f64(np.arange(51) / 50)) ** 2
     for i, j in ((50, 49), (50, 10), (7, 3), (2, 1)):
-        # Song et al. 2021, eq. 16, between steps j < i.
+        # Song et al. 2021 (DDIM), eq. 16, between steps j < i.
         sigma = eta * ((1 - a_bar[j]) / (1 - a_bar[i])).sqrt() * (1 - a_bar[i] / a_bar[j]).sqrt()
         noise = linear_map(gaussian_distribution(schedule), partial(ddim, eta=eta), f64(i / 50), f64(j / 50))[2]
         assert noise == pytest.approx(float(sigma), rel=1e-8)
@@ -443,7 +443,7 @@ def test_euler_maruyama_reaches_the_moments_of_gaussian_data_at_first_order(name
 
 
 def test_a_step_of_euler_maruyama_is_that_of_the_reverse_sde() -> None:
-    """Song et al. 2021, algorithm of appendix G, for VP: f = -beta / 2 and g^2 = beta."""
+    """Song et al. 2021 (SDE), algorithm of appendix G, for VP: f = -beta / 2 and g^2 = beta."""
     schedule, x, z = SCHEDULES["vp"](0.1, 20.0), normal(5, 2), normal(5, 2, seed=1)
     t, s = f64(0.6), f64(0.59)
     beta, distribution = 0.1 + 19.9 * 0.6, ring_distribution(schedule)

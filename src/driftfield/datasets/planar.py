@@ -1,7 +1,7 @@
 """Distributions over the plane with an exact density: ring, parabola, checkerboard, pinwheel.
 
 The checkerboard and the pinwheel are those of FFJORD (Grathwohl et al. 2019, https://arxiv.org/abs/1810.01367); the
-pinwheel is due to Johnson et al. (2016, https://arxiv.org/abs/1603.06277).
+pinwheel is from Johnson et al. 2016 (https://arxiv.org/abs/1603.06277).
 """
 
 from collections.abc import Callable

@@ -158,7 +158,7 @@ SAMPLERS: dict[str, Sampler] = {
         2,
         False,
         "slope at the middle in log-SNR, DPM-Solver-2",
-        "Lu et al. 2022, algorithm 1",
+        "Lu et al. 2022 (DPM-Solver), algorithm 1",
         fewest_steps=8,
     ),
     "rk4": Sampler(
@@ -289,7 +289,7 @@ SAMPLERS: dict[str, Sampler] = {
         2,
         True,
         "ancestral, then a step of Langevin's",
-        "Song et al. 2021, algorithms 4, 5",
+        "Song et al. 2021 (SDE), algorithms 4, 5",
         fewest_steps=17,
     ),
 }

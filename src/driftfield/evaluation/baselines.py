@@ -97,7 +97,7 @@ def gaussian(z: FloatArray, judged: FloatArray) -> tuple[FloatArray, str]:
     """Log-density (n,) under the maximum-likelihood Gaussian of z (N, D), and what was done.
 
     Where the covariance is singular (no more rows than columns, or collinear columns) the likelihood has no maximum;
-    the covariance is then shrunk towards a multiple of the identity (Ledoit & Wolf 2004, equation 14).
+    the covariance is then shrunk towards a multiple of the identity (Ledoit, Wolf 2004, equation 14).
     """
     from scipy.stats import multivariate_normal
 

@@ -6,7 +6,7 @@ measured on rows that the classifier was not trained on. The best classifier bet
 (1 + TV(p, q)) / 2, with TV their total variation distance: 0.5 is ideal, and every classifier gives a lower bound. Two
 of them detect different failures: nearest neighbours local texture, boosted trees marginals and sharp edges.
 
-Source: Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, section 3, https://arxiv.org/abs/1610.06545.
+Source: Lopez-Paz, Oquab 2017, Revisiting classifier two-sample tests, section 3, https://arxiv.org/abs/1610.06545.
 """
 
 import numpy as np

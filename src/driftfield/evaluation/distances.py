@@ -3,7 +3,7 @@ r"""Distances between two samples, X (n, D) and Y (m, D), on standardised column
 Wasserstein-2.  W2^2(P, Q) = min over couplings of E |x - y|^2, exactly, by linear programming. The dual potentials
 phi, psi (phi(x) + psi(y) <= |x - y|^2) also give its error:
 
-    Var W2^2(P_n, Q_n) ~ Var phi(X) / n + Var psi(Y) / n                       (del Barrio & Loubes 2019, section 4)
+    Var W2^2(P_n, Q_n) ~ Var phi(X) / n + Var psi(Y) / n                       (del Barrio, Loubes 2019, section 4)
 
 around the *mean* of W2^2 at this n, which exceeds the true value; the floor shows by how much. For W2 itself the error
 is divided by 2 W2 (delta method).
@@ -11,7 +11,7 @@ is divided by 2 W2 (delta method).
 Sliced Wasserstein-2.  SW2^2 = E_theta W2^2(theta.X, theta.Y), theta uniform on the sphere; in one dimension the optimal
 coupling pairs sorted values (Bonneel et al. 2015, Sliced and Radon Wasserstein barycenters).
 
-Energy distance and MMD.  Both are E k(x, x') + E k(y, y') - 2 E k(x, y), the first with k = -|x - y| (Szekely & Rizzo
+Energy distance and MMD.  Both are E k(x, x') + E k(y, y') - 2 E k(x, y), the first with k = -|x - y| (Székely, Rizzo
 2013, Energy statistics; no square root), the second with k = exp(-|x - y|^2 / 2 h^2), h the median distance between
 real rows (Gretton et al. 2012, equation 3 and section 8). Both are estimated by the unbiased U-statistic, whose mean is
 0 between equal distributions and which can therefore be negative. Its variance has a part from single rows and one from

@@ -34,7 +34,7 @@ def torch_init(hidden: nn.Module, out: nn.Linear) -> None:
 
 
 def xavier_init(hidden: nn.Module, out: nn.Linear) -> None:
-    """Uniform weights (Glorot & Bengio 2010, eq. 16), biases of 0.01."""
+    """Uniform weights (Glorot, Bengio 2010, eq. 16), biases of 0.01."""
     for layer in (*hidden.modules(), out):
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)

@@ -6,7 +6,7 @@ network costs
 
     KL( data || model ) <= 1/2 int E |eps_hat - eps*|^2 dgamma = int E |eps_hat - eps*|^2 d ln k         nats,
 
-the difference between the continuous bound and its best value (Song et al. 2021, Maximum likelihood training, theorem
+the difference between the continuous bound and its best value (Song et al. 2021 (likelihood), theorem
 1; Kingma et al. 2021, eq. 17). So the errors of all noise levels add up to one number whose unit a density shares.
 """
 

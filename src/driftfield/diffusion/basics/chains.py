@@ -4,9 +4,7 @@ A chain of T steps adds noise by  q(x_i | x_{i-1}) = N(sqrt(1 - beta_i) x_{i-1},
 Here it is a schedule like any other, with t = i / T: the betas give log alpha at these times, in float64, exact on the
 grid and interpolated in gamma off it. No beta is read afterwards.
 
-References:
-    Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models.
-    Nichol, Dhariwal 2021, Improved DDPM (cosine).
+References: Ho et al. 2020, https://arxiv.org/abs/2006.11239; Nichol, Dhariwal 2021, https://arxiv.org/abs/2102.09672.
 """
 
 import math

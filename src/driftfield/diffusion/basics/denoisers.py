@@ -4,7 +4,7 @@ A denoiser is a map (x_t, t) -> (x_hat, eps_hat) with  x_t = alpha x_hat + sigma
 posterior mean x_hat = E[x | x_t], and it knows everything about the distribution of x_t (Robbins 1956, Efron 2011):
 
     score     grad log p(x_t) = -eps_hat / sigma
-    velocity  of the probability-flow ODE (Song et al. 2021, eq. 13):  dx/dt = alpha' x_hat + sigma' eps_hat
+    velocity  of the probability-flow ODE (Song et al. 2021 (SDE), eq. 13):  dx/dt = alpha' x_hat + sigma' eps_hat
 
 :class:`Denoiser` makes one from any network, a schedule and a head (see :mod:`driftfield.diffusion.basics.heads`).
 """

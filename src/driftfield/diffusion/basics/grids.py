@@ -2,8 +2,8 @@ r"""Grids: the decreasing times t_0 = 1 > ... > t_n = 0 that a sampler visits; f
 
     "uniform"    t_i = 1 - i / n
     "trailing"   the same, rounded to the steps of a discrete chain, counted from its end (Lin et al. 2024, table 2)
-    "quadratic"  t_i = (1 - i / n)^2, denser near the data (Song et al. 2021, DDIM, appendix D.2)
-    "log-snr"    gamma equally spaced between its ends (Lu et al. 2022), then t = 0
+    "quadratic"  t_i = (1 - i / n)^2, denser near the data (Song et al. 2021 (DDIM), appendix D.2)
+    "log-snr"    gamma equally spaced between its ends (Lu et al. 2022 (DPM-Solver)), then t = 0
     "karras"     (sigma / alpha)^(1 / rho) equally spaced, rho = 7 (Karras et al. 2022, eq. 5), then t = 0
 
 All are float64 and end at the data itself, t = 0; they may be on the CPU or beside the schedule's table.

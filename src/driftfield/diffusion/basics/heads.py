@@ -11,7 +11,7 @@ With x_t = alpha x + sigma eps and D = a sigma - b alpha, its output gives back 
 and errors convert by  |out - target|^2 = (D^2 / sigma^2) |x_hat - x|^2.  Adding a head is adding one function.
 
 References:
-    eps: Ho et al. 2020.  v: Salimans, Ho 2022, appendix D.  score: Song et al. 2021.
+    eps: Ho et al. 2020.  v: Salimans, Ho 2022, appendix D.  score: Song et al. 2021 (SDE).
     flow: Lipman et al. 2023, eq. 9 (the velocity d x_t / dt).  EDM: Karras et al. 2022, eq. 7 and table 1.
 """
 

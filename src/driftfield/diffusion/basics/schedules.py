@@ -16,11 +16,11 @@ A discrete DDPM chain (Ho et al. 2020) is a table of betas: see :mod:`driftfield
 All coefficients are float64. The end points are handled here and nowhere else: ``t_low`` and ``t_high`` bound the
 times at which a network is asked, so that its conditioning stays finite where sigma = 0 or alpha = 0.
 
-References:
-    Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models.
-    Song et al. 2021, Score-based generative modeling through SDEs (VP, VE, sub-VP: eq. 9 to 12 and appendix B, C).
-    Kingma et al. 2021, Variational diffusion models (gamma).
-    Nichol, Dhariwal 2021, Improved DDPM (cosine).   Liu et al. 2023, Flow straight and fast (rectified flow).
+References (docs/references.md has them all):
+    Song et al. 2021 (SDE), https://arxiv.org/abs/2011.13456 (VP, VE, sub-VP: eq. 9 to 12 and appendices B, C)
+    Kingma et al. 2021, https://arxiv.org/abs/2107.00630 (gamma)
+    Nichol, Dhariwal 2021, https://arxiv.org/abs/2102.09672 (cosine)
+    Liu et al. 2023, https://arxiv.org/abs/2209.03003 (rectified flow)
 """
 
 import math
@@ -201,7 +201,7 @@ def _interval(name: str, low: float, high: float, equal: bool = True) -> None:
 
 
 class VP(Schedule):
-    """Variance-preserving SDE with linear beta(t) (Song et al. 2021, eq. 11 and appendix C).
+    """Variance-preserving SDE with linear beta(t) (Song et al. 2021 (SDE), eq. 11 and appendix C).
 
     log alpha = -1/2 (beta_min t + (beta_max - beta_min) t^2 / 2),   sigma^2 = 1 - alpha^2.
     """
@@ -236,7 +236,7 @@ class VP(Schedule):
 
 
 class SubVP(VP):
-    """Sub-VP SDE (Song et al. 2021, eq. 12): alpha as in VP, sigma = 1 - alpha^2.
+    """Sub-VP SDE (Song et al. 2021 (SDE), eq. 12): alpha as in VP, sigma = 1 - alpha^2.
 
     Mind that 1 - alpha^2 is the standard deviation here, not the variance.
     """
@@ -250,9 +250,10 @@ class SubVP(VP):
 
 
 class VE(Schedule):
-    """Variance-exploding SDE (Song et al. 2021, eq. 9): alpha = 1, log sigma linear in t from sigma_min to sigma_max.
+    """Variance-exploding SDE (Song et al. 2021 (SDE), eq. 9).
 
-    sigma(0) = 0: t = 0 is the data itself, so that sampling ends at the denoised point and leaves no noise behind.
+    alpha = 1, and log sigma is linear in t from sigma_min to sigma_max. sigma(0) = 0: t = 0 is the data itself, so
+    sampling ends at the denoised point and leaves no noise behind.
     """
 
     t_low = 1e-6

@@ -5,9 +5,9 @@ start (flow matching, zero terminal SNR) and sigma = 0 at the end are ordinary. 
 
     x_s = alpha_s x_hat + sigma_s eps_hat,
 
-which is at once DDIM (Song et al. 2021, eq. 12 with eta = 0) and Euler's method for the probability-flow ODE in the
-variable kappa = sigma / alpha, where y = x / alpha obeys  dy / dkappa = eps_hat  (eq. 14 there; Karras et al. 2022,
-eq. 4). A better slope eps' in place of eps_hat changes it by (sigma_s - alpha_s kappa_t) (eps' - eps_hat).
+which is both DDIM (Song et al. 2021 (DDIM), eq. 12 with eta = 0) and Euler's method for the probability-flow ODE in
+kappa = sigma / alpha: y = x_t / alpha obeys  dy / dkappa = eps_hat  (eq. 14 there; Karras et al. 2022, eq. 4). A better
+slope eps' in place of eps_hat changes x_s by (sigma_s - alpha_s kappa_t) (eps' - eps_hat).
 
 The last step, to s = 0, is Euler's for all of them: it returns x_hat.
 """
@@ -52,7 +52,7 @@ def heun(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memo
 
 
 def midpoint(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """Second order, the slope at the middle in log-SNR: DPM-Solver-2 (Lu et al. 2022, algorithm 1, r_1 = 1/2)."""
+    """Second order, the slope at the middle in log-SNR: DPM-Solver-2 (Lu et al. 2022 (DPM-Solver), algorithm 1)."""
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)
     if euler_only(schedule, t, s):

@@ -1,6 +1,6 @@
 r"""Samplers that add noise on the way: the kernel's own draws, the reverse SDE, and solvers with noise put back.
 
-The reverse process (Song et al. 2021, eq. 6)
+The reverse process (Song et al. 2021 (SDE), eq. 6)
 
     dx = (f x - g^2 score) dt + g dw        backwards in t
 
@@ -35,7 +35,7 @@ def ddim(
     *,
     eta: Annotated[float, Field(ge=0, le=1, description="share of the ancestral noise: 0 none, 1 ancestral")] = 0.0,
 ) -> Tensor:
-    """DDIM (Song et al. 2021, eq. 12): eta = 0 deterministic, eta = 1 ancestral with the small variance.
+    """DDIM (Song et al. 2021 (DDIM), eq. 12): eta = 0 deterministic, eta = 1 ancestral with the small variance.
 
     x_s = alpha_s x_hat + sqrt(sigma_s^2 - eta^2 v) eps_hat + eta sqrt(v) z,  with v the bridge's variance.
     """
@@ -57,7 +57,7 @@ def ancestral(
 
 
 def euler_maruyama(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """Euler-Maruyama's method for the reverse SDE (Song et al. 2021, eq. 6), of weak order 1 in t - s.
+    """Euler-Maruyama's method for the reverse SDE (Song et al. 2021 (SDE), eq. 6), of weak order 1 in t - s.
 
     x_s = x_t - (t - s) (f x_t - g^2 score) + g sqrt(t - s) z, with rates at the nearest time at which a network may be
     asked. Unlike the other steps this one does not return the estimate x_hat at s = 0. Where rates change fast, as at
@@ -105,7 +105,7 @@ def predictor_corrector(
     *,
     langevin: Annotated[float, Field(gt=0, le=0.5, description="signal-to-noise ratio of the corrector")] = 0.16,
 ) -> Tensor:
-    """An ancestral step, then one of Langevin's at the noise level reached (Song et al. 2021, algorithms 4 and 5).
+    """An ancestral step, then one of Langevin's at the level reached (Song et al. 2021 (SDE), algorithms 4, 5).
 
     With r for ``langevin`` and sin(theta) = 2 r the corrector is
 

@@ -1,6 +1,6 @@
 r"""The Fokker-Planck equation: the density of the forward process on a grid, without drawing a single row.
 
-The forward process dx = f x dt + g dw moves a density by (Smoluchowski 1916; Song et al. 2021, appendix D.1)
+The forward process dx = f x dt + g dw moves a density by (Smoluchowski 1916; Song et al. 2021 (SDE), appendix D.1)
 
     dp/dt = - div(f x p) + 1/2 g^2 laplace p.
 

@@ -1,8 +1,8 @@
 r"""Log-densities by the probability-flow ODE, with an error estimate for each row.
 
-The ODE carries data to the prior and changes log-densities by its divergence (Chen et al. 2018, eq. 8; Song et al.
-2021, eq. 39). In the variables of :mod:`driftfield.diffusion.further.probability_flow`, from a row x at the start to
-its latent x_1,
+The ODE carries data to the prior, and its divergence says how log-densities change on the way (Chen et al. 2018, eq. 8;
+Song et al. 2021 (SDE), eq. 39). In the variables of :mod:`driftfield.diffusion.further.probability_flow`, from a row x
+at the start to its latent x_1,
 
     log p(x) = log prior(x_1) + integral div_z (dz / dw) dw + D log |d x_1 / d z| + D log |d z / d x|.
 

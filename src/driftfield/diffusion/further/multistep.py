@@ -1,7 +1,7 @@
 r"""Multistep solvers of the probability-flow ODE: one evaluation a step, and the estimates of the steps before.
 
-With lambda = log(alpha / sigma) = -gamma / 2 the ODE has the exact solutions (Lu et al. 2022, prop. 3.1 and, for the
-second, DPM-Solver++, prop. 4.1), for a step from t to s with h = lambda_s - lambda_t,
+With lambda = log(alpha / sigma) = -gamma / 2 the ODE has the exact solutions (Lu et al. 2022 (DPM-Solver), prop.
+3.1; for the second, Lu et al. 2022 (DPM-Solver++), prop. 4.1), for a step from t to s with h = lambda_s - lambda_t,
 
     x_s = alpha_s / alpha_t x_t - alpha_s ∫ e^-lambda eps_hat dlambda         of noise
     x_s = sigma_s / sigma_t x_t + sigma_s ∫ e^lambda x_hat dlambda            of data
@@ -125,7 +125,7 @@ def _first_order(
 
 
 def dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """DPM-Solver++(2M), second order with one evaluation a step (Lu et al. 2022, DPM-Solver++, algorithm 2).
+    """DPM-Solver++(2M), second order with one evaluation a step (Lu et al. 2022 (DPM-Solver++), algorithm 2).
 
     x_hat is extrapolated from the last step's, D = x_hat + (h / (2 h_last)) (x_hat - x_hat_last), and
     x_s = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) D.
@@ -153,7 +153,7 @@ def exponential_euler(schedule: Schedule, x_t: Tensor, D: Tensor, t: Tensor, s: 
 
 
 def sde_dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """SDE-DPM-Solver++(2M) (Lu et al. 2022, DPM-Solver++, sec. 5).
+    """SDE-DPM-Solver++(2M) (Lu et al. 2022 (DPM-Solver++), sec. 5).
 
     It is a draw from the bridge q(x_s | x_t, D), with the extrapolated D of DPM-Solver++(2M) for the data; with x_hat
     for D it would be ancestral sampling with the small variance.
@@ -169,9 +169,9 @@ def sde_dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memo
 def dpmpp_3m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
     """DPM-Solver++(3M): the polynomial of the data through three estimates, integrated without error; third order.
 
-    The published multistep formula (Lu et al. 2022, "multistep DPM-Solver-3", and what was copied from it) takes
-    phi_3 D_2 for the second-order term of the Taylor series where 2 phi_3 D_2 belongs, D_2 being a divided difference
-    and not a derivative; measured on the exact mixture of the tests it converges at order 1.8.
+    The published formula (Lu et al. 2022 (DPM-Solver++), "multistep DPM-Solver-3", and its copies) has phi_3 D_2 as the
+    second-order term of the Taylor series where 2 phi_3 D_2 belongs, D_2 being a divided difference and not a
+    derivative; on the exact mixture of the tests it converges at order 1.8.
     """
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)

@@ -1,6 +1,6 @@
 r"""Adaptive integration of ordinary differential equations, with the error of each row under control of its own.
 
-Dormand and Prince's pair of orders 5 and 4 (Dormand, Prince 1980, table 2; Hairer, Norsett, Wanner 1993, table
+Dormand and Prince's pair of orders 5 and 4 (Dormand, Prince 1980, table 2; Hairer et al. 1993, table
 II.5.2): seven slopes k_i at u + c_i h,
 
     y'  = y + h sum_j b_j k_j,          order 5;  k_7 is the slope at y', the first one of the next step

@@ -1,27 +1,27 @@
-r"""The probability-flow ODE: the deterministic way from data to noise and back, on which densities are computed.
+r"""The probability-flow ODE: the deterministic map from data to noise and back, with which densities are computed.
 
-With y = x_t / alpha and lambda = sigma / alpha it is dy / dlambda = eps_hat (Song et al. 2021, eq. 13; Karras et al.
-2022, eq. 4). It is solved here in z = x_t / sqrt(m^2 alpha^2 + sigma^2) = y / r with r = sqrt(m^2 + lambda^2),
+With y = x_t / alpha and kappa = sigma / alpha it is dy / dkappa = eps_hat (Song et al. 2021 (SDE), eq. 13; Karras et
+al. 2022, eq. 4). It is solved here for z = x_t / sqrt(m^2 alpha^2 + sigma^2) = y / r with r = sqrt(m^2 + kappa^2),
 
-    dz / dlambda = eps_hat / r - lambda / r^2 z,
+    dz / dkappa = eps_hat / r - kappa / r^2 z,
 
-which vanishes for Gaussian data of standard deviation m, 1 for standardised data, whatever the schedule, so that only
-the departure from the Gaussian has to be integrated. The variable is w, with
+which vanishes for Gaussian data of standard deviation m (1 for standardised data) under any schedule, so that only the
+departure from a Gaussian has to be integrated. The independent variable is w, with
 
-    lambda = S tan phi,    phi = s sinh w,    S = 2 m,
+    kappa = 2 m tan phi,    phi = c sinh w,
 
-and a small angle s. Steps that are equal in w are equal in lambda where lambda is below the finest structure of the
-data (the field is smooth in lambda there), in log lambda between that and the size of the data, and in 1 / lambda
-beyond, where z stands nearly still. On random mixtures of five Gaussians in 30 dimensions this takes the mean error of
-40 Runge-Kutta steps from 5e-3 nats, for steps equal in log lambda, to 3e-4. The finest structure is taken for
-12 lambda_low, as the default recipe chooses its smallest noise level, and for no less than 0.02 m.
+and a small angle c. Equal steps in w are equal steps in kappa below the finest structure of the data (where the field
+is smooth in kappa), in log kappa between that and the size of the data, and in 1 / kappa beyond, where z hardly moves.
+On random mixtures of five Gaussians in 30 dimensions the mean error of 40 Runge-Kutta steps is 3e-4 nats, against 5e-3
+for equal steps in log kappa. The finest structure is assumed at 12 times the smallest kappa, which is how the default
+recipe chooses its smallest noise level, and at 0.02 m or more.
 
-Beyond t_high, where no network is asked, z is held. So a denoiser has one density under every schedule that reaches
-its noise levels; it costs alpha / sigma at t_high times the mean of the data in their units: nothing for standardised
-data, 5e-4 nats for means of about 1 that a cosine or a rectified flow carries unscaled, 1e-2 for means of 30.
+Beyond t_high, where networks are not evaluated, z is kept fixed. A denoiser therefore has one density under every
+schedule that covers its noise levels. The price is an error of alpha / sigma at t_high times the mean of the data in
+their units: zero for standardised data, 5e-4 nats for means of about 1 under a cosine schedule or a rectified flow, and
+1e-2 for means of 30.
 
-A solution carries along the integrals of what a ``Change`` says of the field beside its value: its divergence, exact or
-estimated, or nothing.
+Together with z one can integrate what a ``Change`` computes from the field: its divergence, exact or estimated.
 """
 
 import math
@@ -37,9 +37,9 @@ from driftfield.diffusion.further.ode import integrate
 from driftfield.errors import InputError
 
 STEPS = 40
-FINEST = 0.02  # of the standard deviation of the data: the smallest S s
-LOW_RATIOS = 12.0  # s over lambda_low
-WIDE = 2.0  # S over the standard deviation of the data
+FINEST = 0.02  # the smallest finest structure, in standard deviations of the data
+FINEST_OVER_LOW = 12.0  # the finest structure, in units of the smallest kappa
+WIDE = 2.0  # kappa = WIDE m tan phi
 MOST_NUMBERS = 1 << 15  # rows times dimensions of one solve: bounds the memory
 
 Field = Callable[[Tensor], Tensor]
@@ -47,7 +47,7 @@ Change = Callable[[Field, Tensor, Tensor], tuple[Tensor, Tensor]]  # (field, z (
 
 
 class PathPoint(NamedTuple):
-    """A place on the way: the time t, lambda, and d lambda / dw; () or (b,) each, float64."""
+    """A point of the path: the time t, kappa, and d kappa / dw; () or (b,) each, float64."""
 
     t: Tensor
     kappa: Tensor
@@ -55,17 +55,20 @@ class PathPoint(NamedTuple):
 
 
 class ProbabilityFlow:
-    """The ODE of a denoiser from a start on, for data of some spread.
+    """The ODE of a denoiser from a starting time on.
 
     Args:
-        denoiser: gives the field.
-        cond: (B, ..) of each row, passed on to the denoiser.
-        start: time () at which the way begins; t_low for None, and then x stands for x_t / alpha_t.
+        denoiser: defines the field.
+        cond: (B, ..) conditions of the rows, passed on to the denoiser.
+        start: time () at which the path begins; None for t_low, in which case x stands for x_t / alpha_t.
         spread: m, the standard deviation of the data in the denoiser's units.
 
     Attributes:
-        begin, end: w at the start and at t_high, () float64; beyond t_high z does not change any more.
+        begin, end: w at the start and at t_high, () float64; beyond t_high z does not change.
         first_scale, last_scale: z = first_scale x at the start, and x_1 = last_scale z; () float64.
+
+    Raises:
+        InputError: the spread is not positive and finite.
     """
 
     def __init__(
@@ -78,8 +81,8 @@ class ProbabilityFlow:
         low, high, one = torch.tensor(
             [schedule.t_low, schedule.t_high, 1.0], dtype=torch.float64, device=schedule.device
         )
-        self.spread, self.S = spread, WIDE * spread
-        self.s = max(LOW_RATIOS * float(schedule.kappa(low)), FINEST * spread) / self.S
+        self.spread, self.wide = spread, WIDE * spread
+        self.c = max(FINEST_OVER_LOW * float(schedule.kappa(low)), FINEST * spread) / self.wide
         first = low if start is None else start.double().to(low).clamp(schedule.t_low, 1.0)
         self.begin = self._position(schedule.kappa(torch.minimum(first, high)))
         self.end = self._position(schedule.kappa(high))
@@ -89,14 +92,13 @@ class ProbabilityFlow:
 
     def point(self, w: Tensor) -> PathPoint:
         """The point at w, () or (b,)."""
-        phi = self.s * torch.sinh(w)
-        tangent = torch.tan(phi)
-        ratio = self.S * tangent
-        rate = self.S * self.s * torch.cosh(w) * (1 + tangent**2)
-        return PathPoint(self.denoiser.schedule.time(2 * torch.log(ratio)), ratio, rate)
+        tangent = torch.tan(self.c * torch.sinh(w))
+        kappa = self.wide * tangent
+        rate = self.wide * self.c * torch.cosh(w) * (1 + tangent**2)
+        return PathPoint(self.denoiser.schedule.time(2 * torch.log(kappa)), kappa, rate)
 
     def slope(self, z: Tensor, at: PathPoint, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
-        """dz / dw (b, *D) and what ``change`` says of it (b, P), for the rows with these numbers."""
+        """dz / dw (b, *D) and what ``change`` computes from it (b, P), for the rows with these numbers."""
         size = self.denoiser.schedule.scale(at.t, self.spread)
         cond = None if self.cond is None else self.cond[rows]
         r = torch.hypot(at.kappa, torch.full_like(at.kappa, self.spread))
@@ -108,12 +110,13 @@ class ProbabilityFlow:
 
         return change(field, z, rows)
 
-    def _position(self, ratio: Tensor) -> Tensor:
-        return torch.asinh(torch.atan(ratio / self.S) / self.s)
+    def _position(self, kappa: Tensor) -> Tensor:
+        """w at kappa."""
+        return torch.asinh(torch.atan(kappa / self.wide) / self.c)
 
 
 def no_divergence(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The field alone, without gradients."""
+    """The field alone, without gradients and integrals."""
     with torch.no_grad():
         return field(z), torch.zeros(len(z), 0, device=z.device)
 
@@ -128,11 +131,11 @@ def solve(
 ) -> tuple[Tensor, Tensor]:
     """z (B, *D) at the other end, and the integrals of the change (B, P) in float64.
 
-    By the classical Runge-Kutta method of order 4 with ``steps`` steps equal in w, or, with a tolerance, by Dormand and
-    Prince's method with error control per row (:mod:`driftfield.diffusion.further.ode`).
+    By the classical Runge-Kutta method of order 4 with ``steps`` equal steps in w or, given a tolerance, by the method
+    of Dormand and Prince with error control for each row (:mod:`driftfield.diffusion.further.ode`).
 
     Args:
-        backward: from t_high to the start.
+        backward: go from t_high to the start.
     """
     begin, end = (flow.end, flow.begin) if backward else (flow.begin, flow.end)
     if tolerance is not None:
@@ -185,7 +188,10 @@ def encode(
     tolerance: float | None = None,
     spread: float = 1.0,
 ) -> Tensor:
-    """The latent x_1 (B, *D) of each row of x (B, *D): where its ODE ends. Arguments as in ``likelihood.log_prob``."""
+    """The latent x_1 (B, *D) of each row of x (B, *D): the end point of its ODE.
+
+    Arguments as in :func:`driftfield.diffusion.further.likelihood.log_prob`.
+    """
     found = []
     for part in parts(x):
         flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
@@ -203,7 +209,7 @@ def decode(
     tolerance: float | None = None,
     spread: float = 1.0,
 ) -> Tensor:
-    """The row (B, *D) whose latent x_1 is the one given (B, *D): :func:`encode` backward, up to its error."""
+    """The rows (B, *D) of given latents x_1 (B, *D): the inverse of :func:`encode`, up to the error of the solver."""
     found = []
     for part in parts(latent):
         flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
@@ -213,6 +219,6 @@ def decode(
 
 
 def parts(x: Tensor) -> list[slice]:
-    """Slices of the rows of x (B, *D) that are solved together, so that memory does not grow with B; one at least."""
+    """Slices of the rows of x (B, *D) that are solved together, so that memory does not grow with B; at least one."""
     size = max(1, MOST_NUMBERS // math.prod(x.shape[1:]))
     return [slice(i, min(i + size, len(x))) for i in range(0, max(1, len(x)), size)]

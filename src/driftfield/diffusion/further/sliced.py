@@ -1,6 +1,6 @@
 r"""Sliced score matching: a score from samples of x_t alone, without the density of the transition.
 
-Denoising regresses the score of q(x_t | x), which has to be known. Hyvarinen 2005 needs samples only, and random
+Denoising regresses the score of q(x_t | x), which has to be known. Hyvärinen 2005 needs samples only, and random
 directions v with E[v v^T] = I turn his trace into one derivative (Song et al. 2019, Sliced score matching, eq. 8, with
 the variance reduced by E (v^T s)^2 = |s|^2). Weighted by lambda(t) = sigma^2, as over the noise levels of a diffusion,
 
