@@ -1,15 +1,15 @@
 r"""Embeddings: features of the time and of the coordinates.
 
-sine       (sin w_j u, cos w_j u) with w_j spaced geometrically [Vaswani2017, sec. 3.5], for u = log(sigma / alpha)
+sine       (sin w_j u, cos w_j u), w_j spaced geometrically (Vaswani et al. 2017, sec. 3.5), u = log(sigma / alpha)
 sine-time  the same for u = t, with frequencies up to 100
 concat     u = t itself
-position   (sin k_j x_d, cos k_j x_d) for each coordinate [Tancik2020], damped where the noise hides them; with these a
-           network resolves edges and thin curves that it would blur otherwise
+position   (sin k_j x_d, cos k_j x_d) for each coordinate (Tancik et al. 2020), damped where the noise hides them;
+           with these a network resolves edges and thin curves that it would blur otherwise
 
 References:
-    [Vaswani2017] Attention is all you need, https://arxiv.org/abs/1706.03762
-    [Tancik2020] Fourier features let networks learn high frequency functions, https://arxiv.org/abs/2006.10739
-    [Barron2021] Mip-NeRF, https://arxiv.org/abs/2103.13415
+    Vaswani et al. 2017, Attention is all you need, https://arxiv.org/abs/1706.03762
+    Tancik et al. 2020, Fourier features let networks learn high frequency functions, https://arxiv.org/abs/2006.10739
+    Barron et al. 2021, Mip-NeRF, https://arxiv.org/abs/2103.13415
 """
 
 import math
@@ -56,7 +56,7 @@ class Concat(nn.Module):
 
 
 class Position(nn.Module):
-    r"""Integrated positional features of the data given x_t [Barron2021, eq. 14].
+    r"""Integrated positional features of the data given x_t (Barron et al. 2021, eq. 14).
 
     Given x_t and a flat prior, the data are distributed around y = x_t / alpha with standard deviation kappa = sigma /
     alpha, and
