@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from driftfield.diffusion import (
     bridge,
     denoising_loss,
     diffusion_bound,
+    trained_gammas,
 )
 from driftfield.diffusion.basics.denoising import Weight
 from driftfield.errors import InputError
@@ -385,7 +387,7 @@ def test_log_normal_times_beyond_the_ends_are_put_on_the_ends() -> None:
 @pytest.mark.parametrize("name", CHAINS)
 def test_log_normal_times_of_a_chain_are_its_steps_nearest_in_time(name: str) -> None:
     schedule = SCHEDULES[name](T=50)
-    t = TIMES["log-normal"](schedule, 5000, generator(), -1.0, 1.0)
+    t = TIMES["log-normal"](schedule, 5000, generator(), mean=-1.0, std=1.0)
     step = t * 50
     torch.testing.assert_close(step, step.round(), rtol=0, atol=1e-12)
     assert step.min() >= 1
@@ -396,6 +398,27 @@ def test_log_normal_times_of_a_chain_are_its_steps_nearest_in_time(name: str) ->
     cells = (schedule.gamma(f64(np.arange(1, 51) / 50)) / 2).diff().max()
     # The median moves by no more than a cell, wherever it lies within the ends.
     assert float(level.median()) == pytest.approx(float(wished.median().clamp(*ends)), abs=float(cells))
+
+
+@pytest.mark.parametrize("times", TIMES)
+@pytest.mark.parametrize("name", ["ve", "cosine", "linear"])
+def test_the_trained_noise_levels_hold_all_but_a_few_of_the_times(name: str, times: str) -> None:
+    schedule, n = EVERY[name], 200_000
+    low, high = trained_gammas(schedule, TIMES[times])
+    gamma = schedule.gamma(TIMES[times](schedule, n, generator()))
+    for beyond in (gamma < low - 1e-9, gamma > high + 1e-9):
+        # 5 in 16,384 are expected; the fifth of so many uniform draws is above 1 / 1,000 once in 3,000 seeds.
+        assert int(beyond.sum()) <= n / 1_000
+
+
+def test_the_trained_noise_levels_are_three_and_a_half_deviations_wide_or_end_with_the_schedule() -> None:
+    times = partial(TIMES["log-normal"], mean=-1.0, std=1.2)
+    low, high = trained_gammas(EVERY["cosine"], times)
+    quantile = stats.norm.ppf(4.5 / 16_384)  # -3.45; the draw is in the stratum from 4 to 5, 0.03 on either side
+    assert low / 2 == pytest.approx(-1.0 + 1.2 * quantile, abs=0.05)
+    assert high / 2 == pytest.approx(-1.0 - 1.2 * quantile, abs=0.05)
+    narrow = SCHEDULES["ve"](sigma_min=0.05, sigma_max=20.0)
+    assert trained_gammas(narrow, times) == tuple(narrow.gamma_ends().tolist())
 
 
 @pytest.mark.parametrize("times", TIMES)

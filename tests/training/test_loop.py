@@ -52,7 +52,7 @@ def trainer(seed: int = 0, **train: object) -> Trainer:
     """A small diffusion model in training, as fit makes it."""
     recipe = Recipe.parse({**SECTIONS, "train": {**SECTIONS["train"], **train}})
     denoiser = build_denoiser(recipe, 2, Parts(), seed)
-    loss, judge = build_loss(recipe, denoiser, Parts()), build_judge(denoiser, Parts())
+    loss, judge = build_loss(recipe, denoiser, Parts()), build_judge(recipe, denoiser, Parts())
     return Trainer(denoiser, loss, rows(), rows(40, seed=1), recipe.train, seed, judge)
 
 

@@ -46,7 +46,12 @@ from driftfield.diffusion.basics.times import TIMES
 from driftfield.diffusion.further.adaptive import rk45
 from driftfield.diffusion.further.chain_bound import BoundTerms, bound_terms, importance_bound
 from driftfield.diffusion.further.chain_loss import chain_loss
-from driftfield.diffusion.further.continuous_bound import bound_variance, continuous_bound, diffusion_bound
+from driftfield.diffusion.further.continuous_bound import (
+    bound_variance,
+    continuous_bound,
+    diffusion_bound,
+    trained_gammas,
+)
 from driftfield.diffusion.further.conversion import ReparametrisedDenoiser, RescheduledDenoiser, output
 from driftfield.diffusion.further.dequantisation import DiscreteBound, dequantised_log_prob
 from driftfield.diffusion.further.exact import MixtureDenoiser, empirical_denoiser, exact_denoiser
@@ -126,6 +131,7 @@ __all__ = [
     "sample",
     "sliced_score_loss",
     "standard_prior",
+    "trained_gammas",
     "transition",
     "walk",
 ]

@@ -285,7 +285,7 @@ def _train(
         None if task.validation is None else _batch(scaler, task.validation, task.validation_labels, device),
         settings,
         task.seed,
-        build_judge(denoiser, parts),
+        build_judge(task.recipe, denoiser, parts),
         _batches(task, scaler, rows, device),
         _steps_of_an_epoch(task) if settings.order == "shuffled" else None,
         _rows_of_a_step(task),

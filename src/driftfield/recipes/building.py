@@ -28,6 +28,7 @@ from driftfield.diffusion import (
     diffusion_bound,
     hybrid_loss,
     sliced_score_loss,
+    trained_gammas,
 )
 from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.basics.stochastic import with_last_noise
@@ -168,13 +169,7 @@ OBJECTIVES: dict[str, Callable[[ObjectiveSection, BaseDenoiser], Loss]] = {
 
 def _at_times(section: ObjectiveSection, denoiser: BaseDenoiser, draw: Callable[..., Tensor], **noise: Noise) -> Loss:
     """The loss whose one draw is ``draw(denoiser, x, t, eps, cond=.., **noise)`` at times that the recipe chooses."""
-    if section.times not in TIMES:
-        raise unknown_name("times", section.times, TIMES)
-    times: Callable[..., Tensor] = TIMES[section.times]
-    if section.times == "log-normal":
-        times = partial(times, **{k: v for k, v in (("mean", section.mean), ("std", section.std)) if v is not None})
-    elif section.mean is not None or section.std is not None:
-        raise InputError(f'The times "{section.times}" take no mean and std: these belong to "log-normal".')
+    times = _times(section)
 
     def loss(rows: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
         t = times(denoiser.schedule, len(rows), generator)
@@ -184,6 +179,15 @@ def _at_times(section: ObjectiveSection, denoiser: BaseDenoiser, draw: Callable[
         return draw(denoiser, rows, t, eps, cond=cond, **drawn)
 
     return loss
+
+
+def _times(section: ObjectiveSection) -> Callable[..., Tensor]:
+    if section.times not in TIMES:
+        raise unknown_name("times", section.times, TIMES)
+    given = {name: value for name in ("mean", "std") if (value := getattr(section, name)) is not None}
+    if given and section.times != "log-normal":
+        raise InputError(f'The times "{section.times}" take no mean and std: these belong to "log-normal".')
+    return partial(TIMES[section.times], **given)
 
 
 def rademacher(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -204,14 +208,16 @@ def _weighing(section: ObjectiveSection) -> tuple[Callable[..., Tensor], Callabl
     return WEIGHTS[section.weight], METRICS[section.metric]
 
 
-def build_judge(denoiser: BaseDenoiser, parts: Parts) -> Loss | None:
+def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss | None:
     """(rows, generator, labels) -> the bound on the NLL of each row, per dimension; None where there is no such bound.
 
-    That is for an objective of the user's own, and for a learned kernel, whose loss is a bound already.
+    That is for an objective of the user's own, and for a learned kernel, whose loss is a bound already. The bound
+    covers only the noise levels that are trained: elsewhere the network's output is arbitrary, and it would decide.
     """
     if parts.objective is not None or not isinstance(denoiser, Denoiser):
         return None
-    return lambda rows, generator, *labels: diffusion_bound(denoiser, rows, generator, *labels) / rows[0].numel()
+    judge = partial(diffusion_bound, denoiser, gammas=trained_gammas(denoiser.schedule, _times(recipe.objective)))
+    return lambda rows, generator, *labels: judge(rows, generator, *labels) / rows[0].numel()
 
 
 SAMPLER_OPTIONS = ("eta", "tolerance", "churn", "langevin")  # keys of [sample]

@@ -6,8 +6,8 @@ d_i = min(ema, (1 + i) / (10 + i)) at step i = 0, 1, ..:
 
     average <- d_i average + (1 - d_i) weights.
 
-Early stopping judges the average by the bound on the negative log-likelihood
-of rows never trained on, with times and noise drawn once and kept, so that two values differ by the weights alone.
+Early stopping judges the average by the bound on the negative log-likelihood of rows never trained on, over the noise
+levels that are trained, with times and noise drawn once and kept, so that two values differ by the weights alone.
 Training returns the last average whose bound is within 2e-3 nats per dimension of the lowest: later weights have seen a
 smaller learning rate, so they win what is nearly a tie. Everything that a step depends on is in the checkpoint, so a
 training that was interrupted and resumed ends with the same bits.

@@ -16,25 +16,54 @@ for what no gradient passes, and c any constant,
     loss = l(network, [schedule]) + c l([network], schedule)^2 - [c l^2].
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser
 from driftfield.diffusion.basics.denoising import denoising_loss, snr
+from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.diffusion.basics.times import stratified_draws
 
 
-def diffusion_bound(denoiser: Denoiser, x: Tensor, generator: torch.Generator, cond: Tensor | None = None) -> Tensor:
+def diffusion_bound(
+    denoiser: Denoiser,
+    x: Tensor,
+    generator: torch.Generator,
+    cond: Tensor | None = None,
+    gammas: tuple[float, float] | None = None,
+) -> Tensor:
     """One draw of L for each row of x (B, *D), in nats, summed over dimensions; (B,), gamma stratified over the rows.
 
     On a discrete chain gamma is continuous all the same.
+
+    Args:
+        gammas: the limits of the integral, by default the ends of the schedule. Between equal limits the value is the
+            same for every schedule.
     """
     schedule = denoiser.schedule
-    low, high = schedule.gamma_ends()
+    low, high = gammas or schedule.gamma_ends().tolist()
     t = schedule.time(low + (high - low) * stratified_draws(len(x), generator, shuffled=True))
     eps = torch.randn(x.shape, generator=generator, device=x.device)
-    return 0.5 * float(high - low) * denoising_loss(denoiser, x, t, eps, weight=snr, cond=cond)
+    return 0.5 * (high - low) * denoising_loss(denoiser, x, t, eps, weight=snr, cond=cond)
+
+
+@torch.no_grad()
+def trained_gammas(schedule: Schedule, times: Callable[..., Tensor]) -> tuple[float, float]:
+    """(gamma_low, gamma_high): the range of gamma without the lowest and the highest 4 of 16,384 times drawn.
+
+    A network is trained only there, and its schedule may go further: a cosine schedule goes down to sigma / alpha =
+    1e-5, where log-normal times almost never fall. For log-normal times the range is the mean plus and minus
+    3.5 standard deviations, cut at the ends of the schedule.
+
+    Args:
+        times: (schedule, n, generator) -> t (n,), as in TIMES.
+    """
+    t = schedule.clamp(times(schedule, 16_384, torch.Generator(schedule.device).manual_seed(0))).sort().values
+    low, high = schedule.gamma(t[[4, -5]]).tolist()
+    return low, high
 
 
 def continuous_bound(denoiser: BaseDenoiser, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None) -> Tensor:
