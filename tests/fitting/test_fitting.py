@@ -137,3 +137,30 @@ def test_early_stopping_works_as_well_where_the_schedule_goes_below_the_trained_
         nll[kind] = -model.log_prob(model.held_out[:300], steps=10)[0].mean()
     # Measured: 0.003 apart; weights of step 120 or 100, kept by the whole schedule's bound, are 0.04 or 0.06 apart.
     assert nll[name] == pytest.approx(nll["ve"], abs=0.02)
+
+
+def test_weights_from_well_before_the_last_step_are_reported() -> None:
+    """A wide network, trained long on 36 rows, is best early."""
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    options = {"lr": 1e-2, "ema": 0.9, "validation": 0.4}
+    with pytest.warns(UserWarning, match="later weights") as caught:
+        facts = driftfield.fit(rows, steps=200, network={"width": 32, "depth": 2}, train=options).facts
+    step, last = facts["best step"], facts["steps"]
+    assert step < 0.9 * last
+    rise = facts["validation at the last step"] - facts["validation at the best step"]
+    assert rise > 2e-3  # within 2e-3 the later weights are kept
+    assert [str(warning.message) for warning in caught] == [
+        f"The model has the weights of step {step} of {last}: later weights were worse on the validation rows, by "
+        f"{rise:.2g} at the last step; --set train.validation=0 keeps the last weights."
+    ]
+    assert caught[0].filename == __file__  # the caller's line
+
+
+def test_weights_of_the_last_step_are_not_reported() -> None:
+    messages: list[str] = []
+    data, watch = np.random.default_rng(0).normal(size=(2_000, 2)), Watch(message=messages.append)
+    facts = driftfield.fit(data, steps=30, watch=watch, train={"batch": 64}).facts
+    assert (facts["best step"], facts["steps"]) == (30, 30)
+    without = driftfield.fit(data, steps=5, watch=watch, train={"validation": 0.0}).facts
+    assert "validation at the best step" not in without
+    assert messages == []

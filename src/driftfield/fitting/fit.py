@@ -6,8 +6,9 @@ import os
 import platform
 import shlex
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from driftfield.recipes.schema import Recipe, load_recipe
 from driftfield.seeds import derive, stream
 from driftfield.training.batches import Batch, Batches, fresh, shuffled, steps_of_a_pass
 from driftfield.training.checkpoint import Progress
-from driftfield.training.loop import Report, Surroundings, Trainer
+from driftfield.training.loop import Report, Surroundings, Trainer, early_weights
 
 MOST_KEPT_ROWS = 20_000
 MOST_STEPS = 10_000_000  # where time, not steps, ends a training
@@ -68,13 +69,17 @@ class Task:
     classes: tuple[str, ...] = ()
 
 
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=4)  # at the line that called fit or resume
+
+
 @dataclass(frozen=True)
 class Watch:
-    """Who is told, and who may interrupt."""
+    """Who is told, and who may interrupt; by default messages are Python warnings."""
 
     observe: Callable[[Report], None] | None = None
     interrupted: Callable[[], bool] | None = None
-    message: Callable[[str], None] = field(default=lambda text: None)
+    message: Callable[[str], None] = _warn
 
 
 def fit(
@@ -244,6 +249,8 @@ def carry_out(task: Task, out: Path | None, device: str, watch: Watch, parts: Pa
         checkpoint = folder / runs.STATE
     model, progress = _train(task, where, checkpoint, watch, parts)
     model.facts = _facts(task, model, progress, where)
+    if early := early_weights(progress):
+        watch.message(early)
     if out is not None:
         new = out / runs.CHECKPOINT / "new"
         new.mkdir(exist_ok=True)
@@ -405,6 +412,10 @@ def _read_task(folder: Path) -> tuple[Task, str]:
 
 def _facts(task: Task, model: Model, progress: Progress, device: torch.device) -> dict[str, Any]:
     rate = progress.step * (task.recipe.train.batch or 0) / max(progress.seconds, 1e-9)
+    judged = {
+        "validation at the best step": round(progress.best, 6),
+        "validation at the last step": round(progress.last, 6),
+    }
     return {
         "command": task.command,
         "seed": task.seed,
@@ -414,6 +425,7 @@ def _facts(task: Task, model: Model, progress: Progress, device: torch.device) -
         "parameters": sum(p.numel() for p in model.denoiser.parameters()),
         "steps": progress.step,
         "best step": progress.best_step,
+        **(judged if progress.best_step else {}),
         "training seconds": round(progress.seconds, 2),
         "rows per second": round(rate),
         "device": str(device),

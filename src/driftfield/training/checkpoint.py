@@ -15,12 +15,18 @@ from driftfield.errors import DriftfieldError
 
 @dataclass
 class Progress:
-    """Where a training stands; plain data."""
+    """Where a training stands; plain data.
+
+    Of the values by which early stopping judged the weights so far, ``lowest`` is the lowest, ``last`` the latest and
+    ``best`` the one at ``best_step``, whose weights are returned.
+    """
 
     step: int = 0
     seconds: float = 0.0
     lowest: float = float("inf")
     best_step: int = 0
+    best: float = float("inf")
+    last: float = float("inf")
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

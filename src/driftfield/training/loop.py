@@ -40,6 +40,7 @@ Loss = Callable[..., Tensor]  # (rows (B, *D), generator, labels (B,) if there a
 CHECKPOINT_SECONDS = 10.0
 VALIDATION_DRAWS = 8_192  # pairs of time and noise, whatever the number of validation rows
 RECORDS = 200  # lines of history in a training
+EARLY = 0.1  # fraction of the steps: weights from further before the last step are reported
 SNAPSHOT = "snapshot-"
 TIE = 2e-3  # nats per dimension: a difference in the bound that is no difference
 SMALL = 1 << 19  # rows of a step times width: below it, a second thread costs more in waiting than it brings in work
@@ -259,9 +260,9 @@ class Trainer:
         with self._averaged(), torch.no_grad():
             loss = self.loss(rows, self._fixed(), *labels).mean().item()
             bound = self.judge(rows, self._fixed(), *labels).double().mean().item()
-        self.progress.lowest = min(self.progress.lowest, bound)
+        self.progress.lowest, self.progress.last = min(self.progress.lowest, bound), bound
         if bound <= self.progress.lowest + TIE:
-            self.progress.best_step = self.progress.step
+            self.progress.best_step, self.progress.best = self.progress.step, bound
             for name, p in self.average.items():
                 self.best[name].copy_(p)
         return loss
@@ -317,6 +318,17 @@ class Trainer:
             f"The {what} became {value} at step {i} of {self.steps}: {cause}; "
             f"try --set train.lr={self.lr / 10:.2g} or --set train.clip=0.1."
         )
+
+
+def early_weights(progress: Progress) -> str | None:
+    """One sentence when the weights returned are from well before the last step, else None."""
+    if not progress.best_step or progress.step - progress.best_step <= EARLY * progress.step:
+        return None
+    return (
+        f"The model has the weights of step {progress.best_step:,} of {progress.step:,}: later weights were worse on "
+        f"the validation rows, by {progress.last - progress.best:.2g} at the last step; --set train.validation=0 keeps "
+        "the last weights."
+    )
 
 
 @contextmanager
