@@ -35,8 +35,8 @@ def halves(name: str, share: float = 0.5, head: str = "eps") -> LearnedVarianceD
 def test_a_share_of_zero_or_one_is_the_small_or_the_large_variance(name: str, share: float, bound: str) -> None:
     denoiser, x_t = halves(name, share), normal(4, 2)
     for t, s in ((1.0, 0.95), (0.5, 0.2), (0.051, 0.05), (0.05, 0.0)):
-        learned = reverse_kernel(denoiser, "learned")(x_t, f64(t), f64(s))
-        fixed = reverse_kernel(denoiser, bound)(x_t, f64(t), f64(s))
+        learned = reverse_kernel(denoiser, "learned").step(x_t, f64(t), f64(s))
+        fixed = reverse_kernel(denoiser, bound).step(x_t, f64(t), f64(s))
         assert torch.equal(learned.log_var, fixed.log_var.expand_as(x_t))
         assert torch.equal(learned.mean, fixed.mean)
 
@@ -45,7 +45,7 @@ def test_a_share_of_zero_or_one_is_the_small_or_the_large_variance(name: str, sh
 @by_property
 def test_a_learned_variance_is_a_number_at_all_times(name: str, share: float, place: float, cut: float) -> None:
     t, s = f64(place), f64(place * cut)
-    log_var = reverse_kernel(halves(name, share), "learned")(normal(3, 2), t, s).log_var
+    log_var = reverse_kernel(halves(name, share), "learned").step(normal(3, 2), t, s).log_var
     assert not torch.isnan(log_var).any()
     if s > 1e-6:
         assert torch.isfinite(log_var).all()
@@ -53,16 +53,16 @@ def test_a_learned_variance_is_a_number_at_all_times(name: str, share: float, pl
 
 def test_halfway_the_variance_is_the_geometric_mean_of_its_bounds() -> None:
     t, s = f64(0.5), f64(0.2)
-    learned = reverse_kernel(halves("linear", 0.5), "learned")(normal(3, 2), t, s).log_var.exp()
+    learned = reverse_kernel(halves("linear", 0.5), "learned").step(normal(3, 2), t, s).log_var.exp()
     small, large = (
-        reverse_kernel(halves("linear"), name)(normal(3, 2), t, s).log_var.exp() for name in ("small", "large")
+        reverse_kernel(halves("linear"), name).step(normal(3, 2), t, s).log_var.exp() for name in ("small", "large")
     )
     torch.testing.assert_close(learned, (small * large).sqrt().expand(3, 2))
 
 
 def test_rows_may_end_at_zero_while_others_do_not_and_the_gradient_is_a_number() -> None:
     denoiser = halves("linear", 0.3)
-    log_var = reverse_kernel(denoiser, "learned")(normal(2, 2), f64([0.05, 0.5]), f64([0.0, 0.45])).log_var
+    log_var = reverse_kernel(denoiser, "learned").step(normal(2, 2), f64([0.05, 0.5]), f64([0.0, 0.45])).log_var
     assert (log_var[0] == -torch.inf).all()
     (gradient,) = torch.autograd.grad(log_var.exp().sum(), denoiser.network.second)
     assert torch.isfinite(gradient).all()
@@ -85,14 +85,14 @@ def test_the_second_half_leaves_estimate_and_loss_as_they_were(head: str) -> Non
 
 def test_one_estimate_asks_the_network_once() -> None:
     denoiser = halves("linear")
-    reverse_kernel(denoiser, "learned")(normal(2, 2), f64(0.5), f64(0.4))
+    reverse_kernel(denoiser, "learned").step(normal(2, 2), f64(0.5), f64(0.4))
     assert denoiser.network.asked == 1
 
 
 def test_a_denoiser_without_a_learned_variance_has_none_to_give() -> None:
     kernel = reverse_kernel(ring_distribution(EVERY["linear"]), "learned")
     with pytest.raises(InputError, match='"learned" needs a denoiser that gives one'):
-        kernel(normal(2, 2), f64(0.5), f64(0.4))
+        kernel.step(normal(2, 2), f64(0.5), f64(0.4))
 
 
 def test_a_network_with_one_half_only_is_refused() -> None:
@@ -118,7 +118,7 @@ def test_the_hybrid_loss_is_the_denoising_loss_and_a_part_of_the_bound(name: str
     t, x, eps = f64([1 / 20, 2 / 20, 0.5, 1.0]), normal(4, 2), normal(4, 2, seed=1)
     s = t - 1 / 20
     x_t = schedule.perturb(x, t, eps)
-    kl = bridge(schedule, x_t, x, t, s).kl(reverse_kernel(denoiser, "learned")(x_t, t, s))
+    kl = bridge(schedule, x_t, x, t, s).kl(reverse_kernel(denoiser, "learned").step(x_t, t, s))
     kl = torch.where(t > 0.06, kl, 0.0)  # the decoder's term is left out
     for weight in (WEIGHTS["simple"], WEIGHTS["snr"]):
         loss = hybrid_loss(denoiser, x, t, eps, weight, METRICS["huber"], share=0.01)

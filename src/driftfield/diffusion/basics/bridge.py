@@ -9,9 +9,9 @@ so that by Bayes' rule (Ho et al. 2020, eq. 6 and 7; Kingma et al. 2021, appendi
     q(x_s | x_t, x) = N( alpha_ts sigma_s^2 / sigma_t^2 x_t + alpha_s var_ts / sigma_t^2 x,
                          var_ts sigma_s^2 / sigma_t^2 I ).
 
-A longer stride is nothing but another s: no beta is read, so none can be the beta of a wrong step. With
-r = exp(gamma_s - gamma_t) the coefficients are  var_ts = sigma_t^2 (1 - r),  variance = sigma_s^2 (1 - r),  and neither
-alpha_t = 0 nor sigma_s = 0 is a special case.
+A longer stride is just another s: no beta is read, so none can belong to the wrong step. In terms of
+r = exp(gamma_s - gamma_t),  var_ts = sigma_t^2 (1 - r)  and the variance of the bridge is  sigma_s^2 (1 - r),  so that
+neither alpha_t = 0 nor sigma_s = 0 is a special case.
 """
 
 import torch
@@ -22,7 +22,7 @@ from driftfield.diffusion.basics.schedules import Schedule, match
 
 
 def log_added_fraction(schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
-    """log(1 - exp(gamma_s - gamma_t)), the share of the noise at t that was added after s; float64, s < t."""
+    """log(1 - exp(gamma_s - gamma_t)), the log of the fraction of sigma_t^2 that is added after s; float64, s < t."""
     return torch.log(-torch.expm1(schedule.gamma(s.double()) - schedule.gamma(t.double())))
 
 
@@ -34,12 +34,12 @@ def transition(schedule: Schedule, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor
 
 
 def bridge_variance(schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
-    """log of the variance of q(x_s | x_t, x), sigma_s^2 (1 - r); -inf at s = 0."""
+    """Log of the variance of q(x_s | x_t, x), sigma_s^2 (1 - r); -inf at s = 0."""
     return 2 * schedule.log_sigma(s.double()) + log_added_fraction(schedule, t, s)
 
 
 def bridge_mean(schedule: Schedule, x_t: Tensor, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """Mean of q(x_s | x_t, x) for x_t, x (B, *D) and s < t, () or (B,)."""
+    """Mean of q(x_s | x_t, x), (B, *D), for x_t, x (B, *D) and s < t, () or (B,)."""
     t, s = t.double(), s.double()
     alpha_ts = (schedule.log_alpha(t) - schedule.log_alpha(s)).exp()
     ratio = (2 * (schedule.log_sigma(s) - schedule.log_sigma(t))).exp()

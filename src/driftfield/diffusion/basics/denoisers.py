@@ -1,7 +1,7 @@
-r"""Denoisers: from a noisy x_t to an estimate of the data and of the noise in it.
+r"""Denoisers: from a noisy x_t to estimates of the data and of the noise in it.
 
-A denoiser is a map (x_t, t) -> (x_hat, eps_hat) with  x_t = alpha x_hat + sigma eps_hat.  The best one is the
-posterior mean x_hat = E[x | x_t], and it knows everything about the distribution of x_t (Robbins 1956, Efron 2011):
+A denoiser maps (x_t, t) to (x_hat, eps_hat) with  x_t = alpha x_hat + sigma eps_hat.  The best one in mean squared
+error is the posterior mean x_hat = E[x | x_t], and it determines the distribution of x_t (Robbins 1956; Efron 2011):
 
     score     grad log p(x_t) = -eps_hat / sigma
     velocity  of the probability-flow ODE (Song et al. 2021 (SDE), eq. 13):  dx/dt = alpha' x_hat + sigma' eps_hat
@@ -22,10 +22,10 @@ from driftfield.errors import unknown_name
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a denoiser says of x_t (B, *D) at time t: ``x0`` and ``eps`` (B, *D), and what follows from them.
+    """What a denoiser returns for x_t (B, *D) at time t: ``x0`` (x_hat), ``eps`` (eps_hat), and what follows from them.
 
-    ``variance_fraction`` (B, *D), of a denoiser with a learned variance, says where the log variance of a reverse step
-    lies between the small (0) and the large one (1) of :mod:`driftfield.diffusion.basics.kernels`.
+    A denoiser with a learned variance also returns ``variance_fraction`` (B, *D): where the log variance of a reverse
+    step lies between the small one (0) and the large one (1) of :mod:`driftfield.diffusion.basics.kernels`.
     """
 
     x0: Tensor
@@ -47,10 +47,10 @@ class Estimate:
 
 
 def extend_estimate(estimate: Estimate, x_t: Tensor, t: Tensor) -> Estimate:
-    """An estimate of (x_t, t) from one that was made at the nearest time at which a network may be asked.
+    """The estimate at (x_t, t) from the one at the nearest time at which a network may be evaluated.
 
-    Beyond t_high x_hat is held, as x_t says hardly more of x, and eps_hat = (x_t - alpha x_hat) / sigma is what is left
-    of x_t itself, (B, *D) at t () or (B,): every sampler rests on  x_t = alpha x_hat + sigma eps_hat.
+    Beyond t_high x_hat is kept, as x_t tells hardly anything more about x, and eps_hat = (x_t - alpha x_hat) / sigma,
+    because every sampler relies on  x_t = alpha x_hat + sigma eps_hat.  x_t (B, *D), t () or (B,).
     """
     schedule = estimate.schedule
     late = t.double() > schedule.t_high
@@ -63,7 +63,7 @@ def extend_estimate(estimate: Estimate, x_t: Tensor, t: Tensor) -> Estimate:
 
 
 class BaseDenoiser(nn.Module):
-    """Anything with a ``schedule`` and ``forward(x_t, t, cond=None) -> Estimate``; t is () or (B,).
+    """A module with a ``schedule`` and ``forward(x_t, t, cond=None) -> Estimate``, for x_t (B, *D) and t () or (B,).
 
     ``learned_variance`` says whether its estimates have a ``variance_fraction``.
     """
@@ -97,8 +97,8 @@ class Denoiser(BaseDenoiser):
         network: any module (x (B, *D), label () or (B,), cond) -> (B, *D).
         schedule: the noise schedule; the denoiser owns it.
         head: a name in HEADS, or a function (schedule, t) -> (a, b).
-        label: what the network is told of the time: "log-sigma", log(sigma / alpha), or "t".
-        scale_input: give the network x_t / sqrt(alpha^2 + sigma^2), of unit variance for standardised data
+        label: how the network is told the time: "log-sigma" for log(sigma / alpha), or "t".
+        scale_input: whether the network sees x_t / sqrt(alpha^2 + sigma^2), of unit variance for standardised data
             (Karras et al. 2022, c_in), in place of x_t.
 
     Raises:
@@ -126,7 +126,7 @@ class Denoiser(BaseDenoiser):
         self.scale_input = scale_input
 
     def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        """The network's raw output (B, *D) for x_t (B, *D) at t, already clamped, () or (B,)."""
+        """The raw output of the network (B, *D) for x_t (B, *D) at t, () or (B,), in [t_low, t_high]."""
         label = self.label(self.schedule, t).to(x_t.dtype)
         if self.scale_input:
             x_t = x_t / match(self.schedule.scale(t), x_t)
@@ -139,7 +139,7 @@ class Denoiser(BaseDenoiser):
         return extend_estimate(self.read(x, clamped, self.output(x, clamped, cond)), x_t, t)
 
     def read(self, x_t: Tensor, t: Tensor, out: Tensor) -> Estimate:
-        """The estimate from an output at hand: x_hat = (sigma out - b x_t) / D, eps_hat = (a x_t - alpha out) / D."""
+        """The estimate from an output: x_hat = (sigma out - b x_t) / D and eps_hat = (a x_t - alpha out) / D."""
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
         a, b = self.head(self.schedule, t)
         D = a * sigma - b * alpha

@@ -3,7 +3,8 @@
     log N(x; m, v) = -1/2 sum_d [ (x - m)^2 / v + log(2 pi v) ]
     KL(N(m1, v1) || N(m2, v2)) = 1/2 sum_d [ log(v2 / v1) - 1 + v1 / v2 + (m1 - m2)^2 / v2 ]
 
-Variances are stored as logarithms, so that v = 0 (log v = -inf, a point) and very small variances are ordinary.
+Variances are stored as logarithms, so that very small variances and v = 0 (log v = -inf, a single point) need no
+special treatment.
 """
 
 import math
@@ -23,7 +24,7 @@ class Gaussian:
     log_var: Tensor
 
     def sample(self, eps: Tensor) -> Tensor:
-        """mean + exp(log_var / 2) eps, for standard normal eps of x's shape (B, *D)."""
+        """mean + exp(log_var / 2) eps for standard normal eps (B, *D)."""
         return self.mean + (self.log_var / 2).exp() * eps
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -39,15 +40,15 @@ class Gaussian:
 
 
 def standard_prior(schedule: Schedule, like: Tensor) -> Gaussian:
-    """N(0, prior_std^2 I): the usual prior of the schedule; ``like`` (*D) gives shape, dtype and device."""
+    """N(0, prior_std^2 I), the usual prior of a schedule, of the shape, dtype and device of ``like`` (*D)."""
     return Gaussian(torch.zeros_like(like), torch.full_like(like, 2 * math.log(schedule.prior_std)))
 
 
 def matched_prior(schedule: Schedule, mean: Tensor, variance: Tensor) -> Gaussian:
-    """The Gaussian with the first two moments of x_1: N(alpha m, alpha^2 v + sigma^2), at t = 1.
+    """N(alpha m, alpha^2 v + sigma^2) at t = 1: the Gaussian with the mean and variance of x_1, per dimension.
 
     Args:
-        mean, variance: (*D) moments of the data, per dimension.
+        mean, variance: m and v (*D), of the data.
     """
     one = torch.ones((), dtype=torch.float64, device=mean.device)
     alpha, sigma = schedule.alpha(one), schedule.sigma(one)

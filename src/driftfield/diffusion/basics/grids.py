@@ -1,12 +1,12 @@
-r"""Grids: the decreasing times t_0 = 1 > ... > t_n = 0 that a sampler visits; functions (schedule, n) -> (n + 1,).
+r"""Grids: the decreasing times 1 = t_0 > t_1 > .. > t_n = 0 that a sampler visits; functions (schedule, n) -> (n + 1,).
 
     "uniform"    t_i = 1 - i / n
-    "trailing"   the same, rounded to the steps of a discrete chain, counted from its end (Lin et al. 2024, table 2)
+    "trailing"   the same, rounded to the steps of a chain (Lin et al. 2024, table 2)
     "quadratic"  t_i = (1 - i / n)^2, denser near the data (Song et al. 2021 (DDIM), appendix D.2)
     "log-snr"    gamma equally spaced between its ends (Lu et al. 2022 (DPM-Solver)), then t = 0
     "karras"     (sigma / alpha)^(1 / rho) equally spaced, rho = 7 (Karras et al. 2022, eq. 5), then t = 0
 
-All are float64 and end at the data itself, t = 0; they may be on the CPU or beside the schedule's table.
+All are float64 and end at t = 0, the data itself.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Grid = Callable[[Schedule, int], Tensor]
 
 def _count(n: int) -> int:
     if n < 1:
-        raise InputError(f"A sampler needs at least 1 step, but {n} were asked for.")
+        raise InputError(f"A sampler needs at least 1 step, got {n}.")
     return n
 
 
@@ -44,7 +44,7 @@ def trailing(schedule: Schedule, n: int) -> Tensor:
     if schedule.T is None:
         return times
     if n > schedule.T:
-        raise InputError(f"The trailing grid cannot take {n} steps on a chain of {schedule.T}: ask for fewer steps.")
+        raise InputError(f"The trailing grid cannot take {n} steps on a chain of {schedule.T}: choose fewer steps.")
     return (times * schedule.T).round() / schedule.T
 
 

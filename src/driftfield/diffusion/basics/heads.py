@@ -1,18 +1,22 @@
-r"""Heads: what the network's output means.
+r"""Heads: what the output of the network means.
 
-A parametrisation is two numbers: the network is trained to return
+A parametrisation is two numbers, a and b, at each time: the network is trained to return
 
     a(t) x + b(t) eps.
 
-With x_t = alpha x + sigma eps and D = a sigma - b alpha, its output gives back both parts,
+Together with x_t = alpha x + sigma eps, its output determines estimates of both x and eps. With D = a sigma - b alpha,
 
     x_hat = (sigma out - b x_t) / D,        eps_hat = (a x_t - alpha out) / D,
 
-and errors convert by  |out - target|^2 = (D^2 / sigma^2) |x_hat - x|^2.  Adding a head is adding one function.
+and squared errors convert by  |out - target|^2 = (D^2 / sigma^2) |x_hat - x|^2.  So all heads describe the same
+denoiser; they differ in what is easy for a network to learn. Adding a head is adding one function.
 
 References:
-    eps: Ho et al. 2020.  v: Salimans, Ho 2022, appendix D.  score: Song et al. 2021 (SDE).
-    flow: Lipman et al. 2023, eq. 9 (the velocity d x_t / dt).  EDM: Karras et al. 2022, eq. 7 and table 1.
+    eps: Ho et al. 2020, https://arxiv.org/abs/2006.11239
+    v: Salimans, Ho 2022, appendix D, https://arxiv.org/abs/2202.00512
+    score: Song et al. 2021 (SDE), https://arxiv.org/abs/2011.13456
+    flow: Lipman et al. 2023, eq. 9, https://arxiv.org/abs/2210.02747
+    edm: Karras et al. 2022, eq. 7 and table 1, https://arxiv.org/abs/2206.00364
 """
 
 from collections.abc import Callable
@@ -22,7 +26,7 @@ from torch import Tensor
 
 from driftfield.diffusion.basics.schedules import Schedule
 
-Head = Callable[[Schedule, Tensor], tuple[Tensor, Tensor]]
+Head = Callable[[Schedule, Tensor], tuple[Tensor, Tensor]]  # (schedule, t) -> (a, b), of the shape of t
 
 
 def eps(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,20 +50,19 @@ def score(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def flow(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-    """(alpha', sigma'): the velocity d x_t / dt along the path of one x and one eps."""
+    """(alpha', sigma'): the velocity d x_t / dt for fixed x and eps."""
     return schedule.derivatives(t)
 
 
 def edm(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-    """((1 - c_skip alpha) / c_out, -c_skip sigma / c_out) for data of unit variance, for any alpha.
+    """(sigma, -alpha) / sqrt(alpha^2 + sigma^2): the residual of the best linear denoiser, scaled to unit variance.
 
-    c_skip = alpha / (sigma^2 + alpha^2) is the best linear denoiser of data with unit variance and
-    c_out = sigma / sqrt(sigma^2 + alpha^2) the error that it leaves, so the target has unit variance at every t. In
-    closed form the two numbers are (sigma, -alpha) / sqrt(sigma^2 + alpha^2): for a variance-preserving schedule, -v.
+    For data of unit variance the best linear denoiser is c_skip x_t with c_skip = alpha / (alpha^2 + sigma^2), and the
+    root mean square of its error is c_out = sigma / sqrt(alpha^2 + sigma^2). The network returns (x - c_skip x_t) /
+    c_out, which has unit variance at every t. Under a variance-preserving schedule that is -v.
     """
-    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     scale = schedule.scale(t)
-    return sigma / scale, -alpha / scale
+    return schedule.sigma(t) / scale, -schedule.alpha(t) / scale
 
 
 HEADS: dict[str, Head] = {"eps": eps, "x0": x0, "v": v, "score": score, "flow": flow, "edm": edm}

@@ -1,14 +1,14 @@
 r"""Kernels: the reverse transition p(x_s | x_t) of ancestral sampling.
 
-A denoiser gives the mean of the bridge q(x_s | x_t, x) with x_hat for x; its variance is a choice (Ho et al.
-2020, sec. 3.2):
+Its mean is that of the bridge q(x_s | x_t, x) with the denoiser's x_hat in place of x. Its variance is a choice (Ho et
+al. 2020, sec. 3.2):
 
-    "small"     var_ts sigma_s^2 / sigma_t^2    the bridge's own: right when the data are a point
-    "large"     var_ts                          for neighbours of a chain, beta_t: right when the data are N(0, I)
-    "marginal"  sigma_s^2                       a mistake to look at: 1 - alpha_bar of the step before, which a
-                widely read tutorial takes for the posterior's variance; too large by the factor sigma_t^2 / var_ts
+    "small"     var_ts sigma_s^2 / sigma_t^2    that of the bridge: right if the data are a single point
+    "large"     var_ts                          beta_t for one step of a chain: right if the data are N(0, I)
+    "marginal"  sigma_s^2                       a mistake worth looking at: a widely read tutorial takes this for the
+                                                variance of the bridge; it is too large by the factor sigma_t^2 / var_ts
 
-All are zero noise at s = 0: the last step returns x_hat.
+None adds noise at s = 0: the last step returns x_hat.
 """
 
 from collections.abc import Callable
@@ -36,18 +36,18 @@ class Kernel(Protocol):
 
 
 def small_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
-    """log of var_ts sigma_s^2 / sigma_t^2."""
+    """Log of var_ts sigma_s^2 / sigma_t^2."""
     return match(bridge_variance(estimate.schedule, t, s), estimate.x0)
 
 
 def large_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
-    """log of var_ts, and -inf (no noise) at s = 0."""
+    """Log of var_ts; -inf (no noise) at s = 0."""
     log_var = transition(estimate.schedule, t, s)[1]
     return match(torch.where(s > 0, log_var, torch.full_like(log_var, -torch.inf)), estimate.x0)
 
 
 def marginal_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
-    """log of sigma_s^2: no reverse step of the process has this variance unless x_t is independent of x_s."""
+    """Log of sigma_s^2, which would be right only if x_t were independent of x_s."""
     return match(2 * estimate.schedule.log_sigma(s.double()), estimate.x0)
 
 
@@ -55,9 +55,11 @@ VARIANCES: dict[str, Variance] = {"small": small_variance, "large": large_varian
 
 
 class DenoiserKernel:
-    """p(x_s | x_t) from a denoiser and a variance: a name in VARIANCES, or a function (estimate, t, s) -> log variance.
+    """p(x_s | x_t) from a denoiser and a variance.
 
-    Called with x_t (B, *D), t and s () or (B,), s < t; returns the Gaussian of x_s.
+    Args:
+        denoiser: estimates x at x_t.
+        variance: a name in VARIANCES, or a function (estimate, t, s) -> log variance.
 
     Raises:
         InputError: the name is unknown.
@@ -73,12 +75,10 @@ class DenoiserKernel:
 
     @property
     def schedule(self) -> Schedule:
-        """The denoiser's."""
+        """The schedule of the denoiser."""
         return self.denoiser.schedule
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, cond: Tensor | None = None) -> Gaussian:
-        """p(x_s | x_t) = N( mean of q(x_s | x_t, x_hat), exp(log variance) )."""
+        """p(x_s | x_t), a Gaussian with the mean of q(x_s | x_t, x_hat); x_t (B, *D), t and s () or (B,), s < t."""
         estimate = self.denoiser(x_t, t, cond)
         return Gaussian(bridge_mean(self.schedule, x_t, estimate.x0, t, s), self.variance(estimate, t, s))
-
-    __call__ = step

@@ -1,4 +1,10 @@
-"""The one loop that all samplers share: a generator of states, so that a trajectory costs nothing extra."""
+r"""The sampler loop: start from noise at t = 1 and apply a step from t to s, again and again, until s = 0.
+
+    x_1 ~ prior,     x_s = step(denoiser, x_t, t, s, memory)  for neighbouring times t > s of a grid
+
+A sampler is such a step, a plain function; this loop is the same for all of them. It is a generator of states, so the
+whole trajectory is available at no extra cost.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +19,7 @@ from driftfield.diffusion.basics.forward import State
 
 
 class Past(NamedTuple):
-    """A step of a multistep method that is over: its time t (), its x_t (B, *D), and what the denoiser said of it."""
+    """An earlier step, as multistep methods need it: its time t (), its x_t (B, *D) and the denoiser's estimate."""
 
     t: Tensor
     x: Tensor
@@ -22,13 +28,13 @@ class Past(NamedTuple):
 
 @dataclass
 class Memory:
-    """What a step may use and keep.
+    """What a step may use beside x_t, and where it keeps what later steps need.
 
     Attributes:
-        noise: returns fresh standard normal noise of x's shape at each call.
+        noise: returns fresh standard normal noise of the shape of x_t at each call.
         cond: passed on to the denoiser.
-        steps: how many steps the whole walk has.
-        past: what multistep methods keep, the latest first.
+        steps: the number of steps in all.
+        past: earlier steps kept by a multistep method, the latest first.
     """
 
     noise: Callable[[], Tensor]
@@ -37,7 +43,7 @@ class Memory:
     past: list[Past] = field(default_factory=list)
 
     def remember(self, t: Tensor, x: Tensor, estimate: Estimate, keep: int) -> None:
-        """Put a step before the others, of which ``keep`` are kept, itself included."""
+        """Add a step to ``past``, which keeps the latest ``keep``."""
         self.past = [Past(t, x, estimate), *self.past][:keep]
 
 
@@ -47,20 +53,20 @@ Need = Literal["", "a learned variance", "a learned kernel"]
 
 @dataclass(frozen=True)
 class Sampler:
-    """A step function, called as such, with what is known of it.
+    """A step function together with the facts about it; calling it calls the step.
 
     Attributes:
         step: (denoiser, x_t, t, s, memory) -> x_s.
-        order: of convergence to the solution of the probability-flow ODE; of a random sampler, the weak order, of
-            convergence to its distribution. None where no theory states one.
-        evaluations: of the denoiser in a step; None where the step chooses.
-        random: it draws noise on the way.
+        order: of convergence to the solution of the probability-flow ODE; for a random sampler the weak order, of
+            convergence in distribution. None where no theory states one.
+        evaluations: of the denoiser in each step; None if the step chooses.
+        random: whether it draws noise on the way.
         summary, source: what it is, and where it comes from.
-        needs: what the model must have learned beside a denoiser, if anything.
-        walks_chain: on a chain it takes every step in turn, unless told otherwise.
-        fewest_steps: from this many steps on, the variance of its rows is within a factor of two of the true one, on
-            the Gaussian and the mixture of :mod:`driftfield.verification.convergence`. None where no number of steps is
-            enough, or where that was not measured: it chooses its own steps, or needs more than a denoiser.
+        needs: what the model must have learned beyond a denoiser, if anything.
+        walks_chain: whether on a chain it takes every step in turn, unless told otherwise.
+        fewest_steps: from this many steps on, the variance of its samples is within a factor of two of the true one on
+            the Gaussian and the mixture of :mod:`driftfield.verification.convergence`. None if no number of steps is
+            enough, or if it was not measured: it chooses its own steps, or needs more than a denoiser.
     """
 
     step: Step
@@ -75,12 +81,12 @@ class Sampler:
 
     @property
     def chooses_steps(self) -> bool:
-        """Whether it divides a step of the grid as each row needs, so that a grid of one step will do."""
+        """Whether it subdivides the steps of the grid as needed, so that a grid of one step is enough."""
         return self.evaluations is None
 
     @property
     def __wrapped__(self) -> Step:
-        """The step, whose signature is the sampler's."""
+        """The step, from which ``inspect.signature`` takes the sampler's signature."""
         return self.step
 
     def __call__(
@@ -97,11 +103,11 @@ def sample(
     noise: Callable[[], Tensor],
     cond: Tensor | None = None,
 ) -> Iterator[State]:
-    """Walk the decreasing ``times`` (n + 1,) from x (B, *D) at times[0]; yields n + 1 states, the last one the sample.
+    """Walk the decreasing ``times`` (n + 1,) from x (B, *D) at times[0]; yields n + 1 states, the last is the sample.
 
     Args:
         step: (denoiser, x_t, t, s, memory) -> x_s for s < t.
-        noise: returns fresh standard normal noise of x's shape at each call.
+        noise: returns fresh standard normal noise of the shape of x at each call.
         cond: passed on to the denoiser.
     """
     memory = Memory(noise, cond, len(times) - 1)

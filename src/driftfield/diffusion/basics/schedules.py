@@ -1,20 +1,20 @@
 r"""Noise schedules: how fast the signal fades and the noise grows.
 
-Every forward process here is one formula (Kingma et al. 2021, eq. 1),
+A diffusion model learns to undo noise. The forward process adds it to a row of data x, by one formula for every model
+in this package (Kingma et al. 2021, eq. 1),
 
     x_t = alpha(t) x + sigma(t) eps,      eps ~ N(0, I),      t in [0, 1],
 
-with data at t = 0, where sigma = 0, and noise at t = 1. A schedule is the two functions log alpha and log sigma;
-everything else is derived from them once, in :class:`Schedule`:
+from data at t = 0, where sigma = 0, to noise at t = 1. A schedule is the two functions log alpha and log sigma; the
+rest is derived from them once, in :class:`Schedule`:
 
-    gamma(t) = 2 (log sigma - log alpha)              minus the log signal-to-noise ratio
-    f(t)     = d log alpha / dt                        drift of the equivalent SDE  dx = f x dt + g dw
-    g(t)^2   = sigma^2 d gamma / dt                    its diffusion (VP, VE and sub-VP alike)
+    kappa(t) = sigma / alpha                     the noise level in units of the data
+    gamma(t) = 2 log kappa                       minus the log signal-to-noise ratio
+    f(t)     = d log alpha / dt                  drift of the equivalent SDE  dx_t = f x_t dt + g dw
+    g(t)^2   = sigma^2 d gamma / dt              its diffusion (the same formula for VP, VE and sub-VP)
 
-A discrete DDPM chain (Ho et al. 2020) is a table of betas: see :mod:`driftfield.diffusion.basics.chains`.
-
-All coefficients are float64. The end points are handled here and nowhere else: ``t_low`` and ``t_high`` bound the
-times at which a network is asked, so that its conditioning stays finite where sigma = 0 or alpha = 0.
+All coefficients are float64. The end points are handled here and nowhere else: a network is evaluated only at times
+from ``t_low`` to ``t_high``, so that its inputs stay finite where sigma = 0 or alpha = 0.
 
 References (docs/references.md has them all):
     Song et al. 2021 (SDE), https://arxiv.org/abs/2011.13456 (VP, VE, sub-VP: eq. 9 to 12 and appendices B, C)
@@ -35,15 +35,15 @@ from torch import Tensor, nn
 from driftfield.errors import InputError
 from driftfield.options import FROM_DATA, PositiveFloat
 
-PRIOR_TOLERANCE = 0.01  # nats per dimension: beyond it the chain visibly does not end in its prior
+PRIOR_TOLERANCE = 0.01  # nats per dimension: above it samples visibly suffer from starting at the prior
 
 
 @dataclass(frozen=True)
 class PriorMismatch:
     """How far x_1 is from the prior that sampling starts with, in nats per dimension.
 
-    ``bound`` is the variational bound's term L_T = E_x KL(q(x_1 | x) || prior). ``marginal`` is the mismatch of the
-    marginal itself, KL(q(x_1) || prior), for a Gaussian marginal of the same second moment. ``signal`` is alpha(1)^2.
+    ``bound`` is the term L_T = E_x KL(q(x_1 | x) || prior) of the variational bound. ``marginal`` is KL(q(x_1) ||
+    prior) for a Gaussian q(x_1) of the same second moment. ``signal`` is alpha(1)^2.
     """
 
     bound: float
@@ -57,7 +57,7 @@ class PriorMismatch:
             return None
         return (
             f"The forward process does not reach its prior: {self.bound:.3g} nats per dimension are left (a signal "
-            f"variance of {self.signal:.2g}), which no network can repair; use more steps or larger betas."
+            f"variance of {self.signal:.2g}), and no network can make up for it; use more steps or larger betas."
         )
 
 
@@ -65,9 +65,9 @@ class Schedule(nn.Module):
     """A noise schedule; subclasses give ``log_alpha(t)`` and ``log_sigma(t)`` for t of any shape, in float64.
 
     Attributes:
-        t_low, t_high: the first and last time at which a network is evaluated.
-        prior_std: standard deviation of the standard prior N(0, prior_std^2 I) that stands for x_1.
-        T: number of steps of a discrete chain, or None in continuous time.
+        t_low, t_high: the first and the last time at which a network is evaluated.
+        prior_std: of the prior N(0, prior_std^2 I) from which sampling starts in place of x_1.
+        T: the number of steps of a discrete chain; None in continuous time.
     """
 
     t_low: float = 0.0
@@ -92,7 +92,7 @@ class Schedule(nn.Module):
         return self.log_sigma(t).exp()
 
     def gamma(self, t: Tensor) -> Tensor:
-        """gamma(t) = 2 (log sigma - log alpha), minus the log signal-to-noise ratio; increasing in t."""
+        """gamma(t) = 2 (log sigma - log alpha), minus the log signal-to-noise ratio; it increases with t."""
         return 2 * (self.log_sigma(t) - self.log_alpha(t))
 
     def kappa(self, t: Tensor) -> Tensor:
@@ -100,24 +100,24 @@ class Schedule(nn.Module):
         return (self.gamma(t) / 2).exp()
 
     def scale(self, t: Tensor, std: float = 1.0) -> Tensor:
-        """sqrt(std^2 alpha^2 + sigma^2): the standard deviation of x_t for data of standard deviation std; as t."""
+        """sqrt(std^2 alpha^2 + sigma^2), the standard deviation of x_t for data of this std; same shape as t."""
         return torch.hypot(std * self.alpha(t), self.sigma(t))
 
     def clamp(self, t: Tensor) -> Tensor:
-        """The nearest time at which a network may be asked: t cut to [t_low, t_high], in float64."""
+        """The nearest time at which a network may be evaluated: t clamped to [t_low, t_high], in float64."""
         return t.double().clamp(self.t_low, self.t_high)
 
     def clamp_state(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(x_t, t) at the nearest time at which a network may be asked; x_t (B, *D), t () or (B,).
+        """(x_t, t) at the nearest time at which a network may be evaluated; x_t (B, *D), t () or (B,).
 
-        Beyond t_high x_t is all but noise, so it goes back with the noise, as x_t sigma(t_high) / sigma(t): a network
-        asked at t_high expects noise of that size.
+        Beyond t_high x_t is almost pure noise, and is scaled to the noise level at t_high, which is what the network
+        expects there: x_t sigma(t_high) / sigma(t).
         """
-        asked = self.clamp(t)
+        clamped = self.clamp(t)
         if self.t_high < 1:
-            shrink = torch.where(t.double() > self.t_high, self.sigma(asked) / self.sigma(t.double()), 1.0)
+            shrink = torch.where(t.double() > self.t_high, self.sigma(clamped) / self.sigma(t.double()), 1.0)
             x_t = match(shrink, x_t) * x_t
-        return x_t, asked
+        return x_t, clamped
 
     def derivatives(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(d alpha / dt, d sigma / dt) for t in [t_low, t_high], by automatic differentiation."""
@@ -140,7 +140,7 @@ class Schedule(nn.Module):
         return self.gamma(torch.tensor([self.t_low, self.t_high], dtype=torch.float64, device=self.device))
 
     def time(self, gamma: Tensor) -> Tensor:
-        """The t in [t_low, t_high] with gamma(t) = gamma, by bisection to float64 precision; ends are clamped."""
+        """The t with gamma(t) = gamma, clamped to [t_low, t_high]; by bisection to float64 precision."""
         gamma = gamma.double()
         low = torch.full_like(gamma, self.t_low)
         high = torch.full_like(gamma, self.t_high)
@@ -157,9 +157,9 @@ class Schedule(nn.Module):
 
     @torch.no_grad()
     def prior_kl(self, m2: float = 1.0, prior_variance: float | None = None) -> PriorMismatch:
-        """Prior mismatch for data of second moment m2 per dimension (of variance m2 about a matched prior's mean).
+        """Prior mismatch of data with second moment m2 per dimension, about the mean of a prior that has one.
 
-        With p^2 the prior's variance (prior_std^2 unless given) and v = alpha^2 m2 + sigma^2 at t = 1:
+        With p^2 the variance of the prior (prior_std^2 unless given) and v = alpha^2 m2 + sigma^2 at t = 1:
         L_T = 1/2 (v / p^2 - 1 - ln(sigma^2 / p^2)),  marginal = 1/2 (v / p^2 - 1 - ln(v / p^2)).
         """
         one = torch.ones((), dtype=torch.float64, device=self.device)
@@ -170,40 +170,35 @@ class Schedule(nn.Module):
         return PriorMismatch(max(bound, 0.0), max(0.5 * (v / p2 - 1 - math.log(v / p2)), 0.0), signal)
 
     def _derivative(self, function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
-        """d function / dt, with a graph where the schedule has parameters to train.
+        """d function / dt, differentiable in turn if the schedule has parameters to train.
 
-        By a backward pass: on the few numbers of t it takes a tenth of the time of a forward-mode tangent.
+        By a backward pass, which on the few numbers of t takes a tenth of the time of a forward-mode derivative.
         """
         learning = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.parameters())
         with torch.enable_grad():
             t = t.detach().double().requires_grad_()
-            value = function(t) + 0 * t  # which depends on t even for alpha = 1
-            # Times do not meet, so the gradient of a sum holds the derivative at each.
+            value = function(t) + 0 * t  # depends on t even where alpha = 1
+            # Each value depends on its own time alone, so the gradient of the sum holds all derivatives.
             (derivative,) = torch.autograd.grad(value.sum(), t, create_graph=learning)
         return derivative
 
     @property
     def device(self) -> torch.device:
-        """Where the tables are, or the CPU for a schedule that has none."""
+        """Where the schedule's tables are; the CPU if it has none."""
         return next(iter(self.buffers()), torch.empty(0)).device
 
 
 def match(coefficient: Tensor, x: Tensor) -> Tensor:
-    """A coefficient of shape () or (B,) as a factor for x (B, *D), in x's dtype: the one place that broadcasts."""
+    """A coefficient of shape () or (B,) as a factor for x (B, *D), in the dtype of x: the one place that broadcasts."""
     coefficient = coefficient.to(x)
     return coefficient if coefficient.ndim == 0 else coefficient.reshape(-1, *[1] * (x.ndim - 1))  # (B, 1, ..)
 
 
-def _interval(name: str, low: float, high: float, equal: bool = True) -> None:
-    if not (math.isfinite(low) and math.isfinite(high) and 0 < low <= high and (equal or low < high)):
-        bounds = f"0 < low {'<=' if equal else '<'} high"
-        raise InputError(f"The {name} must satisfy {bounds}, but they are {low:g} and {high:g}: change the schedule.")
+class LinearBeta(Schedule):
+    """The SDEs with a linear beta(t): log alpha = -1/2 (beta_min t + (beta_max - beta_min) t^2 / 2).
 
-
-class VP(Schedule):
-    """Variance-preserving SDE with linear beta(t) (Song et al. 2021 (SDE), eq. 11 and appendix C).
-
-    log alpha = -1/2 (beta_min t + (beta_max - beta_min) t^2 / 2),   sigma^2 = 1 - alpha^2.
+    Raises:
+        InputError: not 0 < beta_min <= beta_max.
     """
 
     t_low = 1e-5
@@ -214,38 +209,40 @@ class VP(Schedule):
         beta_max: Annotated[PositiveFloat, Field(description="beta(1)")] = 20.0,
     ) -> None:
         super().__init__()
-        _interval("betas of the VP schedule", beta_min, beta_max)
+        if not 0 < beta_min <= beta_max < math.inf:
+            raise InputError(f"The schedule needs 0 < beta_min <= beta_max, got {beta_min:g} and {beta_max:g}.")
         self.beta_min, self.beta_max = beta_min, beta_max
 
     def log_alpha(self, t: Tensor) -> Tensor:
         return -0.5 * (self.beta_min * t + 0.5 * (self.beta_max - self.beta_min) * t**2)
 
-    def log_sigma(self, t: Tensor) -> Tensor:
-        return 0.5 * torch.log(-torch.expm1(2 * self.log_alpha(t)))
-
-    def time(self, gamma: Tensor) -> Tensor:
-        """With B = -2 log alpha, the integral of beta: B = ln(1 + e^gamma)."""
-        return self._time_of_integral(-nn.functional.logsigmoid(-gamma.double()))
-
     def _time_of_integral(self, B: Tensor) -> Tensor:
-        """The root t of (beta_max - beta_min) t^2 / 2 + beta_min t = B, without cancellation at small B."""
+        """The root t of (beta_max - beta_min) t^2 / 2 + beta_min t = B = -2 log alpha, also for very small B."""
         rise = self.beta_max - self.beta_min
-        B = B.clamp(max=self.beta_min + rise)  # beyond t = 1 at any rate, and finite
+        B = B.clamp(max=self.beta_min + rise)  # finite, and larger than B at t = 1
         t = 2 * B / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * rise * B))
         return t.clamp(self.t_low, self.t_high)
 
 
-class SubVP(VP):
-    """Sub-VP SDE (Song et al. 2021 (SDE), eq. 12): alpha as in VP, sigma = 1 - alpha^2.
+class VP(LinearBeta):
+    """Variance-preserving SDE (Song et al. 2021 (SDE), eq. 11 and appendix C): sigma^2 = 1 - alpha^2."""
 
-    Mind that 1 - alpha^2 is the standard deviation here, not the variance.
-    """
+    def log_sigma(self, t: Tensor) -> Tensor:
+        return 0.5 * torch.log(-torch.expm1(2 * self.log_alpha(t)))
+
+    def time(self, gamma: Tensor) -> Tensor:
+        """From -2 log alpha = ln(1 + e^gamma)."""
+        return self._time_of_integral(-nn.functional.logsigmoid(-gamma.double()))
+
+
+class SubVP(LinearBeta):
+    """Sub-VP SDE (Song et al. 2021 (SDE), eq. 12): the standard deviation, not the variance, is sigma = 1 - alpha^2."""
 
     def log_sigma(self, t: Tensor) -> Tensor:
         return torch.log(-torch.expm1(2 * self.log_alpha(t)))
 
     def time(self, gamma: Tensor) -> Tensor:
-        """With B = -2 log alpha: sigma / alpha = 2 sinh(B / 2)."""
+        """From sigma / alpha = 2 sinh(B / 2) with B = -2 log alpha."""
         return self._time_of_integral(2 * torch.asinh(torch.exp(gamma.double() / 2) / 2))
 
 
@@ -254,6 +251,9 @@ class VE(Schedule):
 
     alpha = 1, and log sigma is linear in t from sigma_min to sigma_max. sigma(0) = 0: t = 0 is the data itself, so
     sampling ends at the denoised point and leaves no noise behind.
+
+    Raises:
+        InputError: not 0 < sigma_min < sigma_max.
     """
 
     t_low = 1e-6
@@ -264,7 +264,8 @@ class VE(Schedule):
         sigma_max: Annotated[PositiveFloat, Field(description="the largest noise level"), FROM_DATA] = 80.0,
     ) -> None:
         super().__init__()
-        _interval("sigmas of the VE schedule", sigma_min, sigma_max, equal=False)
+        if not 0 < sigma_min < sigma_max < math.inf:
+            raise InputError(f"The schedule needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}.")
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
         self.prior_std = sigma_max
 
@@ -284,7 +285,7 @@ class Cosine(Schedule):
     """alpha = cos(pi t / 2), sigma = sin(pi t / 2) (Nichol, Dhariwal 2021, without offset; Salimans, Ho 2022)."""
 
     t_low = 1e-5
-    t_high = 1 - 6e-4  # alpha = 1e-3: beyond, eps says nothing about x
+    t_high = 1 - 6e-4  # alpha = 1e-3: beyond, x_t tells next to nothing about x
 
     def log_alpha(self, t: Tensor) -> Tensor:
         return torch.where(t < 1, torch.log(torch.sin(math.pi / 2 * (1 - t))), -math.inf)

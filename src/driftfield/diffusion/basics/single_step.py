@@ -1,7 +1,9 @@
-r"""Solvers of the probability-flow ODE that look at one step alone: (denoiser, x_t, t, s, memory) -> x_s for s < t.
+r"""Single-step solvers of the probability-flow ODE: functions (denoiser, x_t, t, s, memory) -> x_s for s < t.
 
-All samplers are written on the estimate (x_hat, eps_hat) at x_t and never divide by alpha_t, so that alpha = 0 at the
-start (flow matching, zero terminal SNR) and sigma = 0 at the end are ordinary. The first-order step is a line,
+The probability-flow ODE is deterministic, and its solutions have the same distribution at every t as the noisy data:
+solving it from t = 1 to t = 0 turns noise into samples. All samplers are written in terms of the estimate (x_hat,
+eps_hat) at x_t and never divide by alpha_t, so that alpha = 0 at the start (flow matching, zero terminal SNR) and
+sigma = 0 at the end need no special treatment. The first-order step mixes the two estimates again,
 
     x_s = alpha_s x_hat + sigma_s eps_hat,
 
@@ -26,12 +28,12 @@ def ddim_step(schedule: Schedule, estimate: Estimate, s: Tensor) -> Tensor:
 
 
 def slope_weight(schedule: Schedule, t: Tensor, s: Tensor, like: Tensor) -> Tensor:
-    """sigma_s - alpha_s sigma_t / alpha_t, as a factor for ``like`` (B, *D): what a slope's change is multiplied by."""
+    """sigma_s - alpha_s kappa_t, by which a change of the slope is multiplied, as a factor for ``like`` (B, *D)."""
     return match(schedule.sigma(s) - schedule.alpha(s) * schedule.kappa(t), like)
 
 
 def euler_only(schedule: Schedule, t: Tensor, s: Tensor) -> bool:
-    """Whether Euler's step stands: at s = 0, where the slope ends, and at alpha_t = 0, where the variable does."""
+    """Whether only Euler's step is possible: at s = 0 there is no second slope, at alpha_t = 0 kappa is infinite."""
     return bool((s <= 0) | (schedule.alpha(t) == 0))
 
 
@@ -41,7 +43,7 @@ def euler(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Mem
 
 
 def heun(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """Second order (Karras et al. 2022, algorithm 1), for any alpha: the mean slope of both ends in sigma / alpha."""
+    """Second order (Karras et al. 2022, algorithm 1), for any alpha: the mean of the slopes at both ends."""
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)
     x_s = ddim_step(schedule, estimate, s)
@@ -52,7 +54,7 @@ def heun(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memo
 
 
 def midpoint(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """Second order, the slope at the middle in log-SNR: DPM-Solver-2 (Lu et al. 2022 (DPM-Solver), algorithm 1)."""
+    """Second order, with the slope half way in log-SNR: DPM-Solver-2 (Lu et al. 2022 (DPM-Solver), algorithm 1)."""
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)
     if euler_only(schedule, t, s):
@@ -63,10 +65,10 @@ def midpoint(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: 
 
 
 def rk4(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """Fourth order: the classical method of Runge and Kutta in the angle phi = atan(sigma / alpha).
+    """Fourth order: the classical Runge-Kutta method in the angle phi = atan(sigma / alpha).
 
     z = x_t / sqrt(alpha^2 + sigma^2) obeys  dz / dphi = cos(phi) eps_hat - sin(phi) x_hat  (Salimans, Ho 2022, appendix
-    D), which is regular at both ends, alpha = 0 and sigma = 0, whatever the schedule.
+    D), which is regular at both ends, alpha = 0 and sigma = 0, under any schedule.
     """
     schedule = denoiser.schedule
     if s <= 0:
@@ -82,14 +84,14 @@ def rk4(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memor
 
 
 def angle(schedule: Schedule, t: Tensor) -> Tensor:
-    """phi = atan2(sigma, alpha), from 0 (data) to at most pi / 2 (noise alone); same shape as t."""
+    """phi = atan2(sigma, alpha), from 0 (data) to at most pi / 2 (pure noise); same shape as t."""
     return torch.atan2(schedule.sigma(t), schedule.alpha(t))
 
 
 def angular_velocity(denoiser: BaseDenoiser, z: Tensor, phi: Tensor, cond: Tensor | None = None) -> Tensor:
     """dz / dphi = cos(phi) eps_hat - sin(phi) x_hat at z (B, *D), phi () or (B,).
 
-    Beyond the times at which a network may be asked it is asked at the nearest one, at the same z.
+    Beyond the times at which a network may be evaluated, it is evaluated at the nearest one, at the same z.
     """
     schedule = denoiser.schedule
     t = schedule.time(2 * torch.log(torch.tan(phi)))

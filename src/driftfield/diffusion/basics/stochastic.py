@@ -1,12 +1,12 @@
-r"""Samplers that add noise on the way: the kernel's own draws, the reverse SDE, and solvers with noise put back.
+r"""Stochastic samplers: draws from the reverse kernel, the reverse SDE, and ODE solvers with added noise.
 
-The reverse process (Song et al. 2021 (SDE), eq. 6)
+The reverse SDE (Song et al. 2021 (SDE), eq. 6)
 
-    dx = (f x - g^2 score) dt + g dw        backwards in t
+    dx_t = (f x_t - g^2 score) dt + g dw        backwards in t
 
-has the same marginals as the probability-flow ODE. Its noise forgets errors made before, at the price of more steps.
-All are functions (denoiser, x_t, t, s, memory) -> x_s for s < t, on the estimate (x_hat, eps_hat) at x_t. No noise is
-added at s = 0, where it would stay in the sample.
+has the same distribution at every t as the probability-flow ODE. Its noise makes it forget earlier errors, at the price
+of more steps. All samplers are functions (denoiser, x_t, t, s, memory) -> x_s for s < t. None adds noise at s = 0,
+where it would stay in the sample.
 """
 
 import math
@@ -23,7 +23,7 @@ from driftfield.diffusion.basics.loop import Memory, Step
 from driftfield.diffusion.basics.schedules import match
 from driftfield.diffusion.basics.single_step import ddim_step, euler, heun
 
-MOST_CHURN = math.sqrt(2) - 1  # of one step: the noise level rises by this share at most
+MOST_CHURN = math.sqrt(2) - 1  # largest relative increase of the noise level in one step
 
 
 def ddim(
@@ -33,11 +33,11 @@ def ddim(
     s: Tensor,
     memory: Memory,
     *,
-    eta: Annotated[float, Field(ge=0, le=1, description="share of the ancestral noise: 0 none, 1 ancestral")] = 0.0,
+    eta: Annotated[float, Field(ge=0, le=1, description="amount of noise, from 0 (none) to 1 (ancestral)")] = 0.0,
 ) -> Tensor:
-    """DDIM (Song et al. 2021 (DDIM), eq. 12): eta = 0 deterministic, eta = 1 ancestral with the small variance.
+    """DDIM (Song et al. 2021 (DDIM), eq. 12): deterministic for eta = 0, ancestral (small variance) for eta = 1.
 
-    x_s = alpha_s x_hat + sqrt(sigma_s^2 - eta^2 v) eps_hat + eta sqrt(v) z,  with v the bridge's variance.
+    x_s = alpha_s x_hat + sqrt(sigma_s^2 - eta^2 v) eps_hat + eta sqrt(v) z,  where v is the variance of the bridge.
     """
     if eta == 0:
         return euler(denoiser, x_t, t, s, memory)
@@ -52,16 +52,16 @@ def ddim(
 def ancestral(
     denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, variance: str | Variance = "small"
 ) -> Tensor:
-    """A draw from the kernel p(x_s | x_t) (Ho et al. 2020, algorithm 2); the mean itself at s = 0."""
-    return DenoiserKernel(denoiser, variance)(x_t, t, s, memory.cond).sample(memory.noise())
+    """A draw from the kernel p(x_s | x_t) (Ho et al. 2020, algorithm 2); at s = 0 its mean."""
+    return DenoiserKernel(denoiser, variance).step(x_t, t, s, memory.cond).sample(memory.noise())
 
 
 def euler_maruyama(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """Euler-Maruyama's method for the reverse SDE (Song et al. 2021 (SDE), eq. 6), of weak order 1 in t - s.
+    """The Euler-Maruyama method for the reverse SDE (Song et al. 2021 (SDE), eq. 6), of weak order 1 in t - s.
 
-    x_s = x_t - (t - s) (f x_t - g^2 score) + g sqrt(t - s) z, with rates at the nearest time at which a network may be
-    asked. Unlike the other steps this one does not return the estimate x_hat at s = 0. Where rates change fast, as at
-    the start of "cosine", it needs many steps.
+    x_s = x_t - (t - s) (f x_t - g^2 score) + g sqrt(t - s) z, with f and g at the nearest time at which a network may
+    be evaluated. Unlike the other steps it does not return x_hat at s = 0. Where f and g change fast, as at the start
+    of "cosine", it needs many steps.
     """
     schedule = denoiser.schedule
     f, g2 = schedule.rates(schedule.clamp(t))
@@ -79,11 +79,10 @@ def churn(
     *,
     churn: Annotated[float, Field(ge=0, allow_inf_nan=False, description="S_churn: how much noise is put back")] = 40.0,
 ) -> Tensor:
-    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2): back to a little more noise, then Heun's step.
+    """The stochastic sampler of EDM (Karras et al. 2022, algorithm 2): add a little noise, then take Heun's step.
 
-    The noise level rises to (1 + c) sigma / alpha, c = min(churn / steps, sqrt 2 - 1), by the forward process itself,
-    q(x_u | x_t). Its S_noise is 1, and every level is churned but those that would pass the schedule's end. The default
-    churn is S_churn of table 5, for ImageNet.
+    The noise level is raised to (1 + c) sigma / alpha, c = min(churn / steps, sqrt 2 - 1), by the forward process
+    itself, unless that is beyond the end of the schedule. S_noise is 1. The default is S_churn of table 5 for ImageNet.
     """
     schedule = denoiser.schedule
     gamma = schedule.gamma(t) + 2 * math.log1p(min(churn / memory.steps, MOST_CHURN))
@@ -105,16 +104,16 @@ def predictor_corrector(
     *,
     langevin: Annotated[float, Field(gt=0, le=0.5, description="signal-to-noise ratio of the corrector")] = 0.16,
 ) -> Tensor:
-    """An ancestral step, then one of Langevin's at the level reached (Song et al. 2021 (SDE), algorithms 4, 5).
+    """An ancestral step, then a Langevin step at the same noise level (Song et al. 2021 (SDE), algorithms 4 and 5).
 
     With r for ``langevin`` and sin(theta) = 2 r the corrector is
 
-        x <- alpha_s x_hat + sigma_s (cos(theta) eps_hat + sin(theta) z),
+        x_s <- alpha_s x_hat + sigma_s (cos(theta) eps_hat + sin(theta) z).
 
-    for small theta Langevin's step x + d score + sqrt(2 d) z with d = 2 r^2 sigma_s^2, the mean of the paper's. Written
-    so it leaves the distribution of x_s exactly as it is where the data are one point, and each row depends on itself
-    alone: the paper's step length is a mean over the batch. There is no corrector at s = 0. The default r is that of
-    appendix G; at the largest, r = 1/2, the corrector draws x_s anew.
+    For small theta this is the Langevin step x_s + d score + sqrt(2 d) z with d = 2 r^2 sigma_s^2, the mean of the step
+    length in the paper, where it is computed from the whole batch; here no row depends on another. If the data are a
+    single point, the corrector leaves the distribution of x_s exactly as it is. The default r is that of appendix G; at
+    r = 1/2, the largest, x_s is drawn anew. There is no corrector at s = 0.
     """
     schedule = denoiser.schedule
     x_s = ancestral(denoiser, x_t, t, s, memory)
@@ -128,10 +127,7 @@ def predictor_corrector(
 
 
 def with_last_noise(step: Step) -> Step:
-    """The step, but with noise added at s = 0 too, of the variance var_ts of the last transition, beta_1 on a chain.
-
-    Some published loops forget that the last step returns the mean; their samples carry this noise.
-    """
+    """The step, but with noise at s = 0 too, of variance var_ts (beta_1 on a chain): a bug of some published code."""
 
     def noisy(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
         x_s = step(denoiser, x_t, t, s, memory)
