@@ -1,20 +1,22 @@
-r"""Denoising: regress the data from its noisy version, with a declared weight.
+r"""The denoising objective: predict the data from x_t, with an explicit weight for each noise level.
 
     loss(x) = sum_d rho( sqrt(w(t)) (x_hat - x)_d ),        rho(r) = r^2  or Huber's
 
-The weight w is declared once, as a factor of |x_hat - x|^2, whatever the head. The residual is computed in the
-network's own space, where it is of order one, and converted by  x_hat - x = (sigma / D) (out - target),  so no digits
-are lost at small sigma. Sums over dimensions; one loss per row.
+Its minimum is the posterior mean, whatever the weight w, which is a factor of |x_hat - x|^2 under every head. The
+residual is computed for the output of the network, where it is of order one, and converted by  x_hat - x = (sigma / D)
+(out - target),  so that no digits are lost at small sigma. One loss per row, summed over dimensions.
 
-    "simple"    D^2 / sigma^2           plain squared error of the network's output; for eps, Ho et al. 2020, eq. 14
-    "snr"       alpha^2 / sigma^2       squared error of eps, whatever the head
+    "simple"    D^2 / sigma^2           the squared error of the output; for the head eps, Ho et al. 2020, eq. 14
+    "snr"       alpha^2 / sigma^2       the squared error of eps_hat
     "min-snr"   min(SNR, 5)             Hang et al. 2023
-    "vlb"       1/2 (SNR_s - SNR_t) T   the variational bound in nats (Kingma et al. 2021, eq. 14; in continuous time
-                                        1/2 SNR dgamma/dt, eq. 17) for uniform times; on a chain the step t = 1 / T,
-                                        where SNR_s is infinite, is the decoder's term and is left out (weight 0)
-    "half-snr"  1/2 (SNR_s - SNR_t)     the same without the factor T, on a chain alone; the first step is trained too,
-                                        with the weight of the second
-    "edm"       (sigma^2 + alpha^2) / sigma^2   Karras et al. 2022, table 1, with unit data variance: 1 / c_out^2
+    "vlb"       1/2 (SNR_s - SNR_t) T   with uniform times, the variational bound in nats (Kingma et al. 2021, eq. 14;
+                                        in continuous time 1/2 SNR dgamma/dt, eq. 17). On a chain the step from t =
+                                        1 / T, where SNR_s is infinite, belongs to the decoder and has weight 0
+    "half-snr"  1/2 (SNR_s - SNR_t)     the same on chains, without the factor T; the step from t = 1 / T has the weight
+                                        of the next one
+    "edm"       (alpha^2 + sigma^2) / sigma^2   1 / c_out^2 for data of unit variance (Karras et al. 2022, table 1)
+
+SNR = alpha^2 / sigma^2 is the signal-to-noise ratio.
 """
 
 from collections.abc import Callable
@@ -26,11 +28,11 @@ from driftfield.diffusion.basics.denoisers import Denoiser
 from driftfield.diffusion.basics.schedules import Schedule, match
 from driftfield.errors import InputError
 
-Weight = Callable[[Schedule, Tensor, Tensor], Tensor]
+Weight = Callable[[Schedule, Tensor, Tensor], Tensor]  # (schedule, t, D^2 / sigma^2) -> weight, of the shape of t
 
 
 def simple(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
-    """D^2 / sigma^2, the head's own scale, given as ``own``."""
+    """D^2 / sigma^2, which depends on the head and is passed as ``own``."""
     return own
 
 
@@ -57,10 +59,10 @@ def vlb(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
 def half_snr(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
     """1/2 (SNR_s - SNR_t) with s = t - 1/T: the weight of one term of the bound of a chain.
 
-    At the first step, where SNR_s is infinite, it is the weight of the second step; on a chain of a single step, 1/2.
+    At t = 1/T, where SNR_s is infinite, it is that of t = 2/T; on a chain of a single step it is 1/2.
 
     Raises:
-        InputError: the schedule is no chain.
+        InputError: the schedule is not a chain.
     """
     if schedule.T is None:
         raise InputError('The weight "half-snr" needs the steps of a chain: choose such a schedule, or "vlb".')
@@ -114,9 +116,9 @@ def denoising_loss(
     Args:
         x, eps: (B, *D) data and standard normal noise.
         t: () or (B,) times.
-        weight: (schedule, t, D^2 / sigma^2) -> factor of |x_hat - x|^2.
+        weight: the factor of |x_hat - x|^2, a function in WEIGHTS.
         metric: rho, applied to each weighted residual.
-        output: the network's output (B, *D) at x_t and t, where it is at hand already.
+        output: the output of the network (B, *D) at x_t and t, if it is already known.
 
     Returns:
         (B,) losses, summed over dimensions; in nats for the weight "vlb" with the squared metric.

@@ -1,9 +1,9 @@
-r"""Which times are trained on: functions (schedule, n, generator) -> t (n,), in float64.
+r"""The times at which to train: functions (schedule, n, generator) -> t (n,), in float64.
 
-Uniform times have a density of 1 on [0, 1]; on a discrete chain they are i / T with i uniform in 1 .. T. Stratified
-(low-discrepancy) and antithetic times have the same marginal distribution and a loss estimate of smaller variance
+Uniform times are uniform on [t_low, t_high]; on a chain they are i / T with i uniform in 1 .. T. Each stratified
+(low-discrepancy) or antithetic time has the same distribution, but the estimate of the loss has a smaller variance
 (Kingma et al. 2021, appendix I.1). Log-normal times draw log(sigma / alpha) ~ N(mean, std^2) (Karras et al. 2022, table
-1), which spends the work where there is something to learn; the part beyond the schedule's ends is put on its ends.
+1), which spends the effort where there is something to learn; draws beyond the ends of the schedule are moved to them.
 """
 
 from collections.abc import Callable
