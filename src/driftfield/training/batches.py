@@ -1,10 +1,10 @@
-"""Batches: which rows a training step sees, as functions (step, generator) -> (rows (B, *D), labels (B,) if any).
+"""Batches: the rows of each training step, as functions (step, generator) -> (rows (B, *D), labels (B,) if any).
 
-drawn      rows drawn with replacement, from the training's own generator
-shuffled   passes through all rows in an order drawn anew for each, the last batch of a pass with what is left
-fresh      rows of a distribution that nobody has seen before
+drawn      rows drawn with replacement by the trainer's generator
+shuffled   epochs: all rows, in a new random order each time; the last batch of an epoch holds the remainder
+fresh      new rows of a distribution at every step
 
-The last two depend on the seed and the step alone, so that a resumed training meets the same rows.
+The last two depend only on the seed and the step, so a resumed training sees the same rows.
 """
 
 import math
@@ -30,12 +30,12 @@ def drawn(table: Batch, size: int) -> Batches:
 
 
 def steps_of_a_pass(n: int, size: int) -> int:
-    """Batches of ``size`` that n rows make, the last one perhaps smaller."""
+    """Number of batches of ``size`` in an epoch of n rows."""
     return math.ceil(n / size)
 
 
 def shuffled(table: Batch, size: int, seed: int) -> Batches:
-    """Batch ``step`` of shuffled passes through a table."""
+    """Batches of shuffled epochs of a table."""
     n, device = len(table[0]), table[0].device
     known: dict[int, Tensor] = {}
 
@@ -52,5 +52,5 @@ def shuffled(table: Batch, size: int, seed: int) -> Batches:
 
 
 def fresh(draw: Callable[[int, int], Batch], size: int) -> Batches:
-    """``size`` rows by ``draw(size, step)``, which returns what a step of that number sees."""
+    """``size`` new rows at each step, by ``draw(size, step)``."""
     return lambda step, generator: draw(size, step)

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a training needs to go on, bit for bit, in one safetensors file written atomically."""
+"""Checkpoints: all that is needed to continue a training bit for bit, in one safetensors file, written atomically."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -15,10 +15,10 @@ from driftfield.errors import DriftfieldError
 
 @dataclass
 class Progress:
-    """Where a training stands; plain data.
+    """The progress of a training, as plain data.
 
-    Of the values by which early stopping judged the weights so far, ``lowest`` is the lowest, ``last`` the latest and
-    ``best`` the one at ``best_step``, whose weights are returned.
+    Early stopping judges the weights by one number, the lower the better: ``lowest`` is the lowest so far, ``last`` the
+    latest, and ``best`` that of the weights at ``best_step``, which are returned.
     """
 
     step: int = 0
@@ -31,7 +31,7 @@ class Progress:
 
 
 def pack(tensors: dict[str, dict[str, Tensor]], progress: Progress) -> bytes:
-    """Named groups of tensors and the progress as one safetensors blob."""
+    """Named groups of tensors and the progress, as the bytes of one safetensors file."""
     flat = {f"{group}/{name}": t.detach().cpu().contiguous() for group, ts in tensors.items() for name, t in ts.items()}
     return save(flat, metadata={"progress": json.dumps(asdict(progress))})
 
@@ -61,7 +61,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put :func:`optimizer_tensors` back."""
+    """Restore the state of an optimiser from :func:`optimizer_tensors`."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         i, key = name.split("/", 1)

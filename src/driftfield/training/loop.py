@@ -8,9 +8,9 @@ d_i = min(ema, (1 + i) / (10 + i)) at step i = 0, 1, ..:
 
 Early stopping judges the average by the bound on the negative log-likelihood of rows never trained on, over the noise
 levels that are trained, with times and noise drawn once and kept, so that two values differ by the weights alone.
-Training returns the last average whose bound is within 2e-3 nats per dimension of the lowest: later weights have seen a
-smaller learning rate, so they win what is nearly a tie. Everything that a step depends on is in the checkpoint, so a
-training that was interrupted and resumed ends with the same bits.
+Training returns the last average whose bound is within 2e-3 nats per dimension of the lowest: near-ties go to the
+later weights, which were trained with a smaller learning rate. Everything that a step depends on is in the checkpoint,
+so an interrupted and resumed training ends with the same weights, bit for bit.
 """
 
 import math
@@ -42,13 +42,13 @@ VALIDATION_DRAWS = 8_192  # pairs of time and noise, whatever the number of vali
 RECORDS = 200  # lines of history in a training
 EARLY = 0.1  # fraction of the steps: weights from further before the last step are reported
 SNAPSHOT = "snapshot-"
-TIE = 2e-3  # nats per dimension: a difference in the bound that is no difference
-SMALL = 1 << 19  # rows of a step times width: below it, a second thread costs more in waiting than it brings in work
+TIE = 2e-3  # nats per dimension: bounds closer than this count as equal
+SMALL = 1 << 19  # rows per step times width: below it, a second thread costs more time than it saves
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an observer is told now and then."""
+    """What an observer receives a few times a second."""
 
     step: int
     steps: int
@@ -60,13 +60,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a training meets from outside: all optional.
+    """What connects a training to its caller; all optional.
 
     Args:
         checkpoint: file to save to every 10 seconds, and to resume from if it exists.
         observe: called a few times a second with a :class:`Report`.
-        interrupted: asked after each step whether to save and stop.
-        seconds: a budget of time in place of the number of steps.
+        interrupted: called after each step; True means save and stop.
+        seconds: a time budget, in place of a number of steps.
     """
 
     checkpoint: Path | None = None
@@ -84,12 +84,12 @@ class Trainer:
             labels.
         rows: training rows, on the device of the model; (rows, labels), where there are labels.
         validation: rows, or rows and labels, for early stopping, or None.
-        settings: the [train] section of a recipe, with no open choice.
+        settings: the [train] section of a recipe, with every choice made.
         seed: of the rows, times and noise.
-        judge: as ``loss``, what early stopping compares; the loss itself by default.
-        batches: which rows each step sees; by default rows are drawn with replacement.
-        every: record the loss every so many steps; chosen from the number of steps by default.
-        work: rows that a network sees in one step; the batch by default. A lot of work is shared by threads.
+        judge: a function like ``loss`` whose mean early stopping compares; by default ``loss`` itself.
+        batches: the rows of each step; by default they are drawn with replacement.
+        every: number of steps between two records of the loss; by default chosen from the number of steps.
+        work: rows per evaluation of the network, by default the batch; much work is shared between threads.
 
     Attributes:
         snapshots: the average of the weights after each step of ``settings.snapshots`` that was reached.
@@ -109,7 +109,7 @@ class Trainer:
         work: int | None = None,
     ) -> None:
         if settings.steps is None or settings.batch is None or settings.lr is None:
-            raise ValueError("The steps, the batch and the learning rate have to be chosen before training.")
+            raise ValueError("A trainer needs train.steps, train.batch and train.lr: set them.")
         table = (rows,) if isinstance(rows, Tensor) else rows
         self.model, self.loss, self.device, self.settings = model, loss, table[0].device, settings
         self.rows = table[0]
@@ -136,11 +136,11 @@ class Trainer:
         self.losses: list[float] = []
 
     def run(self, surroundings: Surroundings | None = None) -> Progress:
-        """Train to the end, or to where patience or time ends; the model then holds the best average.
+        """Train until steps, time or patience run out; the model then holds the best average.
 
         Raises:
             TrainingError: the loss or its gradient is not finite; the weights are those before that step.
-            Interrupted: ``interrupted`` said so; the checkpoint is written.
+            Interrupted: ``interrupted`` returned True; the checkpoint has been written.
         """
         around = surroundings or Surroundings()
         if around.checkpoint is not None and around.checkpoint.exists():
@@ -187,7 +187,7 @@ class Trainer:
         write_atomically(path, pack(groups, self.progress))
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         groups, self.progress = unpack(path)
         with torch.no_grad():
             for name, p in self.parameters.items():
@@ -217,7 +217,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip or math.inf).item()
-        if not math.isfinite(norm):  # a finite loss can have such a gradient, and one step of it ruins the weights
+        if not math.isfinite(norm):  # a finite loss can have an infinite gradient, which ruins the weights
             raise TrainingError(self._not_finite("gradient", norm))
         self.optimizer.step()
         decay = min(self.settings.ema, (1 + i) / (10 + i))
@@ -268,7 +268,7 @@ class Trainer:
         return loss
 
     def _fixed(self) -> torch.Generator:
-        """The generator of the times and noise of validation: always the same draws."""
+        """A generator that gives every validation the same times and noise."""
         return torch.Generator(self.device).manual_seed(derive(0, "times and noise of validation"))
 
     def _out_of_patience(self) -> bool:
@@ -312,7 +312,7 @@ class Trainer:
         cause = (
             f"the weights of {bad[0]} had already overflowed, so the learning rate of {self.lr:g} is probably too high"
             if bad
-            else f"the {what} overflowed with finite weights, so the data or the loss weight hold very large values"
+            else f"the {what} overflowed with finite weights, so the data or the loss weights are probably very large"
         )
         return (
             f"The {what} became {value} at step {i} of {self.steps}: {cause}; "
@@ -333,7 +333,7 @@ def early_weights(progress: Progress) -> str | None:
 
 @contextmanager
 def _threads(n: int) -> Iterator[None]:
-    """Within the block, torch computes with n threads."""
+    """Run the block with n threads of torch."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:
@@ -343,7 +343,7 @@ def _threads(n: int) -> Iterator[None]:
 
 
 class _Swapped:
-    """Within the block, the parameters hold the given values."""
+    """Run the block with other values of the parameters."""
 
     def __init__(self, model: nn.Module, parameters: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
         self.model, self.parameters, self.values = model, parameters, values
