@@ -1,4 +1,7 @@
 # make demo | test | check | tutorials | bench | truth          PYTHON=python3.12 make demo   to choose an interpreter
+#
+# make bench WHAT=schedules                      every schedule and head against VE: some hours
+# make bench WHAT="schedules --schedules cosine --heads edm v --distributions parabola"      a part of it
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -25,7 +28,7 @@ tutorials: .venv/installed-dev
 	$(BIN)/python -m benchmarks lessons --runs runs/tutorials
 
 bench: .venv/installed-dev
-	$(BIN)/python -m benchmarks $(if $(JUDGE),--judge $(JUDGE))
+	$(BIN)/python -m benchmarks $(WHAT) $(if $(JUDGE),--judge $(JUDGE))
 
 truth: .venv/installed-dev
 	$(BIN)/python -m benchmarks.truth
