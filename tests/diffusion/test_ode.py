@@ -129,5 +129,5 @@ def test_a_slope_that_is_not_finite_is_an_error_and_not_an_endless_loop() -> Non
 
 def test_too_many_steps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ode, "MOST_STEPS", 10)
-    with pytest.raises(DriftfieldError, match="within 10 steps: ask for a looser"):
+    with pytest.raises(DriftfieldError, match="within 10 steps: choose a looser"):
         integrate(lambda y, u, rows: torch.cos(1e3 * u)[:, None], torch.zeros(1, 1), f64(0.0), f64(1.0), 1e-9, 1e-9)

@@ -1,9 +1,8 @@
-"""The probability-flow ODE to a tolerance: each row takes the steps that it needs.
+"""An adaptive solver of the probability-flow ODE: each row takes the steps that it needs for a tolerance.
 
-In the angle phi = atan(sigma / alpha), in which z = x_t / sqrt(alpha^2 + sigma^2) has a velocity that is bounded at
-both ends (see :func:`driftfield.diffusion.basics.single_step.rk4`), by Dormand and Prince's method with the error of
-every row under control of its own (:mod:`driftfield.diffusion.further.ode`). A row's result does not depend on the
-rows beside it.
+The variable is the angle phi = atan(sigma / alpha), in which z = x_t / sqrt(alpha^2 + sigma^2) has a velocity that is
+bounded at both ends (see :func:`driftfield.diffusion.basics.single_step.rk4`); the method is that of Dormand and Prince
+with error control for each row (:mod:`driftfield.diffusion.further.ode`). No row depends on the others of its batch.
 """
 
 from typing import Annotated
@@ -26,11 +25,11 @@ def rk45(
     s: Tensor,
     memory: Memory,
     *,
-    tolerance: Annotated[float, Field(gt=0, lt=1, description="error of a step that is allowed")] = 1e-4,
+    tolerance: Annotated[float, Field(gt=0, lt=1, description="allowed error of a step")] = 1e-4,
 ) -> Tensor:
-    """From t to s with an error of about ``tolerance`` of each step; to s = 0 by way of t_low and Euler's step.
+    """From t to s with an error of about ``tolerance`` in each step; s = 0 is reached from t_low by Euler's step.
 
-    The tolerance is absolute and relative, of z, whose size is that of data of unit variance.
+    The tolerance is both absolute and relative, and applies to z, which is of order one for data of unit variance.
     """
     schedule = denoiser.schedule
     low = s.clamp(min=schedule.t_low)

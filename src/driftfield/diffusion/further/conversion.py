@@ -1,14 +1,14 @@
-r"""Conversions after training: a denoiser under another schedule, or through another head.
+r"""Conversions after training: a denoiser under another schedule, or with another head.
 
-All schedules mix data and noise; they differ in the size of x_t and in the clock. At equal gamma, x_t / hypot(alpha,
-sigma) has one distribution under all of them, so that the denoiser of one is the denoiser of any other (Karras et al.
-2022, sec. 2 and appendix C; Kingma et al. 2021, sec. 5.1),
+All schedules mix data and noise; they differ only in the scale of x_t and in how noise levels are assigned to times. At
+equal gamma, x_t / sqrt(alpha^2 + sigma^2) has the same distribution under all of them, so that a denoiser for one
+schedule is a denoiser for every other (Karras et al. 2022, sec. 2 and appendix C; Kingma et al. 2021, sec. 5.1),
 
-    x_hat(x_t, t) = x_hat'(x_t size' / size, t'),    gamma'(t') = gamma(t),    size = hypot(alpha, sigma),
+    x_hat(x_t, t) = x_hat'(x_t scale' / scale, t'),    gamma'(t') = gamma(t),    scale = sqrt(alpha^2 + sigma^2),
 
-and eps_hat likewise. Samples along the same gammas and densities stay the same.
+and eps_hat likewise. Densities do not change, nor do samples at the same values of gamma.
 
-A head is a linear map of (x_hat, eps_hat), a x_hat + b eps_hat, so that an estimate speaks through any of them.
+The output of any head, a x_hat + b eps_hat, can be computed from an estimate.
 """
 
 from copy import deepcopy
@@ -24,8 +24,8 @@ from driftfield.diffusion.basics.schedules import Schedule, match
 class RescheduledDenoiser(BaseDenoiser):
     """A denoiser under another schedule.
 
-    Its schedule is a copy of the one given, whose t_low and t_high lie within the noise levels at which the denoiser
-    may be asked. A schedule that is narrower than the denoiser's own leaves the finest or coarsest noise levels out.
+    Its schedule is a copy of the one given, with t_low and t_high moved within the noise levels at which the denoiser
+    may be evaluated. A schedule with a narrower range than the original leaves out the finest or coarsest noise levels.
 
     Args:
         denoiser: of any schedule; it keeps its own.
@@ -44,20 +44,20 @@ class RescheduledDenoiser(BaseDenoiser):
         """The estimate at x_t (B, *D), t () or (B,), of the new schedule."""
         x, u = self.schedule.clamp_state(x_t, t)
         own = self.denoiser.schedule
-        asked = own.time(self.schedule.gamma(u))
-        factor = own.scale(asked) / self.schedule.scale(u)
-        estimate = replace(self.denoiser(match(factor, x) * x, asked, cond), t=u, schedule=self.schedule)
+        own_t = own.time(self.schedule.gamma(u))
+        factor = own.scale(own_t) / self.schedule.scale(u)
+        estimate = replace(self.denoiser(match(factor, x) * x, own_t, cond), t=u, schedule=self.schedule)
         return extend_estimate(estimate, x_t, t)
 
 
 def output(estimate: Estimate, head: Head) -> Tensor:
-    """What a network with this head would return for the estimate: a x_hat + b eps_hat; (B, *D)."""
+    """What a network with this head would have returned for an estimate: a x_hat + b eps_hat; (B, *D)."""
     a, b = head(estimate.schedule, estimate.t)
     return match(a, estimate.x0) * estimate.x0 + match(b, estimate.eps) * estimate.eps
 
 
 class ReparametrisedDenoiser(Denoiser):
-    """The same denoiser through another head: ``output`` is the new head's, estimates do not change.
+    """The same denoiser with another head: estimates do not change, ``output`` is what the new head would return.
 
     Args:
         denoiser: any.
@@ -76,6 +76,6 @@ class ReparametrisedDenoiser(Denoiser):
         return output(self.network(x_t, t, cond), self.head)
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
-        """The denoiser's own estimate at x_t (B, *D), t () or (B,)."""
+        """The estimate of the original denoiser at x_t (B, *D), t () or (B,)."""
         estimate: Estimate = self.network(x_t, t, cond)
         return estimate

@@ -1,4 +1,4 @@
-r"""Exact denoisers: distributions whose posterior mean is known at every noise level, the oracle of every test.
+r"""Exact denoisers: distributions whose posterior mean is known at every noise level, the ground truth of many tests.
 
 For a Gaussian mixture sum_k w_k N(m_k, S_k), the noisy distribution is a mixture again, with C_k = alpha^2 S_k +
 sigma^2 I:
@@ -7,18 +7,18 @@ sigma^2 I:
     eps_hat = -sigma grad log p(x_t) = sigma sum_k r_k C_k^{-1} (x_t - alpha m_k)
     x_hat   = sum_k r_k [ m_k + alpha S_k C_k^{-1} (x_t - alpha m_k) ]
 
-The empirical distribution of n rows x_i (what a network that memorises learns; Karras et al. 2022, appendix B.3) is the
-case S_k = 0:  x_hat = sum_i softmax_i( -|x_t - alpha x_i|^2 / (2 sigma^2) ) x_i.
+The empirical distribution of n rows x_i is the case S_k = 0, and what a network that memorises has learned (Karras et
+al. 2022, appendix B.3):  x_hat = sum_i softmax_i( -|x_t - alpha x_i|^2 / (2 sigma^2) ) x_i.
 
-The posterior of the data is known beyond its mean. Given the component, x is Gaussian with mean
+The whole posterior of the data is known. Given the component, x is Gaussian with mean
 mu_k = m_k + alpha S_k C_k^{-1} (x_t - alpha m_k) and covariance sigma^2 S_k C_k^{-1}, so
 
     Cov[x | x_t] = sum_k r_k [ sigma^2 S_k C_k^{-1} + (mu_k - x_hat)(mu_k - x_hat)^T ]
                  = (sigma^2 / alpha^2) (I + sigma^2 Hessian log p(x_t)),
 
-the second line for every distribution (Tweedie's formula of second order; Efron 2011, eq. 2.8).
+where the second line holds for every distribution (Tweedie's formula of second order; Efron 2011, eq. 2.8).
 
-Everything is computed in float64 with logarithms of weights, and is stable from sigma = 1e-4 to sigma = 1e4.
+Everything is computed in float64, weights as logarithms, and is stable from sigma = 1e-4 to sigma = 1e4.
 """
 
 import math
@@ -33,18 +33,18 @@ from driftfield.errors import InputError
 
 
 class MixtureDenoiser(BaseDenoiser):
-    """The exact denoiser of a Gaussian mixture; memory is bounded by working through the rows in chunks.
+    """The exact denoiser of a Gaussian mixture; rows are processed in chunks, so that memory is bounded.
 
-    With one covariance for all components the responsibilities mix the means alone, x_hat = m + alpha S C^{-1} (x_t -
-    alpha m) with m = sum_k r_k m_k, which serves mixtures of very many components.
+    With one covariance for all components only the means have to be averaged, x_hat = m + alpha S C^{-1} (x_t -
+    alpha m) with m = sum_k r_k m_k, which makes mixtures of very many components possible.
 
     Args:
         schedule: the noise schedule.
         weights: (K,) positive; normalised here.
         means: (K, *D).
-        covariances: (K, D, D), one for each component, or (D, D), one for all, of the flattened means; symmetric,
-            positive semi-definite. None for zero: the mixture is one of points.
-        chunk: how many numbers to hold at a time.
+        covariances: (K, D, D), one for each component, or (D, D), one for all; symmetric and positive semi-definite,
+            over the flattened dimensions. None for zero: all components are single points.
+        chunk: how many numbers to hold in memory at a time.
 
     Raises:
         InputError: a weight is not positive, or a covariance has a negative eigenvalue.
@@ -98,10 +98,10 @@ class MixtureDenoiser(BaseDenoiser):
         return extend_estimate(Estimate(x0, eps, clamped, self.schedule), x_t, t)
 
     def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """log p(x_t) in nats; (B,) float64. At t = 0 it is the density of the data.
+        """log p(x_t) in nats; (B,) float64. At t = 0 it is that of the data.
 
         Raises:
-            InputError: there is no density, at t = 0 with a singular covariance.
+            InputError: at t = 0 a covariance is singular, so that there is no density.
         """
         found = []
         for y, alpha, _, C in self._chunks(x_t, t.double()):
@@ -120,17 +120,17 @@ class MixtureDenoiser(BaseDenoiser):
             gain, within = alpha * self.variances.mT / C, sigma**2 * self.variances.mT / C  # (b, D, K) or (b, D, 1)
             each = self._rotated(self.centres.mT + gain * (y - alpha * self.centres.mT))  # (b, K, D)
             mean = r[:, None] @ each  # (b, 1, D)
-            share = r if len(self.variances) > 1 else torch.ones_like(r[:, :1])
+            weight = r if len(self.variances) > 1 else torch.ones_like(r[:, :1])
             axes = torch.eye(y.shape[1]).to(y)[None] if self.axes is None else self.axes
             means.append(mean[:, 0])
             covariances.append(
-                torch.einsum("bk,bek,kde,kfe->bdf", share, within, axes, axes)
+                torch.einsum("bk,bek,kde,kfe->bdf", weight, within, axes, axes)
                 + (r[..., None] * (each - mean)).mT @ (each - mean)
             )
         return torch.cat(means), torch.cat(covariances)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n rows of the mixture itself; (n, D) float64."""
+        """n rows of the mixture, without noise; (n, D) float64."""
         component = torch.multinomial(self.log_weights.exp(), n, replacement=True, generator=generator)
         eps = torch.randn(n, self.means.shape[1], dtype=torch.float64, generator=generator)
         own = component if len(self.variances) > 1 else torch.zeros_like(component)
@@ -150,7 +150,7 @@ class MixtureDenoiser(BaseDenoiser):
 
     def _log_joint(self, y: Tensor, alpha: Tensor, C: Tensor) -> Tensor:
         """log w_k N(x_t; alpha m_k, C_k) + D/2 log 2 pi; (b, K)."""
-        # No |a|^2 - 2ab + |b|^2, which cancels. The components last: sums over a short last axis are slow.
+        # |a|^2 - 2ab + |b|^2 would cancel. Components are the last axis, as sums over a short last axis are slow.
         scale = C.rsqrt()
         difference = scale * y - scale * alpha * self.centres.mT  # (b, D, K)
         return self.log_weights - 0.5 * (difference.square_().sum(1) + torch.log(C).sum(1))
@@ -162,7 +162,7 @@ class MixtureDenoiser(BaseDenoiser):
         return torch.einsum("kde,bek->bkd", self.axes.expand(y.shape[2], -1, -1), y)
 
     def _summed(self, y: Tensor) -> Tensor:
-        """The same, summed over the components; (b, D)."""
+        """The sum over the components, rotated in the same way; (b, D)."""
         return y.sum(2) if self.axes is None else torch.einsum("kde,bek->bd", self.axes, y)
 
 
@@ -172,9 +172,11 @@ def empirical_denoiser(schedule: Schedule, data: Tensor, chunk: int = 1_000_000)
 
 
 def exact_denoiser(schedule: Schedule, points: Tensor, log_weights: Tensor, covariance: Tensor) -> MixtureDenoiser:
-    """The exact denoiser of sum_i w_i N(points_i, S): S is one covariance (D, D), or one each (M, D, D).
+    """The exact denoiser of sum_i w_i N(points_i, S_i).
 
-    Points (M, D), log_weights (M,), normalised here.
+    Args:
+        points, log_weights: (M, D) and (M,); the weights are normalised here, and those that are zero left out.
+        covariance: (M, D, D), or one for all points (D, D).
     """
     weights = torch.softmax(log_weights.double(), 0)
     kept = weights > 0
@@ -186,11 +188,12 @@ def exact_denoiser(schedule: Schedule, points: Tensor, log_weights: Tensor, cova
 def principal(covariances: Tensor) -> tuple[Tensor, Tensor]:
     """Variances (K, D) along the principal axes of covariances (K, D, D), and the axes (K, D, D) as columns.
 
-    Raises InputError for a covariance with a negative eigenvalue.
+    Raises:
+        InputError: a covariance has a negative eigenvalue.
     """
     variances, axes = torch.linalg.eigh(covariances)
     lowest = variances.amin(1)
-    bad = lowest < -1e-6 * variances.abs().amax(1)  # beyond what rounding leaves of zero
+    bad = lowest < -1e-6 * variances.abs().amax(1)  # more than rounding errors
     if bad.any():
         k = int(bad.nonzero()[0])
         raise InputError(

@@ -1,24 +1,26 @@
 r"""The Fokker-Planck equation: the density of the forward process on a grid, without drawing a single row.
 
-The forward process dx = f x dt + g dw moves a density by (Smoluchowski 1916; Song et al. 2021 (SDE), appendix D.1)
+Under the forward process dx_t = f x_t dt + g dw a density p_t(x) changes by (Smoluchowski 1916; Song et al. 2021 (SDE),
+appendix D.1)
 
     dp/dt = - div(f x p) + 1/2 g^2 laplace p.
 
-Drift and noise treat every axis alike and by itself, so the operators of the axes commute: if K solves the equation in
-one dimension, dK/dt = L(t) K with K = 1 at the start, the density in two is  p_t = K p_0 K^T.
+Drift and noise are the same for every axis and do not couple them: if K solves the equation in one dimension,
+dK/dt = L(t) K with K = 1 at the start, the density in two dimensions is  p_t = K p_0 K^T.
 
-In space: cells of width h, and between neighbours i and i + 1 the flux of second order
+In space there are cells of width h, with the second-order flux between neighbours i and i + 1
 
     F = f x_{i+1/2} (p_i + p_{i+1}) / 2 - 1/2 g^2 (p_{i+1} - p_i) / h,      (L p)_i = (F_{i-1/2} - F_{i+1/2}) / h,
 
-with no flux through the outer edges, so that the mass is kept to round-off. In time: with L taken at the middle of the
-step and S = (1 - c dt L)^{-1}, c = 1 - 1 / sqrt(2), the step of second order that damps all that is too fast to
-follow (SDIRK of order 2, L-stable: Alexander 1977; written by partial fractions)
+and no flux through the outer edges, so that mass is conserved up to rounding. In time, with L at the middle of the step
+and S = (1 - c dt L)^{-1}, c = 1 - 1 / sqrt(2), each step is of second order and L-stable, i.e. damps what is too fast
+to resolve (the SDIRK method of order 2, Alexander 1977, as partial fractions):
 
     K <- (1 + sqrt(2)) S S K - sqrt(2) S K.
 
-The exact answer is an integral, p_t(x) = int p_0(x_0) N(x; alpha x_0, sigma^2) dx_0; :func:`convolved` takes it on the
-same grid. That the two agree is the statement that rates and coefficients of a schedule belong together.
+The exact solution is an integral, p_t(x) = int p_0(x_0) N(x; alpha x_0, sigma^2) dx_0, which :func:`convolved` computes
+on the same grid. That the two agree shows that the rates (f, g) and the coefficients (alpha, sigma) of a schedule
+describe the same process.
 """
 
 import math
@@ -32,17 +34,17 @@ from driftfield.errors import InputError
 
 
 def evolve(schedule: Schedule, density: Tensor, centres: Tensor, times: Tensor, substeps: int = 1) -> Tensor:
-    """The density at each of the times, by the Fokker-Planck equation from the first of them.
+    """The density at each of the times, by the Fokker-Planck equation from the first one on.
 
     Args:
-        density: (G,), (G, G) or of any number of axes: p at the cell centres, at times[0].
-        centres: (G,) equally spaced cell centres, the same for every axis; they should hold all the mass at all times.
+        density: p at the cell centres at times[0], with any number of axes: (G,), (G, G), ..
+        centres: (G,) equally spaced cell centres, the same for every axis, which contain the mass at all times.
         times: (K,) increasing, in [0, 1].
-        substeps: steps between one time and the next.
+        substeps: the number of steps between one time and the next.
 
     Returns:
-        (K, *density.shape) float64; the first is the density itself. With h the width of a cell and dt a step the error
-        is O(h^2 + dt^2), and sum(p) h^D is constant.
+        (K, *density.shape) float64; the first is the given density. With cells of width h and steps dt the error is
+        O(h^2 + dt^2), and sum(p) h^D is constant.
 
     Raises:
         InputError: cells that are not equally spaced, times that do not increase, or no step.
@@ -66,13 +68,13 @@ def evolve(schedule: Schedule, density: Tensor, centres: Tensor, times: Tensor, 
 
 
 def convolved(schedule: Schedule, density: Tensor, centres: Tensor, times: Tensor) -> Tensor:
-    """The same from the closed form: p_0 at t = 0, multiplied by the kernel N(x; alpha x_0, sigma^2) and summed.
+    """The same densities from the closed form: the integral of p_0 times the kernel N(x; alpha x_0, sigma^2).
 
-    Takes the midpoint rule, whose error for a kernel of std s in x_0 is 2 exp(-2 pi^2 s^2 / h^2); where the kernel is
-    narrower than a cell, sigma < alpha h, its exact integral over each cell, with p_0 constant in the cell.
+    By the midpoint rule, whose error for a kernel of standard deviation d in x_0 is 2 exp(-2 pi^2 d^2 / h^2); for
+    kernels narrower than a cell, sigma < alpha h, by their exact integral over each cell, with p_0 constant within it.
 
     Args:
-        density: (G,), (G, G) or of any number of axes: p_0 at the cell centres.
+        density: p_0 at the cell centres, with any number of axes: (G,), (G, G), ..
         centres: (G,) equally spaced cell centres, the same for every axis.
         times: (K,) in [0, 1].
 
@@ -104,7 +106,7 @@ def _width(density: Tensor, centres: Tensor) -> Tensor:
         raise InputError("The grid of a density must be at least 3 increasing, equally spaced cell centres.")
     if density.ndim < 1 or set(density.shape) != {len(centres)}:
         raise InputError(
-            f"The density must have {len(centres)} values along each axis, one a cell, but its shape is "
+            f"The density must have {len(centres)} values along each axis, one for each cell, got the shape "
             f"{tuple(density.shape)}."
         )
     return (centres[-1] - centres[0]) / (len(centres) - 1)
@@ -113,13 +115,15 @@ def _width(density: Tensor, centres: Tensor) -> Tensor:
 def _operators(centres: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """(drift, noise): matrices (G, G) with L = f drift + 1/2 g^2 noise."""
     cells = torch.eye(len(centres), dtype=torch.float64, device=centres.device)
-    left, right = cells[:-1], cells[1:]  # (G - 1, G): the cells on both sides of each inner edge
+    left, right = cells[:-1], cells[1:]  # (G - 1, G): the cells to the left and right of each inner edge
     inner = (centres[:-1] + centres[1:]) / 2
-    gain = (right - left).T / width  # (G, G - 1): what flows through an edge leaves one cell for the next
+    gain = (right - left).T / width  # (G, G - 1): from the flux through each edge to the change in each cell
     return gain @ (inner[:, None] * (left + right) / 2), gain @ ((left - right) / width)
 
 
 def _on_every_axis(matrix: Tensor, density: Tensor) -> Tensor:
     for _ in range(density.ndim):
-        density = torch.tensordot(density, matrix, ([0], [1]))  # takes the first axis and puts it last
+        density = torch.tensordot(
+            density, matrix, ([0], [1])
+        )  # contracts the first axis and appends the result as the last one
     return density

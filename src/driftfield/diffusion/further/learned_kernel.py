@@ -1,9 +1,9 @@
-r"""A learned kernel: mean and standard deviation of every reverse step by two networks, without a denoiser.
+r"""A learned kernel: two networks give the mean and the standard deviation of each reverse step, without a denoiser.
 
     p(x_s | x_t) = N(mean(x_t, t), std(x_t, t)^2),   s = t - 1 / T
 
-for the T steps of a chain (Sohl-Dickstein et al. 2015, table 1), the last one too, p(x | x_{1/T}), which is its
-decoder. The mean implies a denoiser all the same.
+for all T steps of a chain (Sohl-Dickstein et al. 2015, table 1), including the last one, p(x | x_{1/T}), which is its
+decoder. Its mean implies a denoiser.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,16 @@ STEP_TOLERANCE = 1e-6  # of t - s: times in float32 are exact to 6e-8
 
 
 class LearnedKernel(BaseDenoiser):
-    """p(x_s | x_t) = N(mean(x_t, t), std(x_t, t)^2) for the T steps of a chain, std = softplus of its network.
+    """p(x_s | x_t) = N(mean(x_t, t), std(x_t, t)^2) for the T steps of a chain, with a softplus for the std.
 
-    It adds noise at s = 0 too. As a denoiser it says what its mean implies.
+    It adds noise at s = 0 too. As a denoiser it returns what its mean implies.
 
     Args:
         schedule: a chain; the kernel owns it.
-        mean_network, std_network: modules (x (B, *D), label () or (B,), cond) -> (B, *D); the label is t, i / T at the
-            steps.
+        mean_network, std_network: modules (x (B, *D), t () or (B,), cond) -> (B, *D).
 
     Raises:
-        InputError: the schedule is no chain.
+        InputError: the schedule is not a chain.
     """
 
     def __init__(self, schedule: Schedule, mean_network: nn.Module, std_network: nn.Module) -> None:
@@ -50,12 +49,12 @@ class LearnedKernel(BaseDenoiser):
         """p(x_s | x_t) for s = t - 1 / T.
 
         Raises:
-            InputError: s is another time.
+            InputError: s is any other time.
         """
         if ((t.double() - s.double() - self.length).abs() > STEP_TOLERANCE).any():
             raise InputError(
                 f"The learned kernel knows only the T steps of its chain: take {self.schedule.T} steps on the grid "
-                '"uniform", or a sampler that asks a denoiser.'
+                '"uniform", or a sampler that uses a denoiser.'
             )
         log_std = log_softplus(self.std_network(x_t, t.to(x_t.dtype), cond))
         return Gaussian(self._mean(x_t, t, cond), 2 * log_std)
@@ -67,8 +66,8 @@ class LearnedKernel(BaseDenoiser):
 
             x_hat = (mean - c_t x_t) / c_x,  c_x = alpha_s var_ts / sigma_t^2,  eps_hat = (x_t - alpha x_hat) / sigma
 
-        Errors of the mean are divided by c_x, which is small where a step removes little of the noise: with 50 steps
-        and a constant beta of 0.117 it is 1 at t = 1 / T and 0.0055 at t = 1.
+        This divides errors of the mean by c_x, which is small if a step removes little of the noise: with 50 steps and
+        a constant beta of 0.117 it is 1 at t = 1 / T and 0.0055 at t = 1.
         """
         x_t, t = self.schedule.clamp_state(x_t, t)
         s = t - self.length
@@ -84,20 +83,20 @@ class LearnedKernel(BaseDenoiser):
 
 
 def kernel_step(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory) -> Tensor:
-    """A draw from the model's own p(x_s | x_t), of learned mean and variance.
+    """A draw from a learned kernel p(x_s | x_t).
 
     Raises:
-        InputError: the denoiser is no kernel as well: it has no ``step(x_t, t, s, cond) -> Gaussian``.
+        InputError: the denoiser is not a kernel: it has no ``step(x_t, t, s, cond) -> Gaussian``.
     """
     step: Callable[[Tensor, Tensor, Tensor, Tensor | None], Gaussian] | None = getattr(denoiser, "step", None)
     if step is None:
         raise InputError(
-            'The sampler "kernel" needs a model that learned its reverse step: choose "ancestral" for others.'
+            'The sampler "kernel" needs a model that has learned its reverse step: choose "ancestral" for others.'
         )
     return step(x_t, t, s, memory.cond).sample(memory.noise())
 
 
 def log_softplus(z: Tensor) -> Tensor:
-    """log log(1 + e^z), by the series z - e^z / 2 below -15, where e^z would lose its digits in the end."""
-    low = z < -15  # the series' next term, 5/24 e^2z, is below 2e-14 there
+    """log log(1 + e^z); below z = -15, where e^z loses its digits, by the series z - e^z / 2."""
+    low = z < -15  # where the next term of the series, 5/24 e^2z, is below 2e-14
     return torch.where(low, z - z.clamp(max=-15).exp() / 2, nn.functional.softplus(z.clamp(min=-15)).log())

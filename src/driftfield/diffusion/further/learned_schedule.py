@@ -1,14 +1,14 @@
 r"""A learned schedule: gamma(t) is a monotone network, trained together with the denoiser.
 
-The bound in continuous time depends on a schedule only through the ends of gamma; what lies between them changes the
-variance of its estimate alone (Kingma et al. 2021, Variational diffusion models, sec. 5.1). So the ends are fixed, and
-what is learned is how fast to pass from one to the other (appendix H there):
+The bound in continuous time depends on a schedule only through the ends of gamma; the path between them changes only
+the variance of its estimate (Kingma et al. 2021, sec. 5.1). So the ends are fixed, and what is learned is the path
+(appendix H there):
 
     gamma(t) = gamma_min + (gamma_max - gamma_min) (g(t) - g(t_low)) / (g(1) - g(t_low)),
     g(t)     = l_1(t) + l_3( sigmoid( l_2( l_1(t) ) ) ),
 
-with linear layers l_1, l_2, l_3 of positive weights, so that g rises for any parameters. It is variance preserving:
-alpha^2 = sigmoid(-gamma), sigma^2 = sigmoid(gamma). The objective is
+with linear layers l_1, l_2, l_3 of positive weights, so that g increases for all parameters. The schedule is variance
+preserving: alpha^2 = sigmoid(-gamma), sigma^2 = sigmoid(gamma). Its objective is
 :func:`driftfield.diffusion.further.continuous_bound.continuous_bound`.
 """
 
@@ -26,15 +26,15 @@ from driftfield.options import Finite, Positive
 
 
 class Learned(Schedule):
-    """gamma(t) by a monotone network, exactly gamma_min at t_low and gamma_max at t = 1, whatever the parameters.
+    """gamma(t) by a monotone network, exactly gamma_min at t_low and gamma_max at t = 1 for all parameters.
 
-    The free parameters, all float64, are the weights before a softplus, and the biases of l_2: the biases of l_1 and
-    l_3 would change nothing. It starts as a straight line, to 0.1 % of its range, with the steps of the sigmoids spread
-    evenly over time. As for the other schedules t = 0 is the data itself, sigma(0) = 0.
+    The free parameters, all float64, are the weights, before a softplus, and the biases of l_2; those of l_1 and l_3
+    would have no effect. At first gamma is a straight line, to 0.1 % of its range, with the sigmoids spread evenly over
+    time. As under other schedules, t = 0 is the data itself, sigma(0) = 0.
 
     Args:
-        gamma_min, gamma_max: the ends; the defaults are sigma = 0.0025 for the data, and for the noise a prior
-            mismatch of 1.2e-3 nats per dimension.
+        gamma_min, gamma_max: the ends; the defaults are sigma = 0.0025 at t_low, and at t = 1 a prior mismatch of
+            1.2e-3 nats per dimension.
         hidden: units of l_2.
 
     Raises:
@@ -52,23 +52,22 @@ class Learned(Schedule):
         super().__init__()
         if not (math.isfinite(gamma_min) and math.isfinite(gamma_max) and gamma_min < gamma_max):
             raise InputError(
-                f"A learned schedule must satisfy gamma_min < gamma_max, but they are {gamma_min:g} and {gamma_max:g}: "
-                "change them."
+                f"A learned schedule needs finite gamma_min < gamma_max, got {gamma_min:g} and {gamma_max:g}."
             )
         if hidden < 1:
-            raise InputError(f"A learned schedule needs at least 1 hidden unit, but hidden is {hidden}.")
+            raise InputError(f"A learned schedule needs at least 1 hidden unit, got {hidden}.")
         self.gamma_min, self.gamma_max = gamma_min, gamma_max
         centres = -_BEYOND + (1 + 2 * _BEYOND) * (torch.arange(hidden, dtype=torch.float64) + 0.5) / hidden  # (hidden,)
         self.slope = nn.Parameter(_inverse_softplus(torch.ones((), dtype=torch.float64)))
         self.steepness = nn.Parameter(_inverse_softplus(torch.full_like(centres, _STEEPNESS)))
         self.shift = nn.Parameter(-_STEEPNESS * centres)
-        self.height = nn.Parameter(_inverse_softplus(torch.full_like(centres, _SHARE / hidden)))
+        self.height = nn.Parameter(_inverse_softplus(torch.full_like(centres, _HEIGHT / hidden)))
 
     def gamma(self, t: Tensor) -> Tensor:
         t = t.double()
         first, last = (self._rise(t.new_tensor(end)) for end in (self.t_low, 1.0))
-        share = (self._rise(t) - first) / (last - first)
-        line = self.gamma_min * (1 - share) + self.gamma_max * share
+        fraction = (self._rise(t) - first) / (last - first)
+        line = self.gamma_min * (1 - fraction) + self.gamma_max * fraction
         return torch.where(t > 0, line, -math.inf)
 
     def log_alpha(self, t: Tensor) -> Tensor:
@@ -78,7 +77,7 @@ class Learned(Schedule):
         return 0.5 * logsigmoid(self.gamma(t))
 
     def time(self, gamma: Tensor) -> Tensor:
-        """The t in [t_low, 1] with gamma(t) = gamma, by bisection; no gradient reaches the parameters through it."""
+        """The t in [t_low, 1] with gamma(t) = gamma, by bisection and without gradients for the parameters."""
         with torch.no_grad():
             return super().time(gamma)
 
@@ -88,16 +87,16 @@ class Learned(Schedule):
         return self.slope.device
 
     def _rise(self, t: Tensor) -> Tensor:
-        """g(t), without the biases that cancel; same shape as t."""
+        """g(t), without the biases, which cancel; same shape as t."""
         line = (softplus(self.slope) + _LEAST_SLOPE) * t
         hidden = torch.sigmoid(softplus(self.steepness) * line[..., None] + self.shift)  # (*t, hidden)
         return line + (softplus(self.height) * hidden).sum(-1)
 
 
-_LEAST_SLOPE = 1e-3  # of l_1, so that g(1) > g(t_low) in floating point too, whatever the parameters
-_STEEPNESS = 20.0  # of each sigmoid at the start: it rises over a tenth of the time
-_BEYOND = 0.4  # the first and last sigmoids lie so far outside [0, 1] that the sum of all is straight inside
-_SHARE = 8.0  # of all sigmoids together at the start, beside 1 of the line: what is learned most easily
+_LEAST_SLOPE = 1e-3  # of l_1, so that g(1) > g(t_low) in floating point too for all parameters
+_STEEPNESS = 20.0  # of each sigmoid at first: it rises within a tenth of the time
+_BEYOND = 0.4  # the outermost sigmoids lie so far outside [0, 1] that the sum of all is straight inside
+_HEIGHT = 8.0  # of all sigmoids together at first, against 1 for the line, so that training changes mostly them
 
 
 def _inverse_softplus(y: Tensor) -> Tensor:

@@ -6,15 +6,15 @@ at the start to its latent x_1,
 
     log p(x) = log prior(x_1) + integral div_z (dz / dw) dw + D log |d x_1 / d z| + D log |d z / d x|.
 
-The divergence is exact up to 64 dimensions and estimated with random probes beyond, or on request
+The divergence is exact in up to 64 dimensions; in more, or on request, it is estimated with random probes
 (:mod:`driftfield.diffusion.further.divergence`).
 
-Without a start the density is that of the data at the smallest noise level of the schedule, t_low. With one it is that
-of the distribution of x_t at any time t, so that score = grad log p_t can be checked.
+By default the density is that of the data at the smallest noise level of the schedule, t_low. With a starting time t it
+is that of x_t, so that score = grad log p_t can be checked.
 
-With n steps and with n / 2, order 4 would give the error estimate |log p_n - log p_{n/2}| / 15 (Hairer et al. 1993,
-sec. II.4) if n were large. Where the learned field is rough it is not, so the difference itself is reported. An
-adaptive solution is compared with one at ten times its tolerance.
+The error estimate is the difference between solutions with n and with n / 2 steps. For large n order 4 would allow to
+divide it by 15 (Hairer et al. 1993, sec. II.4), but a learned field is seldom smooth enough. An adaptive solution is
+compared with one of ten times its tolerance.
 """
 
 import math
@@ -31,23 +31,23 @@ from driftfield.diffusion.further.divergence import exact, hutchinson, signs
 from driftfield.diffusion.further.probability_flow import STEPS, Change, ProbabilityFlow, parts, solve
 from driftfield.errors import InputError, unknown_name
 
-MOST_EXACT = 64  # dimensions with an exact divergence, unless it is asked for
+MOST_EXACT = 64  # dimensions with an exact divergence by default
 PROBES = 8
-LOOSER = 10.0  # the tolerance of the solution that gives the error, over that of the value
+LOOSER = 10.0  # tolerance of the solution for the error, over that for the value
 DIVERGENCES = ("exact", "hutchinson")
 
 
 class Prior(Protocol):
-    """Stands for x_1: a :class:`driftfield.diffusion.Gaussian`, or any distribution with log_prob (B, *D) -> (B,)."""
+    """The distribution of x_1: a :class:`driftfield.diffusion.Gaussian`, or any with log_prob (B, *D) -> (B,)."""
 
     def log_prob(self, x: Tensor, /) -> Tensor: ...
 
 
 def correlated_prior(schedule: Schedule, mean: Tensor, covariance: Tensor) -> MultivariateNormal:
-    """N(alpha m, alpha^2 C + sigma^2 I), with the moments of x_1 for data of mean m (D,) and covariance C (D, D).
+    """N(alpha m, alpha^2 C + sigma^2 I) at t = 1, for data of mean m (D,) and covariance C (D, D).
 
-    A diagonal prior leaves out what is left of correlations at t = 1. With sigma(1) = 20, that alone is an error of
-    2e-3 nats a row for random mixtures in 5 dimensions that are standardised by column, and of 2e-2 in 30.
+    A diagonal prior ignores the correlations that are left at t = 1. With sigma(1) = 20 that alone is an error of 2e-3
+    nats per row for random mixtures in 5 dimensions, standardised by column, and of 2e-2 in 30.
     """
     one = torch.ones((), dtype=torch.float64, device=mean.device)
     alpha, sigma = schedule.alpha(one), schedule.sigma(one)
@@ -57,7 +57,7 @@ def correlated_prior(schedule: Schedule, mean: Tensor, covariance: Tensor) -> Mu
 
 @dataclass(frozen=True)
 class LogDensity:
-    """log p(x) in nats, and how far it can be trusted; float64 but for the latent.
+    """log p(x) in nats with its errors; all but the latent in float64.
 
     ``value``: log p(x) (B,); ``error``: its estimated integration error (B,); ``latent``: x_1 (B, *D); ``probe_error``:
     the standard error of the mean over random probes (B,), 0 where the divergence is exact.
@@ -70,7 +70,7 @@ class LogDensity:
 
     @property
     def total_error(self) -> Tensor:
-        """Both errors, as independent ones: sqrt(error^2 + probe_error^2); (B,)."""
+        """Both errors combined as independent: sqrt(error^2 + probe_error^2); (B,)."""
         return torch.hypot(self.error, self.probe_error)
 
 
@@ -88,17 +88,17 @@ def log_prob(
     first: int = 0,
     spread: float = 1.0,
 ) -> LogDensity:
-    """log p(x) by the probability-flow ODE, and its errors. Rows are solved in parts, so that memory is bounded.
+    """log p(x) by the probability-flow ODE, with its errors. Rows are solved in parts, so that memory is bounded.
 
     Args:
-        x: (B, *D) data, in the denoiser's units; x_t where a start is given.
+        x: (B, *D) data in the units of the denoiser; x_t if a start is given.
         prior: of x_1, with events of shape (*D).
-        steps: Runge-Kutta steps, even; each costs four evaluations with D derivatives, or one for each probe.
-        start: a time () in [t_low, 1]: the density is that of x_t. Without, that of x_t / alpha_t at t_low.
-        tolerance: of each step, in nats and in z, for steps that each row chooses; in place of ``steps``.
-        divergence: "exact" or "hutchinson"; by the number of dimensions unless given.
-        probes, seed, first: of Hutchinson's estimate; the number of the first row.
-        spread: standard deviation of the data in the denoiser's units.
+        steps: an even number of Runge-Kutta steps, of four evaluations each with D derivatives, or one per probe.
+        start: a time () in [t_low, 1], for the density of x_t; None for that of x_t / alpha_t at t_low.
+        tolerance: of each step, in nats and in z, for adaptive steps in place of ``steps``.
+        divergence: "exact" or "hutchinson"; None to choose by the number of dimensions.
+        probes, seed, first: of Hutchinson's estimate; ``first`` is the number of the first row.
+        spread: standard deviation of the data in the units of the denoiser.
 
     Raises:
         InputError: ``steps`` is odd or below 2, the tolerance is not positive, the divergence is unknown, or there are
@@ -122,14 +122,14 @@ def log_prob(
 
 def _checked(x: Tensor, steps: int, tolerance: float | None, divergence: str | None, probes: int) -> str:
     if tolerance is None and (steps < 2 or steps % 2):
-        raise InputError(f"The likelihood needs an even number of steps, at least 2, but {steps} were asked for.")
+        raise InputError(f"The likelihood needs an even number of steps, at least 2, but {steps} were given.")
     if tolerance is not None and not 0 < tolerance < 1:
-        raise InputError(f"The tolerance of a density must lie between 0 and 1, but it is {tolerance:g}.")
+        raise InputError(f"The tolerance of a density must lie between 0 and 1, got {tolerance:g}.")
     kind = ("exact" if math.prod(x.shape[1:]) <= MOST_EXACT else "hutchinson") if divergence is None else divergence
     if kind not in DIVERGENCES:
         raise unknown_name("divergence", kind, DIVERGENCES)
     if kind == "hutchinson" and probes < 2:
-        raise InputError(f"Hutchinson's estimate needs at least 2 probes for its error, but {probes} were asked for.")
+        raise InputError(f"Hutchinson's estimate needs at least 2 probes for its error, got {probes}.")
     return kind
 
 
@@ -141,7 +141,7 @@ def _solve(
     steps: int = STEPS,
     tolerance: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """log p (B, P) of each estimate of the divergence, in float64, and the latent (B, *D)."""
+    """log p (B, P) for each of P estimates of the divergence, in float64, and the latent (B, *D)."""
     z, integral = solve(flow, flow.first_scale.to(x) * x, change, steps, tolerance)
     latent = flow.last_scale.to(z) * z
     log_volume = math.prod(x.shape[1:]) * (torch.log(flow.first_scale) + torch.log(flow.last_scale))
@@ -149,6 +149,6 @@ def _solve(
 
 
 def _standard_error(values: Tensor) -> Tensor:
-    """Of the mean over the P estimates (B, P); 0 for the one that is exact."""
+    """Of the mean over P estimates (B, P); 0 for a single, exact one."""
     P = values.shape[1]
     return values.std(1) / P**0.5 if P > 1 and len(values) else torch.zeros_like(values[:, 0])

@@ -1,19 +1,19 @@
-r"""Adaptive integration of ordinary differential equations, with the error of each row under control of its own.
+r"""Adaptive integration of ordinary differential equations, with error control for each row.
 
-Dormand and Prince's pair of orders 5 and 4 (Dormand, Prince 1980, table 2; Hairer et al. 1993, table
-II.5.2): seven slopes k_i at u + c_i h,
+The method is the pair of orders 5 and 4 of Dormand and Prince (Dormand, Prince 1980, table 2; Hairer et al. 1993, table
+II.5.2), with seven slopes k_i at u + c_i h:
 
-    y'  = y + h sum_j b_j k_j,          order 5;  k_7 is the slope at y', the first one of the next step
-    err =     h sum_j (b_j - b*_j) k_j,  the difference to a solution of order 4
+    y'  = y + h sum_j b_j k_j,           of order 5; k_7 is the slope at y', the first one of the next step
+    err =     h sum_j (b_j - b*_j) k_j,  the difference from a solution of order 4
 
-A step is accepted where the norm of err (Hairer et al., eq. II.4.11)
+A step is accepted if the norm of err (Hairer et al. 1993, eq. II.4.11)
 
     e = sqrt( mean_d ( err_d / (atol + rtol max(|y_d|, |y'_d|)) )^2 )
 
-is at most 1, and the next one is h 0.9 e^(-1/5), no less than a fifth of h and no more than ten times.
+is at most 1; the next step is h 0.9 e^(-1/5), but at least h / 5 and at most 10 h.
 
-Each row of a batch is a problem of its own: it has its own place, step and error, and leaves the batch at its end. The
-number that decides about a row is never one of another row, so that a row's result does not depend on its company.
+Each row of a batch is a separate problem with its own position, step and error, and leaves the batch when it is done.
+So the result for a row does not depend on the other rows.
 """
 
 import math
@@ -26,8 +26,8 @@ from torch import Tensor
 from driftfield.diffusion.basics.schedules import match
 from driftfield.errors import DriftfieldError
 
-MOST_STEPS = 10_000  # of a row, tried: a smooth field takes tens
-SAFETY, LEAST, MOST = 0.9, 0.2, 10.0  # of the change of a step
+MOST_STEPS = 10_000  # tried for one row; a smooth field takes tens
+SAFETY, LEAST, MOST = 0.9, 0.2, 10.0  # for the factor between one step and the next
 
 Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -46,7 +46,7 @@ ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 
 
 @dataclass(frozen=True)
 class Solution:
-    """``y`` (B, *K) at the end, and ``evaluations`` (B,) int64, how often each row's slope was asked for."""
+    """``y`` (B, *K) at the end, and ``evaluations`` (B,) int64 of the slope for each row."""
 
     y: Tensor
     evaluations: Tensor
@@ -56,9 +56,9 @@ def integrate(slope: Slope, y: Tensor, begin: Tensor, end: Tensor, rtol: float, 
     """Solve dy / du = slope from u = begin to u = end, in either direction, for each row of y (B, *K).
 
     Args:
-        slope: (y (b, *K), u (b,), rows (b,)) -> (b, *K), where ``rows`` are the numbers of the rows under way.
-        begin, end: () each; positions are kept in float64, y in its own dtype.
-        rtol, atol: tolerances of a step, relative to the size of y and absolute.
+        slope: (y (b, *K), u (b,), rows (b,)) -> (b, *K), where ``rows`` are the numbers of the unfinished rows.
+        begin, end: () each; u is float64, y keeps its dtype.
+        rtol, atol: tolerances of a step, relative to y and absolute.
 
     Raises:
         DriftfieldError: a row does not reach its end within 10,000 steps, or its slope is not finite.
@@ -71,31 +71,31 @@ def integrate(slope: Slope, y: Tensor, begin: Tensor, end: Tensor, rtol: float, 
     u = begin.expand(len(y))
     k = slope(y, u, rows)
     h = _first_step(slope, y, k, u, end, rows, rtol, atol)
-    asked = 2  # by each row that is under way still
+    spent = 2  # evaluations for each unfinished row
     for _ in range(MOST_STEPS):
-        last = (end - u).abs() <= h.abs() * (1 + 1e-9)  # no sliver is left over for one more step
+        last = (end - u).abs() <= h.abs() * (1 + 1e-9)  # leaves no tiny rest for one more step
         h = torch.where(last, end - u, h)
         new, k_new, error = step(slope, y, k, u, h, rows)
-        asked += 6
+        spent += 6
         size = _norm(error, rtol, atol, y, new)
-        taken = size <= 1  # false where it is not a number
+        taken = size <= 1  # false for nan
         u = torch.where(taken, torch.where(last, end, u + h), u)
         y, k = (torch.where(_column(taken, y), after, before) for after, before in ((new, y), (k_new, k)))
         h = h * _change(size)
         over = taken & last
         if over.any():
-            result[rows[over]], evaluations[rows[over]] = y[over], asked
+            result[rows[over]], evaluations[rows[over]] = y[over], spent
             y, k, u, h, rows = (part[~over] for part in (y, k, u, h, rows))
             if len(rows) == 0:
                 return Solution(result, evaluations)
         if (u + h == u).any() or not h.isfinite().all():
             raise DriftfieldError(
-                "The ODE cannot be solved to this tolerance: its slope jumps or is not finite. Ask for a looser "
-                "tolerance or a fixed number of steps, and look at the model there."
+                "The ODE cannot be solved to this tolerance, as its slope jumps or is not finite: choose a looser "
+                "tolerance or a fixed number of steps."
             )
     raise DriftfieldError(
-        f"The ODE was not solved to this tolerance within {MOST_STEPS:,} steps: ask for a looser tolerance or for a "
-        "fixed number of steps."
+        f"The ODE was not solved to this tolerance within {MOST_STEPS:,} steps: choose a looser tolerance or a fixed "
+        "number of steps."
     )
 
 
@@ -111,7 +111,7 @@ def step(slope: Slope, y: Tensor, k: Tensor, u: Tensor, h: Tensor, rows: Tensor)
 def _first_step(
     slope: Slope, y: Tensor, k: Tensor, u: Tensor, end: Tensor, rows: Tensor, rtol: float, atol: float
 ) -> Tensor:
-    """A first step (B,) from the sizes of y, its slope and its second derivative (Hairer et al. 1993, sec. II.4)."""
+    """The first step (B,), from the sizes of y, its slope and its second derivative (Hairer et al. 1993, sec. II.4)."""
     d0, d1 = _norm(y, rtol, atol, y), _norm(k, rtol, atol, y)
     length, sign = (end - u).abs(), torch.sign(end - u)
     h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1).minimum(length)
@@ -122,14 +122,14 @@ def _first_step(
 
 
 def _norm(error: Tensor, rtol: float, atol: float, *sizes: Tensor) -> Tensor:
-    """e of the module's docstring, (B,) float64, with the larger of the given y in its denominator."""
+    """The norm e of the error, (B,) float64, relative to the largest of ``sizes``."""
     size = torch.stack([y.abs() for y in sizes]).amax(0)
-    share = (error / (atol + rtol * size)).double().flatten(1)
-    return share.square().sum(1).sqrt() / math.sqrt(share.shape[1])
+    relative = (error / (atol + rtol * size)).double().flatten(1)
+    return relative.square().sum(1).sqrt() / math.sqrt(relative.shape[1])
 
 
 def _change(size: Tensor) -> Tensor:
-    """The factor (B,) on the next step; the smallest where the error is not a number."""
+    """The factor (B,) between one step and the next; the smallest one where the error is nan."""
     return torch.nan_to_num(SAFETY * size ** (-1 / 5), nan=LEAST, posinf=MOST).clamp(LEAST, MOST)
 
 

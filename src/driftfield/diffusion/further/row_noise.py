@@ -1,4 +1,4 @@
-"""Noise of rows: that of row i depends on the seed, the purpose and the block of i, and on no other row."""
+"""Noise for numbered rows: that of row i depends only on the seed, the purpose and i, not on the size of the batch."""
 
 import torch
 from torch import Tensor
@@ -10,18 +10,18 @@ SAMPLES = "samples"  # the purpose of the noise that samples are made from
 
 
 class BlockNoise:
-    """Standard normal noise for rows ``start`` .. ``start + n - 1`` of a sample.
+    """Standard normal noise for rows ``start`` .. ``start + n - 1``.
 
-    Rows come in blocks of 4,096, each with a generator of its own, seeded by (seed, purpose, block). So n rows get the
-    same noise in one chunk, in ten, or on ten machines. Each call returns a fresh (n, *shape) draw.
+    Each block of 4,096 rows has its own generator, seeded by (seed, purpose, block). So n rows get the same noise in
+    one chunk, in ten, or on ten machines. Each call returns a fresh (n, *shape) draw.
 
     Args:
         seed: of the whole sample.
-        purpose: what the noise is for; noise of two purposes is independent. :data:`SAMPLES` takes its seeds from a
-            formula of its own, so that a seed keeps giving the rows that were published with it.
+        purpose: what the noise is for; the noise of two purposes is independent. :data:`SAMPLES` has its own formula
+            for seeds, so that published seeds keep their rows.
         start, n: the rows of this chunk.
         shape: of one row.
-        device: where the noise goes; it is drawn on the CPU, so that devices agree.
+        device: where the noise is needed; it is drawn on the CPU, so that all devices get the same.
 
     Raises:
         InputError: a negative seed, for any purpose other than samples.
