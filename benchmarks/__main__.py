@@ -1,4 +1,4 @@
-"""Measure everything that the project promises, and print it beside its bound.
+"""Measure what the project promises, and print every figure with its bound.
 
     python -m benchmarks [distributions tables speed elbo schedules full lessons printed] [--seed 0]
                          [--distributions moons ring] [--schedules cosine vp] [--heads edm v] [--steps 1000]
@@ -9,8 +9,8 @@ or less each, so name some with --distributions, --schedules and --heads for a p
 at full length. `lessons` and `printed` read runs: those of `make tutorials`, and one of swiss-roll-elbo. Without names,
 distributions, tables, speed and elbo are measured.
 
-Two-sample accuracies are by the project's own evaluation, or by an independent script given with --judge, which is run
-as `python SCRIPT samples.npy --law NAME` and prints JSON with "c2st" and "floor".
+Two-sample accuracies come from the project's own evaluation, or from an independent script given with --judge. It is
+run as `python SCRIPT samples.npy --law NAME` and prints JSON with "c2st" and "floor".
 """
 
 import argparse
@@ -91,7 +91,7 @@ def distributions(names: Iterable[str], seed: int, judge: Judge) -> Iterator[lis
 
 
 def judged(name: str, rows: np.ndarray, judge: str | None) -> tuple[list[float], list[float]]:
-    """(k-NN, boosting) accuracy of telling rows from fresh ones of a distribution, and its floor."""
+    """(k-NN, boosting) two-sample accuracies of rows against new rows of a distribution, and their floors."""
     if judge is None:
         real, other = (DISTRIBUTIONS[name].sample(ROWS, stream) for stream in (1001, 1002))
         return [m.value for m in c2st(rows, real, 0)], [m.value for m in c2st(other, real, 0)]
@@ -104,7 +104,7 @@ def judged(name: str, rows: np.ndarray, judge: str | None) -> tuple[list[float],
 
 
 def tables(seed: int) -> Iterator[list[str]]:
-    """Held-out mean log-density of the default recipe beside simpler densities, nats."""
+    """Mean log-density of held-out rows by the default recipe and by the best of some simpler densities, in nats."""
     yield ["table", "rows", "columns", "training s", "model", "best simpler", "which", "verdict"]
     for name in TABLES:
         model = driftfield.fit(name, seed=seed)
@@ -124,7 +124,7 @@ def tables(seed: int) -> Iterator[list[str]]:
 
 
 def speed(seed: int) -> Iterator[list[str]]:
-    """Times and memory beside their bounds."""
+    """Times and peak memory, with their bounds."""
     yield ["what", "measured", "<="]
     model = driftfield.fit("moons", seed=seed)
     yield ["sample 100,000 rows, s", f"{median(lambda: model.sample(100_000)):.2f}", "4"]
@@ -136,7 +136,7 @@ def speed(seed: int) -> Iterator[list[str]]:
 
 
 def median(work: Callable[[], object], repeats: int = 3) -> float:
-    """Median seconds of a few runs."""
+    """Median time of a few runs, in seconds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -168,7 +168,7 @@ def peak_memory(seed: int) -> float:
 
 
 def show(title: str, rows: Iterator[list[str]]) -> None:
-    """A Markdown table, printed as it grows."""
+    """Print a Markdown table row by row, as it is measured."""
     header = next(rows)
     print(f"\n## {title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}", flush=True)
     for row in rows:

@@ -1,11 +1,11 @@
-"""What today's code computes, written down, so that a change of arrangement can be held to it.
+"""Record what the code computes and compare two records, to show that a refactoring changed nothing.
 
-    python -m benchmarks.fingerprint record FOLDER          train, sample, score and judge; one file a recipe
-    python -m benchmarks.fingerprint compare OLD NEW        the largest difference of each quantity, and exit code 1
-                                                            where one exceeds --tolerance (0 by default)
+    python -m benchmarks.fingerprint record FOLDER          train, sample, score and evaluate; one file per recipe
+    python -m benchmarks.fingerprint compare OLD NEW        print the largest difference of each quantity; exit with
+                                                            1 if one exceeds --tolerance (0 by default)
 
 The default recipe on three data sets at its own length, and every tutorial recipe at 50 steps, all with seed 0 and one
-thread. Only the public API is used, so that the same file runs beside an older or a newer version of the package.
+thread. Only the public API is used, so this file also runs with older and newer versions of the package.
 """
 
 import argparse
@@ -36,7 +36,7 @@ STEPS, ROWS, DENSITIES, JUDGED = 50, 2_000, 200, 2_000
 
 
 def record(name: str) -> dict[str, np.ndarray]:
-    """Everything that is compared of one recipe, by a path of names."""
+    """Everything that is compared for one recipe, by name."""
     if name in DEFAULT:
         model = driftfield.fit(name, seed=0)
     else:
@@ -57,7 +57,7 @@ def record(name: str) -> dict[str, np.ndarray]:
 
 
 def difference(old: np.ndarray, new: np.ndarray) -> float:
-    """The largest difference of two arrays, relative to the larger of 1 and the old size; infinite for other shapes."""
+    """The largest difference, relative where the old value exceeds 1; infinite if the shapes differ."""
     if old.shape != new.shape or not np.array_equal(np.isnan(old), np.isnan(new)):
         return float("inf")
     away = np.abs(new - old) / np.maximum(1.0, np.abs(old))
@@ -65,7 +65,7 @@ def difference(old: np.ndarray, new: np.ndarray) -> float:
 
 
 def compare(old: Path, new: Path, tolerance: float) -> int:
-    """Print the largest difference of each kind of number of each recipe; returns how many exceed the tolerance."""
+    """Print the largest differences by recipe and quantity; returns how many exceed the tolerance."""
     beyond = 0
     for path in sorted(old.glob("*.npz")):
         before, after = np.load(path), np.load(new / path.name)

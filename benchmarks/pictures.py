@@ -1,10 +1,9 @@
-"""Copy the pictures that the guide shows from the runs of the tutorials, scaled down.
+"""Copy the pictures of the guide from the runs of the tutorials, scaled down.
 
     python -m benchmarks.pictures [--runs runs/tutorials] [--to docs/images/tutorials]
 
-RUNS/NAME/figures/FIGURE.png becomes TO/NAME-FIGURE.png: at most 1,400 pixels wide, with a palette of as many colours as
-keep it below 150 kB. Figures are named by the anchors of a report's sections. The pages of docs/tutorials may show no
-other pictures than these.
+RUNS/NAME/figures/FIGURE.png becomes TO/NAME-FIGURE.png: at most 1,400 pixels wide, with as many colours as fit into
+150 kB. FIGURE is the anchor of a section of the report. The pages of docs/tutorials may show no other pictures.
 """
 
 import argparse
@@ -53,7 +52,7 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def copy(runs: Path, to: Path) -> list[Path]:
-    """Write every picture whose run exists, and return the paths of those that are missing."""
+    """Write every picture whose run exists; returns the paths of the missing ones."""
     missing, total = [], 0
     to.mkdir(parents=True, exist_ok=True)
     for recipe, figures in PICTURES.items():
@@ -67,14 +66,14 @@ def copy(runs: Path, to: Path) -> list[Path]:
             (to / f"{recipe}-{figure}.png").write_bytes(data)
             total += len(data)
             print(f"{len(data):>8,} bytes  {recipe}-{figure}.png")
-    print(f"{total:>8,} bytes  all together, of at most {ALL_TOGETHER:,}")
+    print(f"{total:>8,} bytes  in total, of at most {ALL_TOGETHER:,}")
     if total > ALL_TOGETHER:
-        sys.exit("The pictures are too large together: declare fewer, or lower LARGEST.")
+        sys.exit("The pictures are too large in total: list fewer, or lower LARGEST.")
     return missing
 
 
 def main() -> None:
-    """Copy them all, and exit with 1 if a figure is missing."""
+    """Copy all pictures; exit with 1 if one is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/tutorials"), help="the folder of the runs")
     parser.add_argument("--to", type=Path, default=Path("docs/images/tutorials"), help="the folder of the pictures")

@@ -1,4 +1,4 @@
-"""The default recipe under other schedules and heads, compared with itself under VE on the same held-out rows."""
+"""The default recipe under every schedule and head, compared with VE on the same held-out rows."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ REFERENCE = ("ve", Recipe().denoiser.head)
 def schedules(
     names: Sequence[str], kinds: Sequence[str], heads: Sequence[str], seed: int, steps: int | None
 ) -> Iterator[list[str]]:
-    """NLL by schedule and head beside that of VE, distribution by distribution.
+    """NLL by schedule and head, and how far it is above that of VE with the default head.
 
     The difference is a mean over the same rows, so its error is much smaller than that of either NLL.
     """

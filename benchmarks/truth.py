@@ -1,8 +1,8 @@
-"""Samplers and densities against closed form: every figure beside its bound, and the pictures of the guide.
+"""Measure samplers and densities against closed form, print every figure with its bound, and draw the guide's pictures.
 
     python -m benchmarks.truth [samplers densities probes networks speed] [--to docs/images] [--seed 0]
 
-Nothing is trained but two small models whose speed is measured: the denoisers are exact.
+The denoisers are exact; only `networks` and `speed` train models, and small ones.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from driftfield.report.panels import figure
 from driftfield.report.style import LIGHT
 from driftfield.verification import convergence
 
-YARDSTICK = {  # median end-point errors at 16, 64 and 256 steps, as published beside the mixture
+PUBLISHED = {  # median end-point errors at 16, 64 and 256 steps, as published with the mixture
     "euler": (5.4e-2, 1.3e-2, 3.1e-3),
     "heun": (2.6e-2, 1.1e-3, 6.2e-5),
     "midpoint": (1.6e-2, 7.0e-4, 4.1e-5),
@@ -51,7 +51,7 @@ PARTS = ["samplers", "densities", "probes", "networks", "speed"]
 
 def samplers(to: Path, seed: int) -> Iterator[list[str]]:
     """Orders and errors of all samplers, and the picture of error over evaluations."""
-    yield ["sampler", "order", "measured", "off by", "<=", "N = 16", "64", "256", "most off the table", "<=",
+    yield ["sampler", "order", "measured", "off by", "<=", "N = 16", "64", "256", "worst relative to published", "<=",
            "variance after 50 steps", "W2 at 10 evaluations / floor", "grid"]  # fmt: skip
     found = list(convergence.measure(seed=seed))
     floor = convergence.floor(seed)
@@ -68,8 +68,8 @@ def _sampler_row(one: convergence.Convergence, sampler: Sampler, floor: float) -
     stated = sampler.order if not sampler.random else None
     off = ["", ""] if stated is None or one.order is None else [f"{abs(one.order - stated):.2f}", f"{ORDER_TOLERANCE}"]
     table = ["", ""]
-    if one.name in YARDSTICK:
-        pairs = zip(one.steps_errors, YARDSTICK[one.name], strict=True)
+    if one.name in PUBLISHED:
+        pairs = zip(one.steps_errors, PUBLISHED[one.name], strict=True)
         table = [f"{max(abs(ours / theirs - 1) for ours, theirs in pairs):.0%}", f"{TABLE_TOLERANCE:.0%}"]
     return [
         one.name,
@@ -111,12 +111,12 @@ def mixture(D: int, seed: int) -> Exact:
 
 
 def density_errors(exact: Exact, **options: Any) -> Tensor:
-    """log p by the ODE less the true one, (64,), nats."""
+    """log p by the ODE minus the exact log p, (64,), in nats."""
     return log_prob(exact.denoiser, exact.rows, exact.prior, **options).value - exact.truth
 
 
 def densities(to: Path, seed: int) -> Iterator[list[str]]:
-    """Error of the ODE's log-density with an exact denoiser, by dimensions and steps; draws the errors."""
+    """Error of the ODE's log-density with an exact denoiser, by dimension and steps; draws densities.png."""
     yield ["dimensions", *(f"{n} steps" for n in STEPS), f"<= at {DEFAULT}", f"<= at {FINE}", "tolerance 1e-6"]
     curves = []
     for D in DIMENSIONS:
@@ -161,7 +161,7 @@ def densities(to: Path, seed: int) -> Iterator[list[str]]:
 
 @cache
 def _probe_errors(seed: int) -> list[tuple[float, float]]:
-    """(error, the error that is reported) of Hutchinson's estimate for each number of probes."""
+    """(actual error, reported error) of Hutchinson's estimate for each number of probes."""
     exact, found = mixture(30, seed), []
     for n in PROBES:
         density = log_prob(exact.denoiser, exact.rows, exact.prior, divergence="hutchinson", probes=n, seed=seed)
@@ -171,14 +171,14 @@ def _probe_errors(seed: int) -> list[tuple[float, float]]:
 
 
 def probes(seed: int) -> Iterator[list[str]]:
-    """Error of Hutchinson's estimate by the number of probes, beside the error that it reports."""
+    """Actual and reported error of Hutchinson's estimate by the number of probes."""
     yield ["probes", "root mean square error, nats", "reported", "error × √probes"]
     for n, (error, reported) in zip(PROBES, _probe_errors(seed), strict=True):
         yield [str(n), f"{error:.3f}", f"{reported:.3f}", f"{error * n**0.5:.2f}"]
 
 
 def speed(seed: int) -> Iterator[list[str]]:
-    """Seconds and memory of log-densities under the default network."""
+    """Time and memory of log-densities with the default network."""
     yield ["what", "measured", "<="]
     for name, n, bound in (("moons", 10_000, 5), ("mixture-30d", 1_000, 20)):
         model = driftfield.fit(name, seed=seed, steps=50)
@@ -193,7 +193,7 @@ def speed(seed: int) -> Iterator[list[str]]:
 
 
 def networks(seed: int) -> Iterator[list[str]]:
-    """Densities of networks that were trained for ten seconds: error, its estimate, and what bounds leave, in nats."""
+    """Densities of networks trained for ten seconds: actual and estimated error, and the gaps of bounds, in nats."""
     yield [
         "distribution", "mean error", "mean estimate", "error above estimate", "bound below", "4 paths", "16 paths",
     ]  # fmt: skip
@@ -214,7 +214,7 @@ def networks(seed: int) -> Iterator[list[str]]:
 
 
 def _peak(n: int) -> float:
-    """Peak resident memory, in MB, of a process that computes the densities of n rows of the plane with 4 steps."""
+    """Peak resident memory, in MB, of a process that computes the densities of n rows in 2-D with 4 steps."""
     code = (
         "import driftfield, numpy; m = driftfield.fit('moons', steps=2); "
         f"m.log_prob(numpy.random.default_rng(0).normal(size=({n}, 2)), steps=4)"
@@ -231,14 +231,12 @@ def _peak(n: int) -> float:
 def main() -> None:
     """Run the chosen parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "what", nargs="*", default=["samplers", "densities", "probes", "networks", "speed"], help="which parts"
-    )
+    parser.add_argument("what", nargs="*", default=PARTS, help="which parts")
     parser.add_argument("--to", type=Path, default=Path("docs/images"), help="the folder of the pictures")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     begun, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(1)  # a few hundred rows are not worth a second thread
+    torch.set_num_threads(1)  # a second thread gains nothing on a few hundred rows
     if "samplers" in options.what:
         show("Samplers on the exact mixture", samplers(options.to, options.seed))
     if "densities" in options.what:
@@ -250,7 +248,7 @@ def main() -> None:
         show("Densities of networks trained for ten seconds, nats", networks(options.seed))
     if "speed" in options.what:
         show("Speed and memory of densities", speed(options.seed))
-    print(f"\n{time.perf_counter() - begun:.0f} s in all.")
+    print(f"\n{time.perf_counter() - begun:.0f} s in total.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measurements of the tutorials: their runs as one table, the speed of the chain's loss, and full-length quality."""
+"""Measurements of the tutorials: a table of their runs, the speed of the chain loss, and quality at full length."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ Judge = Callable[[str, np.ndarray], tuple[list[float], list[float]]]
 
 
 def lessons(folder: str) -> Iterator[list[str]]:
-    """Tutorial against repair, from the runs that ``make tutorials`` wrote."""
+    """Every tutorial beside its repair, from the runs that ``make tutorials`` wrote."""
     yield [
         "tutorial",
         "training s",
@@ -64,8 +64,8 @@ def _three(metrics: dict[str, float]) -> list[str]:
 
 
 def elbo(repeats: int = 7) -> Iterator[list[str]]:
-    """Seconds of a training step of the chain's loss, by how its terms are taken, and the loss of one network."""
-    yield ["terms", "ms a step, 1 thread", "times faster", ">=", "ms a step, 2 threads", "times faster", "loss"]
+    """Time of a training step of the chain loss for every choice of its terms, and the loss of one network."""
+    yield ["terms", "ms per step, 1 thread", "times faster", ">=", "ms per step, 2 threads", "times faster", "loss"]
     recipe = load_recipe("swiss-roll-elbo")
     rows = torch.from_numpy(DISTRIBUTIONS["swiss-roll"].sample(512, 0)).float()
     denoiser = build_denoiser(recipe, 2, Parts(), 0)
@@ -77,7 +77,7 @@ def elbo(repeats: int = 7) -> Iterator[list[str]]:
     start = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     times: dict[tuple[str, int], list[float]] = {key: [] for key in itertools.product(names, (1, 2))}
     before = torch.get_num_threads()
-    for _ in range(repeats + 1):  # in turn, so that a busy moment of the machine meets all of them
+    for _ in range(repeats + 1):  # in turn, so that other load on the machine slows all of them alike
         for name, threads in times:
             torch.set_num_threads(threads)
             generator = torch.Generator().manual_seed(0)
@@ -101,7 +101,7 @@ def elbo(repeats: int = 7) -> Iterator[list[str]]:
 
 
 def full_length(judged: Judge, seed: int) -> Iterator[list[str]]:
-    """Quality of two tutorials at full length: some minutes each."""
+    """Sample quality of two tutorials at full length; each takes several minutes."""
     yield ["tutorial", "steps", "training s", "C2ST k-NN", "boosting", "mean", "<=", "floor"]
     for name, bound in FULL.items():
         recipe = load_recipe(name)
@@ -119,12 +119,16 @@ def full_length(judged: Judge, seed: int) -> Iterator[list[str]]:
 
 
 def printed(run: str) -> Iterator[list[str]]:
-    """Mean losses of the epochs of a run of swiss-roll-elbo, beside the numbers that the tutorial prints."""
+    """Mean loss by epoch of a run of swiss-roll-elbo, and the values that the tutorial prints."""
     model = driftfield.load(run)
-    a_pass = model.facts["steps per epoch"]
-    means = {record["step"] // a_pass: record["loss"] for record in model.history if record["step"] % a_pass == 0}
-    yield ["epoch", "the tutorial prints (one batch)", "ours, mean of the epoch", "mean of the 20 epochs up to it"]
+    steps_per_epoch = model.facts["steps per epoch"]
+    means = {
+        record["step"] // steps_per_epoch: record["loss"]
+        for record in model.history
+        if record["step"] % steps_per_epoch == 0
+    }
+    yield ["epoch", "the tutorial prints (one batch)", "this run, mean of the epoch", "mean of 20 epochs up to it"]
     for epoch, value in PRINTED.items():
         if epoch in means:
-            around = [means[i] for i in range(max(1, epoch - 19), epoch + 1)]
-            yield [f"{epoch:,}", f"{value:.5f}", f"{means[epoch]:.5f}", f"{np.mean(around):.5f}"]
+            recent = [means[i] for i in range(max(1, epoch - 19), epoch + 1)]
+            yield [f"{epoch:,}", f"{value:.5f}", f"{means[epoch]:.5f}", f"{np.mean(recent):.5f}"]
