@@ -100,7 +100,7 @@ def test_fresh_rows_are_of_the_distribution_and_none_comes_twice(monkeypatch: py
     recipe = recipe_of("fresh rows").updated({"train": {"validation": 0.0}})
     model = driftfield.fit(None, recipe)
     assert [len(rows) for rows in seen] == [64] * STEPS
-    rows = model.scaler.back(np.concatenate(seen))
+    rows = model.codec.decode(np.concatenate(seen))
     assert len(np.unique(rows, axis=0)) == 64 * STEPS
     assert not {tuple(row) for row in np.round(rows, 4)} & {tuple(row) for row in np.round(model.train, 4)}
     log_p, distribution = DISTRIBUTIONS["ring"].log_prob(rows), DISTRIBUTIONS["ring"]

@@ -33,11 +33,11 @@ def draw(n: int, seed: int) -> np.ndarray:
 def exact(scaling: str) -> Model:
     """A model of the mixture in the user's units whose denoiser is exact in its own."""
     model = driftfield.fit(draw(1500, 0), steps=1, lr=1e-12, scaling=scaling)
-    A = model.scaler.rotation / model.scaler.scale[:, None]
+    A = model.codec.scaler.rotation / model.codec.scaler.scale[:, None]
     distribution = MixtureDenoiser(
         model.denoiser.schedule,
         torch.from_numpy(WEIGHTS),
-        torch.from_numpy((MEANS - model.scaler.mean) @ A),
+        torch.from_numpy((MEANS - model.codec.scaler.mean) @ A),
         torch.from_numpy(A.T @ COVARIANCES @ A),
     )
     return replace(model, denoiser=distribution)
@@ -55,7 +55,7 @@ def white() -> Model:
 
 def true_density(model: Model, x: np.ndarray, noise: float) -> np.ndarray:
     """Of x + noise eps A^-1, the distribution of x_t / alpha_t in the user's units."""
-    back = model.scaler.inverse * model.scaler.scale
+    back = model.codec.scaler.inverse * model.codec.scaler.scale
     spread = noise**2 * back.T @ back
     parts = [w * multivariate_normal(m, C + spread).pdf(x) for w, m, C in zip(WEIGHTS, MEANS, COVARIANCES, strict=True)]
     return np.log(np.sum(parts, 0))
@@ -78,7 +78,7 @@ def test_the_density_at_a_noise_level_is_that_of_the_noisy_distribution_in_the_u
 def test_the_score_is_the_gradient_of_the_density_at_the_same_noise_level(model: Model, noise: float) -> None:
     x = draw(20, 2)
     score = model.score(x, noise=noise)
-    h = 0.02 * max(noise, 0.2) * model.scaler.scale
+    h = 0.02 * max(noise, 0.2) * model.codec.scaler.scale
     steps = np.concatenate([k * np.diag(h) for k in (-2, -1, 1, 2)])  # (8, 2)
     moved = (x[:, None] + steps).reshape(-1, 2)
     p = model.log_prob(moved, noise=noise, steps=60)[0].reshape(-1, 4, 2)
@@ -110,7 +110,7 @@ def test_rows_come_back_from_their_codes(model: Model, options: dict[str, float]
     x = draw(100, 4)
     codes = model.latent(x, **options)
     # float32, in standard deviations; a code is rounded where 20 standard deviations of noise hold the data
-    assert_allclose((model.decode(codes, **options) - x) / model.scaler.scale, 0, atol=1e-3)
+    assert_allclose((model.decode(codes, **options) - x) / model.codec.scaler.scale, 0, atol=1e-3)
 
 
 def test_the_codes_of_rows_are_standard_normal(white: Model) -> None:
@@ -174,7 +174,7 @@ def test_the_bound_comes_term_by_term(white: Model) -> None:
     terms = white.bound_terms(x, seed=3)
     assert terms.columns.shape == (20, densities.BOUND_STEPS + 1)
     bound, error = white.bound(x, seed=3)
-    assert_allclose(white.scaler.log_det - terms.columns.sum(1).numpy(), bound)
+    assert_allclose(white.codec.scaler.log_det - terms.columns.sum(1).numpy(), bound)
     assert_allclose(terms.row_error.numpy(), error)
     assert_allclose(white.bound(x[:7], seed=3)[0], bound[:7], rtol=0, atol=1e-4)
     coarse = white.bound(x, times=np.linspace(0, 1, 6))[0]

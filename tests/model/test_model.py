@@ -33,7 +33,7 @@ def gaussian(rows: np.ndarray) -> Model:
 
 
 def test_densities_are_in_the_units_of_the_user(gaussian: Model, rows: np.ndarray) -> None:
-    truth = multivariate_normal(gaussian.scaler.mean, np.cov(gaussian.train.T, bias=True)).logpdf(rows[:200])
+    truth = multivariate_normal(gaussian.codec.scaler.mean, np.cov(gaussian.train.T, bias=True)).logpdf(rows[:200])
     value, error = gaussian.log_prob(rows[:200])
     # The density is smoothed by the smallest noise, a few thousandths of a standard deviation, and computed in float32.
     assert_allclose(value, truth, atol=2e-3)
@@ -45,13 +45,13 @@ def test_samples_have_the_moments_of_the_data_in_its_units(gaussian: Model) -> N
     covariance = np.cov(gaussian.train.T)
     # Four standard errors of a mean and of a covariance of 20,000 rows; the solver adds less.
     scale = np.sqrt(np.diag(covariance))
-    assert_allclose((drawn.mean(0) - gaussian.scaler.mean) / scale, 0, atol=4 / np.sqrt(20_000))
+    assert_allclose((drawn.mean(0) - gaussian.codec.scaler.mean) / scale, 0, atol=4 / np.sqrt(20_000))
     assert_allclose(np.cov(drawn.T) / np.outer(scale, scale), covariance / np.outer(scale, scale), atol=0.06)
 
 
 def test_the_score_is_the_gradient_of_the_log_density_in_the_units_of_the_user(gaussian: Model) -> None:
     points = gaussian.train[:50]
-    truth = -(points - gaussian.scaler.mean) @ np.linalg.inv(np.cov(gaussian.train.T, bias=True))
+    truth = -(points - gaussian.codec.scaler.mean) @ np.linalg.inv(np.cov(gaussian.train.T, bias=True))
     # float32; at noise 0.01 the distribution is wider by 1e-4 of its variance
     assert_allclose(gaussian.score(points, noise=0.01), truth, rtol=2e-3, atol=1e-5)
 

@@ -27,11 +27,11 @@ def model() -> Model:
     factors = np.linalg.cholesky(COVARIANCES)[component]
     rows = MEANS[component] + np.einsum("nij,nj->ni", factors, rng.normal(size=(1500, 2)))
     fitted = driftfield.fit(rows, steps=1, lr=1e-12, scaling="standard", sample={"steps": 12, "round": False})
-    scale = fitted.scaler.scale
+    scale = fitted.codec.scaler.scale
     denoiser = MixtureDenoiser(
         fitted.denoiser.schedule,
         torch.full((4,), 0.25, dtype=torch.float64),
-        torch.from_numpy((MEANS - fitted.scaler.mean) / scale),
+        torch.from_numpy((MEANS - fitted.codec.scaler.mean) / scale),
         torch.from_numpy(COVARIANCES / np.outer(scale, scale)),
     )
     return replace(fitted, denoiser=denoiser)

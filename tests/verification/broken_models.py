@@ -40,7 +40,8 @@ def with_perturbed_weights(model: Model, share: float = 0.3, seed: int = 0) -> M
 
 def with_wrong_scale(model: Model, factor: float = 2.0) -> Model:
     """The scaler's scale off by a factor."""
-    return replace(model, scaler=replace(model.scaler, scale=factor * model.scaler.scale))
+    scaler = model.codec.scaler
+    return replace(model, codec=replace(model.codec, scaler=replace(scaler, scale=factor * scaler.scale)))
 
 
 class WrongJacobian(Scaler):
@@ -52,8 +53,9 @@ class WrongJacobian(Scaler):
 
 
 def with_wrong_jacobian(model: Model) -> Model:
-    scaler = model.scaler
-    return replace(model, scaler=WrongJacobian(scaler.mean, scaler.scale, scaler.rotation, scaler.inverse))
+    scaler = model.codec.scaler
+    wrong = WrongJacobian(scaler.mean, scaler.scale, scaler.rotation, scaler.inverse)
+    return replace(model, codec=replace(model.codec, scaler=wrong))
 
 
 def with_wrong_sign(model: Model) -> Model:
@@ -71,14 +73,14 @@ def with_swapped_schedule(model: Model, kind: str = "cosine-chain") -> Model:
 def with_memorised_rows(model: Model, rows: int = 40) -> Model:
     """A network that has learned its few training rows by heart: the exact denoiser of their empirical distribution."""
     train = model.train[:rows]
-    z = torch.as_tensor(model.scaler.forward(train)).double()
+    z = torch.as_tensor(model.codec.encode(train)).double()
     return replace(model, denoiser=Placed(empirical_denoiser(model.denoiser.schedule, z)), train=train)
 
 
 def with_exact_score(model: Model) -> Model:
     """The model of a distribution that knows it: the denoiser is exact, everything else is the model's."""
     assert model.distribution is not None
-    matrix = model.scaler.rotation / model.scaler.scale[:, None]
-    nodes = model.distribution.nodes(0.0).transformed(model.scaler.mean, matrix)
+    matrix = model.codec.scaler.rotation / model.codec.scaler.scale[:, None]
+    nodes = model.distribution.nodes(0.0).transformed(model.codec.scaler.mean, matrix)
     parts = (torch.as_tensor(part) for part in (nodes.points, nodes.log_weights, nodes.covariance))
     return replace(model, denoiser=Placed(exact_denoiser(model.denoiser.schedule, *parts)))

@@ -141,7 +141,7 @@ def sample(
         say(f"Warning: {warning}")
     with Bar("sampling", quiet) as bar:
         rows = model.sample(n, seed, observe=lambda done: bar.rows(done, n), **options)
-    _put(rows, model.columns, out, model.places if model.recipe.sample.round else ())
+    _put(rows, model.columns, out, model.codec.places if model.recipe.sample.round else ())
 
 
 def score(
@@ -329,7 +329,7 @@ def _load(run: Path, device: str = "auto", out: Path | None = None) -> "Model":
         check_writable(out)
     runs.find(run)
     from driftfield.fitting.fit import choose_device
-    from driftfield.model.model import load_model
+    from driftfield.model.files import load_model
 
     return load_model(run, device=str(choose_device(device)))
 

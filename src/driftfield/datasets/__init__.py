@@ -1,6 +1,5 @@
 """Data: built-in distributions with known densities, and tables from files and from memory."""
 
-from driftfield.codecs.decimals import decimals, rounded
 from driftfield.datasets.distributions import DISTRIBUTIONS, Distribution, FloatArray
 from driftfield.datasets.gaussians import GaussianMixture, random_mixture
 from driftfield.datasets.nodes import Nodes, Noise
@@ -19,11 +18,9 @@ __all__ = [
     "catalogue",
     "check_writable",
     "csv_text",
-    "decimals",
     "load",
     "load_like",
     "random_mixture",
-    "rounded",
     "split",
     "write_rows",
 ]

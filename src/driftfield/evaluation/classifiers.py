@@ -12,7 +12,7 @@ Source: Lopez-Paz, Oquab 2017, Revisiting classifier two-sample tests, section 3
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.evaluation.metric import Measured
 from driftfield.seeds import derive, stream
 

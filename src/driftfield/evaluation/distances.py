@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.errors import DriftfieldError
 from driftfield.evaluation.metric import Measured
 from driftfield.evaluation.rows import choose

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.datasets import Distribution
 from driftfield.evaluation.baselines import Baseline, baselines
 from driftfield.evaluation.memorisation import Memorisation, memorisation

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftfield.codecs.scaling import FloatArray, Scaler
+from driftfield.codecs import FloatArray, Scaler
 from driftfield.evaluation.metric import Metric
 from driftfield.evaluation.rows import checked, choose, standardised
 from driftfield.seeds import stream

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftfield.codecs.scaling import FloatArray, Scaler
+from driftfield.codecs import FloatArray, Scaler
 from driftfield.errors import InputError
 from driftfield.evaluation.classifiers import FOLDS, c2st, judge_settings
 from driftfield.evaluation.distances import (

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftfield.codecs.scaling import FloatArray, Scaler
+from driftfield.codecs import FloatArray, Scaler
 from driftfield.errors import InputError
 
 FEWEST_ROWS = 3  # three folds need one row each, and a standard error needs two

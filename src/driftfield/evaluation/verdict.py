@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.evaluation.baselines import Baseline, best
 from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Metric

@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from driftfield.codecs.scaling import FloatArray, Scaler
-from driftfield.datasets import DISTRIBUTIONS, Table, decimals, load, split
+from driftfield.codecs import Codec, FloatArray, NumericCodec, Scaler
+from driftfield.datasets import DISTRIBUTIONS, Table, load, split
 from driftfield.diffusion import Schedule
 from driftfield.errors import InputError, unknown_name
 from driftfield.model import run as runs
+from driftfield.model.files import write_model
 from driftfield.model.model import Model
 from driftfield.recipes.building import (
     Objective,
@@ -254,7 +255,7 @@ def carry_out(task: Task, out: Path | None, device: str, watch: Watch, parts: Pa
     if out is not None:
         new = out / runs.CHECKPOINT / "new"
         new.mkdir(exist_ok=True)
-        model._write(new)
+        write_model(model, new)
         runs.finish(out, new)
     return model
 
@@ -262,38 +263,36 @@ def carry_out(task: Task, out: Path | None, device: str, watch: Watch, parts: Pa
 def _train(
     task: Task, device: torch.device, checkpoint: Path | None, watch: Watch, parts: Parts
 ) -> tuple[Model, Progress]:
-    scaler = Scaler.fit(task.rows, task.recipe.data.scaling or "standard")
-    directions = torch.from_numpy(scaler.inverse) if task.recipe.network.frequencies else None
+    codec = NumericCodec.fit(task.rows, task.columns, task.recipe.data.scaling or "standard")
+    directions = torch.from_numpy(codec.directions) if task.recipe.network.frequencies else None
     denoiser = build_denoiser(
         task.recipe, len(task.columns), parts, task.seed, directions, classes=len(task.classes)
     ).to(device)
     keep = stream(task.seed, "training rows that a model keeps").permutation(len(task.rows))[:MOST_KEPT_ROWS]
     model = Model(
-        task.recipe,
-        task.columns,
-        scaler,
-        denoiser,
-        task.source,
-        task.rows[np.sort(keep)],
-        task.held_out,
-        decimals(task.rows),
-        task.classes,
+        recipe=task.recipe,
+        codec=codec,
+        denoiser=denoiser,
+        source=task.source,
+        train=task.rows[np.sort(keep)],
+        held_out=task.held_out,
+        classes=task.classes,
         parts=parts,
     )
     for warning in (model.prior_mismatch.warning, too_few_steps(task.recipe.sample, denoiser.schedule.T)):
         if warning:
             watch.message(warning)
     settings = task.recipe.train
-    rows = _batch(scaler, task.rows, task.labels, device)
+    rows = _batch(codec, task.rows, task.labels, device)
     trainer = Trainer(
         denoiser,
         build_loss(task.recipe, denoiser, parts),
         rows,
-        None if task.validation is None else _batch(scaler, task.validation, task.validation_labels, device),
+        None if task.validation is None else _batch(codec, task.validation, task.validation_labels, device),
         settings,
         task.seed,
         build_judge(task.recipe, denoiser, parts),
-        _batches(task, scaler, rows, device),
+        _batches(task, codec, rows, device),
         _steps_of_an_epoch(task) if settings.order == "shuffled" else None,
         _rows_of_a_step(task),
     )
@@ -305,14 +304,14 @@ def _train(
     return model, progress
 
 
-def _batch(scaler: Scaler, rows: FloatArray, labels: Labels | None, device: torch.device) -> Batch:
-    """Scaled rows, and their labels if they have any, on a device."""
-    columns: list[Tensor] = [torch.from_numpy(scaler.forward(rows))]
+def _batch(codec: Codec, rows: FloatArray, labels: Labels | None, device: torch.device) -> Batch:
+    """Encoded rows, and their labels if they have any, on a device."""
+    columns: list[Tensor] = [torch.from_numpy(codec.encode(rows))]
     columns += [] if labels is None else [torch.from_numpy(labels)]
     return tuple(column.to(device) for column in columns)
 
 
-def _batches(task: Task, scaler: Scaler, rows: Batch, device: torch.device) -> Batches | None:
+def _batches(task: Task, codec: Codec, rows: Batch, device: torch.device) -> Batches | None:
     """Which rows each step sees, where the recipe asks for more than rows drawn with replacement."""
     size = task.recipe.train.batch or 1
     if task.recipe.data.fresh:
@@ -323,7 +322,7 @@ def _batches(task: Task, scaler: Scaler, rows: Batch, device: torch.device) -> B
             values, labels = (
                 (distribution.sample(n, seed), None) if label is None else distribution.sample_labelled(n, seed)
             )
-            return _batch(scaler, values, labels, device)
+            return _batch(codec, values, labels, device)
 
         return fresh(draw, size)
     return shuffled(rows, size, task.seed) if task.recipe.train.order == "shuffled" else None

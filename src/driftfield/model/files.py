@@ -1,44 +1,51 @@
 """The files of a model: the weights, the rows and the recipe of a run folder, written and read."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from driftfield.codecs.scaling import Scaler
+from driftfield.codecs import NumericCodec
 from driftfield.datasets import write_rows
 from driftfield.diffusion import ReparametrisedDenoiser, RescheduledDenoiser, Schedule
 from driftfield.errors import DriftfieldError, InputError
 from driftfield.files import write_atomically
 from driftfield.model import run as runs
-from driftfield.model.fitted import Fitted
 from driftfield.recipes.building import Parts, build_denoiser
 from driftfield.recipes.schema import load_recipe
 
-AnyModel = TypeVar("AnyModel", bound=Fitted)
+if TYPE_CHECKING:
+    from driftfield.model.model import Model
+
+CODEC, DENOISER = "scaler.", "denoiser."  # prefixes of the names of tensors
 
 
-def check_writable(model: Fitted) -> None:
-    """Refuse a model that its recipe does not describe."""
+def save_model(model: Model, folder: Path) -> Path:
+    """Write a model as a new run folder; see :meth:`Model.save`."""
     if isinstance(model.denoiser, RescheduledDenoiser | ReparametrisedDenoiser):
         raise InputError("A converted model cannot be saved: save the model it was made from, and convert it again.")
+    runs.check_free(folder, force=False)
+    new = runs.start(folder) / "new"
+    new.mkdir()
+    write_model(model, new)
+    runs.finish(folder, new)
+    return folder
 
 
-def write_model(model: Fitted, folder: Path) -> None:
-    """Write everything that makes a model into a folder that is there."""
-    tensors = {f"denoiser.{name}": t.detach().cpu().contiguous() for name, t in model.denoiser.state_dict().items()}
-    for name in ("mean", "scale", "rotation", "inverse"):
-        tensors[f"scaler.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(model.scaler, name)))
+def write_model(model: Model, folder: Path) -> None:
+    """Write everything that makes a model into an existing folder."""
+    tensors = {f"{DENOISER}{name}": t.detach().cpu().contiguous() for name, t in model.denoiser.state_dict().items()}
+    tensors |= {f"{CODEC}{name}": torch.from_numpy(array) for name, array in model.codec.tensors().items()}
     about = {
-        "columns": list(model.columns),
+        **model.codec.description(),
         "source": model.source,
         "parts": model.parts.names,
-        "places": model.places,
         "classes": model.classes,
     }
     write_atomically(folder / runs.RECIPE, model.recipe.toml().encode())
@@ -54,58 +61,69 @@ def write_model(model: Fitted, folder: Path) -> None:
     write_atomically(folder / runs.MODEL, to_safetensors(tensors, metadata={"model": json.dumps(about)}))
 
 
-def read_model(
-    kind: type[AnyModel], path: str | Path, network: nn.Module | None, schedule: Schedule | None, device: str
-) -> AnyModel:
-    """The model of a run folder; see :func:`driftfield.model.model.load_model`."""
-    folder = runs.find(path)
+def load_model(
+    path: str | Path, *, network: nn.Module | None = None, schedule: Schedule | None = None, device: str = "cpu"
+) -> Model:
+    """The model of a run folder.
+
+    Args:
+        network, schedule: the user's own parts that were passed to fit, if any.
+
+    Raises:
+        InputError: there is no finished run, or a part is missing.
+        DriftfieldError: a file is damaged.
+    """
+    from driftfield.model.model import Model
+
+    folder, parts = runs.find(path), Parts(network, schedule)
     recipe = load_recipe(folder / runs.RECIPE)
-    parts = Parts(network, schedule)
-    try:
-        with safe_open(folder / runs.MODEL, framework="pt") as file:
-            about = json.loads(file.metadata()["model"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, KeyError, OSError, ValueError) as error:
-        raise DriftfieldError(f"The model {folder / runs.MODEL} cannot be read: {error}.") from None
+    about, tensors = _read(folder / runs.MODEL)
     missing = sorted({"network", "schedule"} & set(about["parts"]) - set(parts.names))
     if missing:
         raise InputError(f"The model was made with a {missing[0]} of your own: pass it as load(path, {missing[0]}=..).")
-    columns = tuple(about["columns"])
     classes = tuple(about.get("classes", ()))
-    denoiser = build_denoiser(recipe, len(columns), parts, seed=0, classes=len(classes))
-    weights = {key.removeprefix("denoiser."): t for key, t in tensors.items() if key.startswith("denoiser.")}
+    denoiser = build_denoiser(recipe, len(about["columns"]), parts, seed=0, classes=len(classes))
+    weights = {key.removeprefix(DENOISER): t for key, t in tensors.items() if key.startswith(DENOISER)}
+    arrays = {key.removeprefix(CODEC): t.numpy() for key, t in tensors.items() if key.startswith(CODEC)}
     try:
         denoiser.load_state_dict(weights)
-        scaler = Scaler(*(tensors[f"scaler.{name}"].numpy() for name in ("mean", "scale", "rotation", "inverse")))
+        codec = NumericCodec.restored(about, arrays)
     except (RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise DriftfieldError(
             f"The model {folder / runs.MODEL} does not fit its recipe ({reason}): it is damaged or of another run."
         ) from None
+    except DriftfieldError as error:
+        raise DriftfieldError(f"The model {folder / runs.MODEL} is damaged: {error}.") from None
     if not all(bool(t.isfinite().all()) for t in weights.values() if t.is_floating_point()):
         raise DriftfieldError(f"The model {folder / runs.MODEL} holds weights that are not finite: train it anew.")
-    if not (np.isfinite(scaler.scale).all() and (scaler.scale > 0).all()):
-        raise DriftfieldError(f"The model {folder / runs.MODEL} holds a scale that is not positive: it is damaged.")
-    return kind(
-        recipe,
-        columns,
-        scaler,
-        denoiser.to(device).eval().requires_grad_(False),
-        about["source"],
-        runs.read_rows(folder / runs.TRAIN),
-        runs.read_rows(folder / runs.HELD_OUT),
-        tuple(about["places"]),
-        classes,
-        _read_snapshots(folder),
-        runs.read_history(folder),
-        runs.read_json(folder / runs.ENVIRONMENT),
-        parts,
+    return Model(
+        recipe=recipe,
+        codec=codec,
+        denoiser=denoiser.to(device).eval().requires_grad_(False),
+        source=about["source"],
+        train=runs.read_rows(folder / runs.TRAIN),
+        held_out=runs.read_rows(folder / runs.HELD_OUT),
+        classes=classes,
+        snapshots=_read_snapshots(folder / runs.SNAPSHOTS),
+        history=runs.read_history(folder),
+        facts=runs.read_json(folder / runs.ENVIRONMENT),
+        parts=parts,
     )
 
 
-def _read_snapshots(folder: Path) -> dict[int, dict[str, Tensor]]:
-    """The weights that were kept on the way, by step; none where there is no such file."""
-    path = folder / runs.SNAPSHOTS
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The description and the tensors of a model file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["model"])
+            return about, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, KeyError, OSError, ValueError) as error:
+        raise DriftfieldError(f"The model {path} cannot be read: {error}.") from None
+
+
+def _read_snapshots(path: Path) -> dict[int, dict[str, Tensor]]:
+    """The weights that were kept at earlier steps, by step; none where there is no such file."""
     kept: dict[int, dict[str, Tensor]] = {}
     if path.exists():
         try:

@@ -1,55 +1,118 @@
-"""Model: what a user holds; it speaks the user's units and column names, and the network's stay inside."""
+"""Model: what a user holds; it takes and gives rows in the user's units, under the user's column names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 
-from driftfield.codecs.scaling import FloatArray
-from driftfield.datasets import rounded
-from driftfield.diffusion import GRIDS, GuidedDenoiser, Schedule, State, sample
+from driftfield.codecs import Codec, FloatArray
+from driftfield.datasets import DISTRIBUTIONS, Distribution
+from driftfield.diffusion import (
+    SCHEDULES,
+    BaseDenoiser,
+    BoundTerms,
+    Gaussian,
+    LearnedKernel,
+    ReparametrisedDenoiser,
+    RescheduledDenoiser,
+    Schedule,
+)
+from driftfield.diffusion.basics.heads import Head
 from driftfield.diffusion.basics.loop import Step
-from driftfield.diffusion.further.row_noise import BLOCK, SAMPLES, BlockNoise
-from driftfield.errors import DriftfieldError, InputError, unknown_name
-from driftfield.model import run as runs
-from driftfield.model.densities import Densities
-from driftfield.model.files import check_writable, read_model, write_model
-from driftfield.recipes.building import build_sampling
-from driftfield.recipes.defaults import walks_chain
-from driftfield.seeds import stream
+from driftfield.diffusion.basics.schedules import PriorMismatch
+from driftfield.errors import InputError, unknown_name
+from driftfield.model import bounds, densities, files, priors, sampling
+from driftfield.model.densities import Observe, Solving
+from driftfield.model.labels import Label
+from driftfield.model.sampling import How, Trajectory
+from driftfield.model.tensors import Tensors
+from driftfield.recipes.building import Parts
+from driftfield.recipes.schema import Recipe
 
 if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
 
 
-@dataclass(frozen=True)
-class Trajectory:
-    """A process on a time axis: ``times`` (K,), ``states`` (K, n, D) in the user's units, ``noise`` (K,) sigma / alpha.
-
-    A state is x_t times ``scale`` (K,) = 1 / sqrt(alpha^2 + sigma^2), so that data and noise have the same size on the
-    page; about the mean of the data, which is the origin of the network's units.
-    """
-
-    times: FloatArray
-    states: FloatArray
-    noise: FloatArray
-    scale: FloatArray
-
-
-@dataclass
-class Model(Densities):
+@dataclass(kw_only=True)
+class Model:
     """A fitted diffusion model; make one with :func:`driftfield.fit` or :func:`driftfield.load`.
 
-    What it holds is in :class:`driftfield.model.fitted.Fitted`; what it says of given rows (``log_prob``, ``score``,
-    ``latent``, ``decode``, ``bound``, ..) in :class:`driftfield.model.densities.Densities`.
+    Attributes:
+        recipe: what was done, with every choice filled in.
+        codec: the map between the user's rows and the network's tensors.
+        denoiser: the learned denoiser, in the network's units.
+        source: DATA as the user named it.
+        train, held_out: rows kept for judging (n, D), in the user's units.
+        classes: names of the class labels that it can be told; none for a model without.
+        snapshots: weights at earlier steps, by step; see :meth:`at`.
+        history: the course of training.
+        facts: versions, device, times, the command.
+        parts: parts of the user's own, in place of those that the recipe names.
     """
+
+    recipe: Recipe
+    codec: Codec
+    denoiser: BaseDenoiser
+    source: str
+    train: FloatArray
+    held_out: FloatArray
+    classes: tuple[str, ...] = ()
+    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    parts: Parts = field(default_factory=Parts)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return self.codec.columns
+
+    @property
+    def dimensions(self) -> int:
+        """D, how many numbers a row has."""
+        return math.prod(self.codec.shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lives."""
+        return next(chain(self.denoiser.parameters(), self.denoiser.buffers())).device
+
+    @property
+    def distribution(self) -> Distribution | None:
+        """The distribution that the data were drawn from, if it is known."""
+        return DISTRIBUTIONS.get(self.source)
+
+    @property
+    def density_is_bound(self) -> bool:
+        """Whether ``log_prob`` is in the mean a lower bound on the log-density, as it is for a learned kernel."""
+        return isinstance(self.denoiser, LearnedKernel)
+
+    @property
+    def prior_mismatch(self) -> PriorMismatch:
+        """How far x_1 is from the prior, for the moments of the training rows; see :class:`PriorMismatch`."""
+        return priors.prior_mismatch(self)
+
+    @property
+    def prior(self) -> Gaussian:
+        """The Gaussian that stands for x_1, in the network's units."""
+        return priors.prior(self)
+
+    def encoded(self, x: ArrayLike | Tensor) -> Tensor:
+        """Rows of the user as the network sees them; (n, *shape) float32 on its device.
+
+        Raises:
+            InputError: the rows do not fit the model.
+        """
+        return torch.from_numpy(self.codec.encode(self.codec.read(x))).to(self.device)
 
     def sample(
         self,
@@ -59,15 +122,12 @@ class Model(Densities):
         sampler: str | Step | None = None,
         steps: int | None = None,
         grid: str | None = None,
-        eta: float | None = None,
-        tolerance: float | None = None,
-        churn: float | None = None,
-        langevin: float | None = None,
-        label: str | Sequence[str] | None = None,
+        label: Label = None,
         guidance: float | None = None,
         last_noise: bool | None = None,
         start: int = 0,
         observe: Callable[[int], None] | None = None,
+        **options: float | None,
     ) -> FloatArray:
         """n new rows in the user's units, with as many decimals as the data; (n, D) float64.
 
@@ -75,35 +135,18 @@ class Model(Densities):
 
         Args:
             sampler, steps, grid, last_noise: beat the recipe's [sample]; the sampler may be a step function.
-            eta, tolerance, churn, langevin: of the samplers ddim, rk45, churn and predictor-corrector.
             label: the class to draw from, or one for each row; without, rows of all classes.
-            guidance: how much the class counts: 0 not at all, 1 as learned, more exaggerates (classifier-free).
+            guidance: weight of the class: 0 ignores it, 1 is as learned, more exaggerates (classifier-free).
             start: number of the first row.
             observe: called with the number of rows done.
+            options: of the sampler, such as eta of ddim or tolerance of rk45.
 
         Raises:
             InputError: a negative n, an unknown name, or a step count below 1.
             DriftfieldError: the samples are not finite.
         """
-        if n < 0:
-            raise InputError(f"The number of rows must not be negative, but it is {n}.")
-        rows = [np.empty((0, self.dimensions))]
-        cond = self._cond(label, n)
-        options = {"eta": eta, "tolerance": tolerance, "churn": churn, "langevin": langevin}
-        chunk = 4 * BLOCK
-        for first in range(start, start + n, chunk):
-            count = min(chunk, start + n - first)
-            own = None if cond is None else cond[first - start : first - start + count]
-            *_, last = self._reverse(
-                count, seed, first, sampler, steps, grid, options, cond=own, guidance=guidance, last_noise=last_noise
-            )
-            rows.append(self.scaler.back(last.x.cpu().numpy()))
-            if observe is not None:
-                observe(first + count - start)
-        result = np.concatenate(rows)
-        if not np.isfinite(result).all():
-            raise DriftfieldError("Some samples are not finite: the model has not been trained well; try more steps.")
-        return rounded(result, self.places) if self.recipe.sample.round else result
+        how = How(sampler, steps, grid, last_noise, guidance, options)
+        return sampling.sample_rows(self, n, seed, how, label, start, observe)
 
     def trajectory(
         self,
@@ -123,25 +166,182 @@ class Model(Densities):
         Raises:
             InputError: another direction.
         """
-        T = self.denoiser.schedule.T
-        if T is not None and (grid or self.recipe.sample.grid) == "trailing":
-            frames = min(frames, T + 1)  # this grid knows the steps of a chain alone
-        if direction == "reverse":
-            section = self.recipe.sample
-            walks = T is not None and walks_chain(sampler or section.sampler)
-            steps = section.steps if walks else max(section.steps or 1, frames - 1)
-            states = [(float(t), x) for t, x in self._reverse(n, seed, 0, sampler, steps, grid, {})]
-        elif direction == "forward":
-            states = list(self._forward(n, seed, frames, grid))
-        else:
-            raise unknown_name("direction", direction, ["forward", "reverse"])
-        times = torch.tensor([t for t, _ in states], dtype=torch.float64)
-        schedule = self.denoiser.schedule.to("cpu")
-        alpha, sigma = schedule.alpha(times), schedule.sigma(times)
-        self.denoiser.schedule.to(self.device)
-        size = torch.hypot(alpha, sigma)
-        shown = np.stack([self.scaler.back((x / s).cpu().numpy()) for (_, x), s in zip(states, size, strict=True)])
-        return Trajectory(times.numpy(), shown, (sigma / alpha).numpy(), (1 / size).numpy())
+        return sampling.trajectory(self, n, seed, direction, frames, How(sampler, grid=grid))
+
+    def log_prob(
+        self,
+        x: ArrayLike | Tensor,
+        t: float | None = None,
+        noise: float | None = None,
+        *,
+        steps: int | None = None,
+        tolerance: float | None = None,
+        divergence: str | None = None,
+        probes: int | None = None,
+        seed: int = 0,
+        label: Label = None,
+        observe: Observe | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Log-density of each row of x (n, D) in nats, in the user's units, and the estimate of its error; (n,) each.
+
+        log p(x) = log p(z) + log |det dz/dx|, by the ODE (:mod:`driftfield.diffusion.further.likelihood`). At a time or
+        noise level it is the density of x_t / alpha_t, whose gradient is :meth:`score`; without either, that of the
+        data at the schedule's smallest noise level. The error is that of the integration, joined with the standard
+        error over the probes where these are random.
+
+        A learned kernel has no such equation: its value is the importance-weighted bound on the data's density
+        (:mod:`driftfield.diffusion.further.chain_bound`), with its standard error.
+
+        Args:
+            t, noise: the time, or the noise level sigma / alpha in standard deviations of the data.
+            steps: Runge-Kutta steps; or
+            tolerance: of steps that each row chooses for itself; 1e-5 is a good one.
+            divergence: "exact", the default up to 64 columns, or "hutchinson".
+            probes: for each row, of Hutchinson's estimate; the first row is number 0 of the seed.
+            seed: of all that is random.
+            label: the class given, or one for each row: log p(x | class).
+            observe: called with the number of rows done.
+
+        Raises:
+            InputError: x has another number of columns, or values that are not finite; an option is out of range.
+        """
+        solving = Solving(steps, tolerance, divergence, probes)
+        return densities.log_prob(self, x, t, noise, solving, seed, label, observe)
+
+    def score(
+        self, x: ArrayLike | Tensor, t: float | None = None, noise: float | None = None, *, label: Label = None
+    ) -> FloatArray:
+        """The score grad log p_t at x (n, D), in one over the user's units, of the distribution of x_t / alpha_t.
+
+        Args:
+            t: the time; or
+            noise: the noise level sigma / alpha, in standard deviations of the data, or the nearest that the schedule
+                has; 0.05 by default. Smaller ones are nearer to the score of the data themselves, and noisier: the
+                network's error is divided by sigma.
+            label: the class given, or one for each row.
+
+        Raises:
+            InputError: both are given, or one that is out of range.
+        """
+        return densities.score(self, x, t, noise, label)
+
+    def latent(
+        self, x: ArrayLike | Tensor, *, steps: int | None = None, tolerance: float | None = None, label: Label = None
+    ) -> FloatArray:
+        """The code of each row of x (n, D): its x_1 under the ODE in standard deviations of the prior, about its mean.
+
+        The codes of the model's own rows are standard normal numbers, (n, D).
+        """
+        return densities.latent(self, x, Solving(steps, tolerance), label)
+
+    def decode(
+        self, z: ArrayLike | Tensor, *, steps: int | None = None, tolerance: float | None = None, label: Label = None
+    ) -> FloatArray:
+        """The row whose code is z (n, D): :meth:`latent` backward; (n, D) in the user's units."""
+        return densities.decoded(self, z, Solving(steps, tolerance), label)
+
+    def bound(self, x: ArrayLike | Tensor, **options: Any) -> tuple[FloatArray, FloatArray]:
+        """The variational lower bound on the log-density of each row of x (n, D), in nats and the user's units; (n,).
+
+        The second number is its standard error over the draws. Options as in :meth:`bound_terms`, which has each term.
+        """
+        rows = self.codec.read(x)
+        terms = self.bound_terms(rows, **options)
+        return self.codec.log_det(rows) - terms.total.numpy(), terms.row_error.numpy()
+
+    def bound_terms(
+        self,
+        x: ArrayLike | Tensor,
+        *,
+        times: ArrayLike | None = None,
+        variance: str | None = None,
+        draws: int = 2,
+        seed: int = 0,
+        label: Label = None,
+    ) -> BoundTerms:
+        """The terms L_0 .. L_n of the bound on -log p(z) of each row of x (n, D), in nats and the network's units.
+
+        Args:
+            times: increasing from 0 to 1; without, those of the chain, or 400 steps of equal log-SNR.
+            variance: of the reverse steps: "small", "large" or "learned"; by default what was learned, or small.
+            draws: of x_t for each row and time.
+            seed, label: as in :meth:`log_prob`.
+
+        Raises:
+            InputError: the times or the variance do not fit the model.
+        """
+        return bounds.bound_terms(self, x, times=times, variance=variance, draws=draws, seed=seed, label=label)
+
+    def importance_bound(
+        self,
+        x: ArrayLike | Tensor,
+        paths: int = 64,
+        *,
+        times: ArrayLike | None = None,
+        variance: str | None = None,
+        seed: int = 0,
+        label: Label = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """A tighter lower bound on the log-density of each row (n, D), from the mean over some paths, and its error.
+
+        It rises to the log-density of the reverse process with the number of paths (Burda et al. 2016). Arguments as in
+        :meth:`bound_terms`.
+        """
+        return bounds.importance_bound(self, x, paths, times=times, variance=variance, seed=seed, label=label)
+
+    def bits_per_dimension(
+        self, x: ArrayLike | Tensor, levels: int, *, draws: int = 4, seed: int = 0, **options: Any
+    ) -> tuple[FloatArray, FloatArray]:
+        """An upper bound on the bits per dimension of integer rows x (n, D) by uniform dequantisation, and its error.
+
+        -E_u log2 p(x + u) / D (:mod:`~driftfield.diffusion.further.dequantisation`), for a model trained on x + u.
+
+        Args:
+            levels: the numbers are 0 .. levels - 1.
+            draws: of u for each row.
+            options: of :meth:`log_prob`.
+
+        Raises:
+            InputError: a number is no such integer.
+        """
+        return densities.bits_per_dimension(self, x, levels, draws, seed, **options)
+
+    def converted(self, *, schedule: str | Schedule | None = None, head: str | Head | None = None) -> Model:
+        """The same model under another schedule, or head (:mod:`driftfield.diffusion.further.conversion`).
+
+        Args:
+            schedule: a name, for its standard options, or a schedule. Within the noise levels that both know, samples
+                along the same ones and densities do not change.
+            head: a name or a function (schedule, t) -> (a, b); no estimate changes.
+
+        Raises:
+            InputError: an unknown name, or a learned kernel.
+        """
+        if isinstance(self.denoiser, LearnedKernel):
+            raise InputError("A learned kernel knows the steps of its own chain alone: it cannot be converted.")
+        denoiser = self.denoiser
+        if isinstance(schedule, str):
+            if schedule not in SCHEDULES:
+                raise unknown_name("schedule", schedule, SCHEDULES)
+            schedule = SCHEDULES[schedule]()
+        if schedule is not None:
+            denoiser = RescheduledDenoiser(denoiser, schedule.to(self.device))
+        if head is not None:
+            denoiser = ReparametrisedDenoiser(denoiser, head)
+        return replace(self, denoiser=denoiser, snapshots={})
+
+    def at(self, step: int) -> Model:
+        """The model as it was after a training step whose weights were kept (``train.snapshots``).
+
+        Raises:
+            InputError: there are no weights of that step.
+        """
+        if step not in self.snapshots:
+            known = ", ".join(str(kept) for kept in sorted(self.snapshots)) or "none"
+            raise InputError(f"No weights of step {step} were kept, only of {known}: see train.snapshots.")
+        denoiser = deepcopy(self.denoiser)
+        denoiser.load_state_dict(self.snapshots[step], strict=False)  # buffers are not learned, so not kept
+        return replace(self, denoiser=denoiser, snapshots={})
 
     def as_torch(self) -> Tensors:
         """The same methods, with torch tensors for results."""
@@ -159,106 +359,4 @@ class Model(Densities):
         Raises:
             InputError: the folder exists or cannot be written, or the model was converted.
         """
-        check_writable(self)
-        folder = Path(path)
-        runs.check_free(folder, force=False)
-        new = runs.start(folder) / "new"
-        new.mkdir()
-        self._write(new)
-        runs.finish(folder, new)
-        return folder
-
-    def _write(self, folder: Path) -> None:
-        write_model(self, folder)
-
-    def _reverse(
-        self,
-        n: int,
-        seed: int,
-        start: int,
-        sampler: str | Step | None,
-        steps: int | None,
-        grid: str | None,
-        options: Mapping[str, float | None],
-        cond: Tensor | None = None,
-        guidance: float | None = None,
-        last_noise: bool | None = None,
-    ) -> Iterator[State]:
-        section = self.recipe.sample
-        denoiser = self.denoiser
-        step, times = build_sampling(
-            section,
-            denoiser.schedule,
-            sampler=sampler,
-            steps=steps,
-            grid=grid,
-            options=options,
-            last_noise=last_noise,
-        )
-        if guidance is not None and cond is None:
-            raise InputError("Guidance follows a class: name one with label (--class on the command line).")
-        if cond is not None:
-            guidance = guidance if guidance is not None else section.guidance
-            denoiser = GuidedDenoiser(denoiser, 1.0 if guidance is None else guidance)
-        noise = BlockNoise(seed, SAMPLES, start, n, (self.dimensions,), self.device)
-        return sample(denoiser, self.prior.sample(noise()), times.to(self.device), step, noise, cond)
-
-    def _forward(self, n: int, seed: int, frames: int, grid: str | None = None) -> Iterator[tuple[float, Tensor]]:
-        rows = self.held_out[stream(seed, "rows on their way to noise").permutation(len(self.held_out))[:n]]
-        z = torch.from_numpy(self.scaler.forward(rows)).to(self.device)
-        eps = BlockNoise(seed, "noise of the forward process", 0, len(z), (self.dimensions,), self.device)()
-        with torch.no_grad():
-            name = grid or self.recipe.sample.grid
-            times = GRIDS[name](self.denoiser.schedule, frames - 1).flip(0).to(self.device)
-        for t in times:
-            yield float(t), self.denoiser.schedule.perturb(z, t, eps)
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """The numbers of a model as float64 tensors on its device; take it from :meth:`Model.as_torch`."""
-
-    model: Model
-
-    def sample(self, n: int, seed: int = 0, **options: Any) -> Tensor:
-        """As :meth:`Model.sample`; (n, D)."""
-        return torch.from_numpy(self.model.sample(n, seed, **options)).to(self.model.device)
-
-    def log_prob(self, x: ArrayLike | Tensor, t: float | None = None, **options: Any) -> tuple[Tensor, Tensor]:
-        """As :meth:`Model.log_prob`; two of (n,)."""
-        value, error = (self._tensor(found) for found in self.model.log_prob(x, t, **options))
-        return value, error
-
-    def score(self, x: ArrayLike | Tensor, t: float | None = None, **options: Any) -> Tensor:
-        """As :meth:`Model.score`; (n, D)."""
-        return self._tensor(self.model.score(x, t, **options))
-
-    def latent(self, x: ArrayLike | Tensor, **options: Any) -> Tensor:
-        """As :meth:`Model.latent`; (n, D)."""
-        return self._tensor(self.model.latent(x, **options))
-
-    def decode(self, z: ArrayLike | Tensor, **options: Any) -> Tensor:
-        """As :meth:`Model.decode`; (n, D)."""
-        return self._tensor(self.model.decode(z, **options))
-
-    def _tensor(self, found: FloatArray) -> Tensor:
-        return torch.from_numpy(found).to(self.model.device)
-
-
-def load_model(
-    path: str | Path,
-    *,
-    network: nn.Module | None = None,
-    schedule: Schedule | None = None,
-    device: str = "cpu",
-) -> Model:
-    """The model of a run folder.
-
-    Args:
-        network, schedule: those that were passed to fit in person, if any.
-
-    Raises:
-        InputError: there is no finished run, or a part is missing.
-        DriftfieldError: a file is damaged.
-    """
-    return read_model(Model, path, network, schedule, device)
+        return files.save_model(self, Path(path))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.model.model import Model
 from driftfield.recipes.schema import load_recipe
 from driftfield.report.animation import gif_bytes

@@ -69,7 +69,7 @@ def _schedules(lesson: Lesson) -> Section:
     i = np.arange(1, T + 1, dtype=float)
     t = torch.as_tensor(i / T)
     betas, signals, rows = [], [], []
-    m2 = float(np.square(lesson.model.scaler.forward(lesson.model.train)).mean())
+    m2 = float(np.square(lesson.model.codec.encode(lesson.model.train)).mean())
     for kind, role in KINDS.items():
         schedule = SCHEDULES[kind](T=T, beta_start=start, beta_end=end)
         alpha_bar = schedule.alpha(t).numpy() ** 2

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.datasets import Distribution
 from driftfield.diffusion import sample
 from driftfield.diffusion.further.row_noise import BlockNoise
@@ -54,10 +54,10 @@ def from_noised_data(model: Model, n: int, seed: int = 0) -> FloatArray:
     """
     denoiser = model.denoiser
     rows = fresh_rows(distribution_of(model), n, seed, "real rows that are noised")
-    z = torch.from_numpy(model.scaler.forward(rows)).to(model.device)
+    z = torch.from_numpy(model.codec.encode(rows)).to(model.device)
     noise = BlockNoise(seed, "noise of the process from noised data", 0, n, (model.dimensions,), model.device)
     one = torch.ones((), dtype=torch.float64, device=model.device)
     start = denoiser.schedule.perturb(z, one, noise())
     step, times = build_sampling(model.recipe.sample, denoiser.schedule)
     *_, last = sample(denoiser, start, times.to(model.device), step, noise)
-    return model.scaler.back(last.x.cpu().numpy())
+    return model.codec.decode(last.x.cpu().numpy())

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.datasets import Distribution
 from driftfield.diffusion import walk
 from driftfield.diffusion.further.fokker_planck import convolved, evolve

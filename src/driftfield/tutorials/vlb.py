@@ -153,11 +153,11 @@ def _ladder(lesson: Lesson, bounds: dict[str, tuple[float, float]]) -> Section:
     x = fresh_rows(distribution, ROWS, lesson.seed)
     log_p, _ = model.log_prob(x)
     best = min(bounds, key=lambda name: bounds[name][0])
-    z = torch.from_numpy(model.scaler.forward(x))
+    z = torch.from_numpy(model.codec.encode(x))
     generator = torch.Generator().manual_seed(lesson.seed)
     kernel = reverse_kernel(model.denoiser, best)
     tightened = -(
-        importance_bound(kernel, z, model.prior, generator, IMPORTANCE_PATHS).value.numpy() + model.scaler.log_det
+        importance_bound(kernel, z, model.prior, generator, IMPORTANCE_PATHS).value.numpy() + model.codec.log_det(x)
     )
     levels = [
         Level("entropy of the distribution", distribution.entropy or 0.0, None, "data"),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.datasets import CLASS_COLUMN
 from driftfield.diffusion import (
     SCHEDULES,
@@ -84,7 +84,7 @@ def _schedules_and_weight(model: Model) -> Section:
         (kind, number(schedule.prior_kl().signal), number(schedule.prior_kl().bound))
         for kind, schedule in kinds.items()
     )
-    m2 = float(np.square(model.scaler.forward(model.train)).mean())
+    m2 = float(np.square(model.codec.encode(model.train)).mean())
     prose = (
         f"{T} steps: linear from 1e-4 to 0.02, and cosine with s = 0.008, its betas cut to 1e-4 and 0.1.",
         f"The table is for data of unit variance. The rows here are not scaled: their mean square is {number(m2)}, by "
@@ -98,11 +98,11 @@ def _schedules_and_weight(model: Model) -> Section:
 
 def bound_of(model: Model, variance: str, seed: int = 0, rows: int = BOUND_ROWS) -> tuple[float, float, FloatArray]:
     """The bound on the NLL of fresh rows in the user's units, its standard error, and its terms; nats."""
-    x = torch.from_numpy(model.scaler.forward(fresh_rows(distribution_of(model), rows, seed)))
+    x = torch.from_numpy(model.codec.encode(fresh_rows(distribution_of(model), rows, seed)))
     generator = torch.Generator().manual_seed(seed)
     terms = bound_terms(reverse_kernel(model.denoiser, variance), x, model.prior, generator)
     mean, error = terms.mean_total()
-    return mean - model.scaler.log_det, error, terms.means().numpy()
+    return mean - model.codec.log_det(model.train[:1])[0], error, terms.means().numpy()
 
 
 def _learned_variance(lesson: Lesson) -> Section:
@@ -147,7 +147,7 @@ def _learned_schedule(lesson: Lesson) -> Section:
     section = model.recipe.schedule
     straight = SCHEDULES["learned"](gamma_min=section.gamma_min, gamma_max=section.gamma_max).requires_grad_(False)
     t = np.linspace(1e-3, 1, 201)
-    x = torch.from_numpy(model.scaler.forward(fresh_rows(distribution_of(model), 20_000, lesson.seed)))
+    x = torch.from_numpy(model.codec.encode(fresh_rows(distribution_of(model), 20_000, lesson.seed)))
     rows, curves = [], []
     for (name, schedule), role in zip({"straight line": straight, "learned": learned}.items(), ROLES, strict=True):
         assert isinstance(model.denoiser, Denoiser)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.diffusion import GRIDS, SAMPLERS, Estimate, MixtureDenoiser, Sampler, Schedule, Step, sample
 from driftfield.diffusion.basics.schedules import VE
 from driftfield.diffusion.further.adaptive import rk45

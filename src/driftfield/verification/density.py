@@ -78,7 +78,7 @@ def _grid_mass(subject: Subject) -> Mass:
     """The sum over a grid that reaches six noise levels beyond the data and the samples."""
     model, D = subject.model, subject.model.dimensions
     z = subject.z
-    made = model.scaler.forward(subject.samples).astype(np.float64)
+    made = model.codec.encode(subject.samples).astype(np.float64)
     span = np.ptp(z, axis=0)
     low = np.maximum(np.minimum(z.min(0), made.min(0)), z.min(0) - STRAY * span)
     high = np.minimum(np.maximum(z.max(0), made.max(0)), z.max(0) + STRAY * span)
@@ -92,7 +92,7 @@ def _grid_mass(subject: Subject) -> Mass:
     axes = [np.linspace(low[d] - 6 * noise, high[d] + 6 * noise, counts[d]) for d in range(D)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, D)
     cell = float(np.prod([axis[1] - axis[0] for axis in axes]))
-    x = model.scaler.back(points)
+    x = model.codec.decode(points)
     log_p, _ = model.log_prob(x, noise=noise)
     value = float(np.exp(log_p + math.log(cell) + _log_volume(subject)).sum())
     shape = " x ".join(str(count) for count in counts)
@@ -103,8 +103,8 @@ def _grid_mass(subject: Subject) -> Mass:
 def _log_volume(subject: Subject) -> float:
     """The logarithm of the volume, in the user's units, of a unit cube of the network's: from where its corners go."""
     D = subject.model.dimensions
-    corner = subject.model.scaler.back(np.zeros((1, D)))
-    edges = subject.model.scaler.back(np.eye(D)) - corner  # (D, D)
+    corner = subject.model.codec.decode(np.zeros((1, D)))
+    edges = subject.model.codec.decode(np.eye(D)) - corner  # (D, D)
     return float(np.linalg.slogdet(edges)[1])
 
 
@@ -118,7 +118,7 @@ def _sampled_mass(subject: Subject) -> Mass:
 
     model, D = subject.model, subject.model.dimensions
     noise = subject.level(MASS_LEVEL)
-    rows = model.scaler.forward(model.train[:4_000]).astype(np.float64)
+    rows = model.codec.encode(model.train[:4_000]).astype(np.float64)
     noised, _ = subject.noisy(noise, "mass", rows)
     rng = subject.stream("proposal")
     parts = int(np.clip(len(rows) // (20 * D), 1, 8))
@@ -137,7 +137,7 @@ def _sampled_mass(subject: Subject) -> Mass:
     log_q = np.logaddexp.reduce(
         [np.log(w) + distribution.logpdf(y) for w, distribution in zip(fitted.weights_, distributions, strict=True)]
     )
-    log_p, _ = model.log_prob(model.scaler.back(y), noise=noise)
+    log_p, _ = model.log_prob(model.codec.decode(y), noise=noise)
     ratio = np.exp(log_p + _log_volume(subject) - log_q)
     note = f"importance sampling with {PROPOSALS:,} draws, of the density at noise {noise:.2g}"
     return Mass(float(ratio.mean()), float(ratio.std() / math.sqrt(len(ratio))), noise, PROPOSALS, note)
@@ -183,10 +183,10 @@ def _differences(subject: Subject, noise: float) -> Differences:
     count = min(D, SCORE_DIRECTIONS)
     v = np.linalg.qr(rng.standard_normal((len(y), D, D)))[0][:, :count]  # (n, count, D), orthonormal
     ahead, behind = (
-        model.scaler.back((y[:, None] + side * DIFFERENCE * noise / 2 * v).reshape(-1, D)) for side in (1, -1)
+        model.codec.decode((y[:, None] + side * DIFFERENCE * noise / 2 * v).reshape(-1, D)) for side in (1, -1)
     )
     found = model.log_prob(ahead, noise=noise)[0] - model.log_prob(behind, noise=noise)[0]  # (n count,)
-    here = np.repeat(model.score(model.scaler.back(y), noise=noise), count, axis=0)
+    here = np.repeat(model.score(model.codec.decode(y), noise=noise), count, axis=0)
     predicted = ((ahead - behind) * here).sum(1)
     size = float(np.sum(predicted**2))
     if not size > 0:

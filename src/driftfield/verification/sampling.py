@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from driftfield.codecs.scaling import FloatArray, Scaler
+from driftfield.codecs import FloatArray, Scaler
 from driftfield.errors import InputError
 from driftfield.evaluation import memorisation
 from driftfield.evaluation.distances import sliced_wasserstein2

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray, NumericCodec, Scaler
 from driftfield.datasets.distribution import Distribution
 from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, LearnedKernel, sample
 from driftfield.diffusion.basics.loop import Step
@@ -66,7 +66,14 @@ class Subject:
     @cached_property
     def z(self) -> FloatArray:
         """The real rows in the network's units (n, D)."""
-        return self.model.scaler.forward(self.real).astype(np.float64)
+        return self.model.codec.encode(self.real).astype(np.float64)
+
+    @property
+    def scaler(self) -> Scaler:
+        """The affine map between the user's units and the network's."""
+        codec = self.model.codec
+        assert isinstance(codec, NumericCodec), "only tables of numbers are verified"
+        return codec.scaler
 
     def time(self, noise: float) -> Tensor:
         """The time at which sigma / alpha is ``noise``, () float64."""
@@ -153,7 +160,7 @@ class Subject:
         *_, last = sample(denoiser, start, times, step, noise)
         if not last.x.isfinite().all():
             raise DriftfieldError("some samples are not finite.")
-        return self.model.scaler.back(last.x.cpu().numpy())
+        return self.model.codec.decode(last.x.cpu().numpy())
 
     @cached_property
     def reference(self) -> FloatArray:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy.integrate import trapezoid
 
-from driftfield.codecs.scaling import FloatArray
+from driftfield.codecs import FloatArray
 from driftfield.datasets.nodes import Nodes
 from driftfield.diffusion import BaseDenoiser, exact_denoiser
 from driftfield.errors import InputError
@@ -61,7 +61,7 @@ class ErrorMap:
 
 def nodes_at(subject: Subject, noise: float) -> Nodes | None:
     """The distribution in the network's units, fit for noise of at least ``noise``; None where it is not known."""
-    distribution, scaler = subject.distribution, subject.model.scaler
+    distribution, scaler = subject.distribution, subject.scaler
     if distribution is None:
         return None
     matrix = scaler.rotation / scaler.scale[:, None]  # z = (x - mean) @ matrix
@@ -121,7 +121,7 @@ def error_map(subject: Subject) -> ErrorMap | None:
     nodes = nodes_at(subject, noise)
     if nodes is None or MAP_CELLS**2 * len(nodes.points) > MOST_PAIRS:
         return None
-    scaler = subject.model.scaler
+    scaler = subject.scaler
     low, high = np.quantile(subject.real, [0.001, 0.999], axis=0)
     margin = MAP_MARGIN * (high - low)
     x, y = (np.linspace(low[d] - margin[d], high[d] + margin[d], MAP_CELLS) for d in (0, 1))

@@ -16,7 +16,7 @@ RETURN_SLACK = 1e-3  # standard deviations: float32
 
 def units(subject: Subject) -> Finding:
     """The largest of three errors of the units, each as a share of what is allowed."""
-    scaler, model = subject.model.scaler, subject.model
+    scaler, model = subject.scaler, subject.model
     moments = _moments(subject)
     points = subject.real[:100]
     back = scaler.back(scaler.forward(points))
@@ -43,7 +43,7 @@ def _moments(subject: Subject) -> float:
     model = subject.model
     if model.recipe.data.scaling == "none":
         return 0.0
-    z = model.scaler.forward(model.train).astype(np.float64)
+    z = model.codec.encode(model.train).astype(np.float64)
     mean, spread = z.mean(0), z.std(0)
     kurtosis = np.mean(((z - mean) / np.where(spread > 0, spread, 1)) ** 4, axis=0)
     error = 1 / np.sqrt(len(z))
@@ -56,7 +56,7 @@ def _moments(subject: Subject) -> float:
 
 def _log_volume_ratio(subject: Subject) -> float:
     """log of the volume, in the network's units, of a cube in the user's, over its own: from where its corners go."""
-    scaler = subject.model.scaler
+    scaler = subject.scaler
     edge = subject.model.train.std(0)  # (D,)
     corner = subject.model.train.mean(0)
     corners = np.concatenate([corner[None], corner + np.diag(edge)])
