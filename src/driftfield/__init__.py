@@ -21,7 +21,7 @@ __all__ = ["DriftfieldError", "InputError", "Model", "Parts", "Recipe", "__versi
 if TYPE_CHECKING:
     from driftfield.errors import DriftfieldError, InputError
     from driftfield.fitting.fit import fit, resume
-    from driftfield.model.files import load_model as load
+    from driftfield.model.loading import load_model as load
     from driftfield.model.model import Model
     from driftfield.recipes.building import Parts
     from driftfield.recipes.schema import Recipe
@@ -33,7 +33,7 @@ _HOMES = {
     "Parts": ("driftfield.recipes.building", "Parts"),
     "Recipe": ("driftfield.recipes.schema", "Recipe"),
     "fit": ("driftfield.fitting.fit", "fit"),
-    "load": ("driftfield.model.files", "load_model"),
+    "load": ("driftfield.model.loading", "load_model"),
     "resume": ("driftfield.fitting.fit", "resume"),
 }
 

@@ -13,7 +13,7 @@ import driftfield
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import HEADS, MixtureDenoiser
 from driftfield.errors import InputError
-from driftfield.model import densities
+from driftfield.model import bounds
 from driftfield.model.model import Model
 from driftfield.recipes.schema import load_recipe
 
@@ -172,7 +172,7 @@ def test_the_bound_is_below_the_density_and_paths_close_the_gap(model: Model) ->
 def test_the_bound_comes_term_by_term(white: Model) -> None:
     x = draw(20, 10)
     terms = white.bound_terms(x, seed=3)
-    assert terms.columns.shape == (20, densities.BOUND_STEPS + 1)
+    assert terms.columns.shape == (20, bounds.BOUND_STEPS + 1)
     bound, error = white.bound(x, seed=3)
     assert_allclose(white.codec.scaler.log_det - terms.columns.sum(1).numpy(), bound)
     assert_allclose(terms.row_error.numpy(), error)
@@ -288,7 +288,7 @@ def test_no_rows_are_no_error(white: Model) -> None:
 def test_arguments_that_make_no_sense_are_refused(white: Model) -> None:
     x = draw(3, 14)
     for call, word in [
-        (lambda: white.log_prob(x, 0.5, 0.1), "not by both"),
+        (lambda: white.log_prob(x, 0.5, 0.1), "not both"),
         (lambda: white.log_prob(x, t=1.5), "between 0 and 1"),
         (lambda: white.log_prob(x, noise=0.0), "positive"),
         (lambda: white.log_prob(x, tolerance=-1.0), "between 0 and 1"),

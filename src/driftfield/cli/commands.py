@@ -329,7 +329,7 @@ def _load(run: Path, device: str = "auto", out: Path | None = None) -> "Model":
         check_writable(out)
     runs.find(run)
     from driftfield.fitting.fit import choose_device
-    from driftfield.model.files import load_model
+    from driftfield.model.loading import load_model
 
     return load_model(run, device=str(choose_device(device)))
 

@@ -65,7 +65,7 @@ def tutorial(
 
 def write_lesson(name: str, out: Path, seed: int) -> Path:
     """Measure a trained run of a tutorial, write its report and figures, and return the report's path."""
-    from driftfield.model.files import load_model
+    from driftfield.model.loading import load_model
     from driftfield.report import write_pictures, write_report
     from driftfield.tutorials import TUTORIALS, study
     from driftfield.tutorials.report import contents_of

@@ -20,7 +20,7 @@ def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: boo
     """Check a run; ends with exit code 1 if a check fails."""
     runs.find(run)
     from driftfield.fitting.fit import choose_device
-    from driftfield.model.files import load_model
+    from driftfield.model.loading import load_model
     from driftfield.report.style import find_theme
     from driftfield.report.verification import render_verification
     from driftfield.verification import QUESTIONS

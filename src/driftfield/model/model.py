@@ -338,7 +338,9 @@ class Model:
         """
         if step not in self.snapshots:
             known = ", ".join(str(kept) for kept in sorted(self.snapshots)) or "none"
-            raise InputError(f"No weights of step {step} were kept, only of {known}: see train.snapshots.")
+            raise InputError(
+                f"The weights of step {step} were not kept (kept: {known}): name the steps to keep in train.snapshots."
+            )
         denoiser = deepcopy(self.denoiser)
         denoiser.load_state_dict(self.snapshots[step], strict=False)  # buffers are not learned, so not kept
         return replace(self, denoiser=denoiser, snapshots={})
