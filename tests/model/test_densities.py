@@ -13,7 +13,7 @@ import driftfield
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import HEADS, MixtureDenoiser
 from driftfield.errors import InputError
-from driftfield.model import bounds
+from driftfield.model import bounds, densities
 from driftfield.model.model import Model
 from driftfield.recipes.schema import load_recipe
 
