@@ -33,7 +33,7 @@ def schedules(
             reference = log_p if reference is None else reference
             facts = model.facts
             cells = [name, kind, head, f"{facts['steps']:,}", f"{facts['best step']:,}", f"{-log_p.mean():.4f}"]
-            yield cells if log_p is reference else [*cells, *_difference(reference - log_p)]
+            yield cells if log_p is reference else [*cells, *compare(reference - log_p)]
 
 
 def _options(kind: str, steps: int | None) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def _options(kind: str, steps: int | None) -> dict[str, Any]:
     return options
 
 
-def _difference(excess: np.ndarray) -> list[str]:
+def compare(excess: np.ndarray) -> list[str]:
+    """The mean difference and its standard error, the bound, and "missed" if the mean exceeds it."""
     mean, error = float(excess.mean()), float(excess.std() / np.sqrt(len(excess)))
     return [f"{mean:+.4f} ± {error:.4f}", f"{BOUND}", "" if mean <= BOUND else "missed"]

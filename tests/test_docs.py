@@ -4,11 +4,11 @@ import contextlib
 import io
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 import typer.main
+from benchmarks import pictures
 
 from driftfield.cli.app import app
 from driftfield.cli.lessons import DEFAULT_TIME
@@ -18,9 +18,6 @@ from driftfield.recipes.schema import load_recipe, parse_settings, recipe_names
 from driftfield.tutorials import TUTORIALS
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-from benchmarks import pictures  # noqa: E402
-
 PICTURES = ROOT / "docs" / "images" / "tutorials"
 MEASURED = ("samplers.png", "densities.png")  # by benchmarks.truth
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "docs").rglob("*.md"))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shlex
@@ -424,7 +425,7 @@ def _facts(task: Task, model: Model, progress: Progress, device: torch.device) -
         "parameters": sum(p.numel() for p in model.denoiser.parameters()),
         "steps": progress.step,
         "best step": progress.best_step,
-        **(judged if progress.best_step else {}),
+        **(judged if math.isfinite(progress.best) else {}),
         "training seconds": round(progress.seconds, 2),
         "rows per second": round(rate),
         "device": str(device),

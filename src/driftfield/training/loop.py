@@ -322,7 +322,7 @@ class Trainer:
 
 def early_weights(progress: Progress) -> str | None:
     """One sentence when the weights returned are from well before the last step, else None."""
-    if not progress.best_step or progress.step - progress.best_step <= EARLY * progress.step:
+    if not math.isfinite(progress.best) or progress.step - progress.best_step <= EARLY * progress.step:
         return None
     return (
         f"The model has the weights of step {progress.best_step:,} of {progress.step:,}: later weights were worse on "

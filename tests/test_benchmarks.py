@@ -1,0 +1,24 @@
+"""The benchmark of schedules and heads, on trainings of two steps."""
+
+import numpy as np
+import pytest
+from benchmarks import schedules
+
+
+@pytest.mark.slow
+def test_every_schedule_and_head_is_compared_with_ve_on_the_same_rows() -> None:
+    header, reference, *others = schedules.schedules(("parabola",), ("cosine", "ve"), ("edm", "eps"), 0, 2)
+    assert reference[:5] == ["parabola", "ve", "edm", "2", "2"]
+    assert [tuple(row[1:3]) for row in others] == [("cosine", "edm"), ("cosine", "eps"), ("ve", "eps")]
+    nll = header.index("NLL")
+    for row in others:
+        difference = float(row[nll + 1].split(" ± ")[0])
+        # Both are rounded to four decimals.
+        assert difference == pytest.approx(float(row[nll]) - float(reference[nll]), abs=2e-4)
+        assert row[-1] == ("missed" if difference > schedules.BOUND else "")
+
+
+@pytest.mark.parametrize(("offset", "verdict"), [(-0.2, ""), (0.029, ""), (0.031, "missed")])
+def test_a_difference_above_the_bound_is_missed(offset: float, verdict: str) -> None:
+    noise = np.array([-1.0, 1.0] * 50)
+    assert schedules.compare(noise + offset) == [f"{offset:+.4f} ± 0.1000", "0.03", verdict]
