@@ -83,8 +83,8 @@ def describe(
         "entropy": entropy,
         "classes": list(classes),
         "columns": [
-            {"name": name, "mean": float(m), "std": float(s), "min": float(low), "max": float(high)}
-            for name, m, s, low, high in moments
+            {"name": name, "mean": float(mean), "std": float(std), "min": float(low), "max": float(high)}
+            for name, mean, std, low, high in moments
         ],
     }
 

@@ -1,10 +1,10 @@
-"""Distributions along curves: a random position t on a curve c(t), plus noise.
+"""Distributions along curves: a random position on a curve c(a), plus noise.
 
-    p(x) = ∫ N(x; c(t), s² I) p(t) dt
+    p(x) = ∫ N(x; c(a), δ² I) p(a) da,      δ the standard deviation of the noise
 
 Circles have a closed form. With r = |x| and I0 the modified Bessel function, a circle of radius R about 0 gives
 
-    p(x) = exp(−(r² + R²) / 2s²) I0(r R / s²) / (2 π s²).
+    p(x) = exp(−(r² + R²) / 2δ²) I0(r R / δ²) / (2 π δ²).
 
 The moons, the circles, the Swiss roll and the s-curve are those of scikit-learn (make_moons, make_circles,
 make_swiss_roll, make_s_curve; the first and third coordinates of the last two). The rings and the two spirals are those
@@ -56,7 +56,7 @@ class Shape(NamedTuple):
 
 
 def moons(noise: float = 0.1) -> Distribution:
-    """Two interleaved half circles of radius 1; t is uniform on [0, π] on each. `noise` is the standard deviation."""
+    """Two interleaved half circles of radius 1; a is uniform on [0, π] on each. `noise` is the standard deviation."""
     halves = tuple(
         planar_distribution(name, f"the {name} of two half circles", *_noisy_curve([piece], noise))
         for name, piece in zip(("upper", "lower"), _MOONS, strict=True)
@@ -66,20 +66,20 @@ def moons(noise: float = 0.1) -> Distribution:
 
 
 def swiss_roll(noise: float = 0.2, scale: float = 0.1, name: str = "swiss-roll") -> Distribution:
-    """The spiral (t cos t, t sin t) with t uniform on [3π/2, 9π/2] and noise added, all multiplied by `scale`."""
+    """The spiral (a cos a, a sin a) with a uniform on [3π/2, 9π/2] and noise added, all multiplied by `scale`."""
 
-    def spiral(t: FloatArray) -> FloatArray:
-        return scale * np.stack([t * np.cos(t), t * np.sin(t)], axis=-1)
+    def spiral(a: FloatArray) -> FloatArray:
+        return scale * np.stack([a * np.cos(a), a * np.sin(a)], axis=-1)
 
     shape = _noisy_curve([(spiral, 1.5 * np.pi, 4.5 * np.pi)], noise * scale)
     return planar_distribution(name, f"a spiral of one and a half turns, noise {noise * scale:g}", *shape)
 
 
 def s_curve(noise: float = 0.1, scale: float = 0.1) -> Distribution:
-    """The curve (sin t, sign(t) (cos t − 1)) with t uniform on [−3π/2, 3π/2] and noise, multiplied by `scale`."""
+    """The curve (sin a, sign(a) (cos a − 1)) with a uniform on [−3π/2, 3π/2] and noise, multiplied by `scale`."""
 
-    def letter(t: FloatArray) -> FloatArray:
-        return scale * np.stack([np.sin(t), np.sign(t) * (np.cos(t) - 1)], axis=-1)
+    def letter(a: FloatArray) -> FloatArray:
+        return scale * np.stack([np.sin(a), np.sign(a) * (np.cos(a) - 1)], axis=-1)
 
     end = 1.5 * np.pi
     shape = _noisy_curve([(letter, -end, 0), (letter, 0, end)], noise * scale)  # its curvature jumps at 0
@@ -144,9 +144,9 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
 
 
 def two_spirals(noise: float = 0.1) -> Distribution:
-    """Two spiral arms, each the other rotated by 180 degrees: ±(−t cos t + u, t sin t + v) / 3, plus noise.
+    """Two spiral arms, each the other rotated by 180 degrees: ±(−a cos a + u, a sin a + v) / 3, plus noise.
 
-    t = 3π √w with w uniform on [0, 1], so p(t) = 2 t / (3π)²; u and v are uniform on [0, 1/2] (FFJORD's two spirals).
+    a = 3π √w with w uniform on [0, 1], so p(a) = 2 a / (3π)²; u and v are uniform on [0, 1/2] (FFJORD's two spirals).
     The noise of an arm along each axis is thus the sum of a uniform part, 1/6 wide, and a Gaussian one, `noise`.
     """
     end, width = 3 * np.pi, 0.5 / 3
@@ -187,23 +187,23 @@ def two_spirals(noise: float = 0.1) -> Distribution:
     return planar_distribution("2-spirals", summary, draw, log_density, entropy, make_nodes)
 
 
-def _upper_moon(t: FloatArray) -> FloatArray:
-    return np.stack([np.cos(t), np.sin(t)], axis=-1)  # (n, 2)
+def _upper_moon(a: FloatArray) -> FloatArray:
+    return np.stack([np.cos(a), np.sin(a)], axis=-1)  # (n, 2)
 
 
-def _lower_moon(t: FloatArray) -> FloatArray:
-    return np.stack([1 - np.cos(t), 0.5 - np.sin(t)], axis=-1)  # (n, 2)
+def _lower_moon(a: FloatArray) -> FloatArray:
+    return np.stack([1 - np.cos(a), 0.5 - np.sin(a)], axis=-1)  # (n, 2)
 
 
 _MOONS: list[Piece] = [(_upper_moon, 0, np.pi), (_lower_moon, 0, np.pi)]
 
 
-def _spiral_arm(t: FloatArray) -> FloatArray:
-    return np.stack([-t * np.cos(t), t * np.sin(t)], axis=-1) / 3  # (n, 2)
+def _spiral_arm(a: FloatArray) -> FloatArray:
+    return np.stack([-a * np.cos(a), a * np.sin(a)], axis=-1) / 3  # (n, 2)
 
 
 def _noisy_curve(pieces: Sequence[Piece], std: float) -> Shape:
-    """c(t) + std · N(0, I), with t uniform on one of the pieces, all equally likely."""
+    """c(a) + std · N(0, I), with a uniform on one of the pieces, all equally likely."""
 
     def draw(n: int, rng: np.random.Generator) -> FloatArray:
         u = rng.random(n)

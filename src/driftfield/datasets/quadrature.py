@@ -1,15 +1,15 @@
 """Numerical integration in one and two dimensions.
 
-A distribution along a curve c(t) with noise k has the density
+A distribution along a curve c(a) with noise k has the density
 
-    p(x) = ∫ k(x − c(t)) p(t) dt  ≈  Σ_i w_i k(x − c_i),
+    p(x) = ∫ k(x − c(a)) p(a) da  ≈  Σ_i w_i k(x − c_i),
 
 with Gauss–Legendre nodes on panels of equal arc length. On panels of three standard deviations of the noise,
 with eight nodes each, the error is below 1e-6 nats.
 
 Entropies are integrals over the plane, by the trapezoid rule. For a density smoothed by a Gaussian of standard
-deviation s it converges geometrically: with a spacing h the relative error of its mass is about 2 exp(−2 π² s²/h²),
-that of the entropy below 1e-4 nats at h = s.
+deviation δ it converges geometrically: with a spacing h the relative error of its mass is about 2 exp(−2 π² δ²/h²),
+that of the entropy below 1e-4 nats at h = δ.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ _TRACE = 4097  # points that measure the length of a path before it is divided i
 
 @dataclass(frozen=True)
 class Rule:
-    """Parameters t_i and weights w_i with  Σ w_i f(t_i) ≈ ∫ f(t) dt;  points c_i = c(t_i)."""
+    """Parameters a_i and weights w_i with  Σ w_i f(a_i) ≈ ∫ f(a) da;  points c_i = c(a_i)."""
 
     parameters: FloatArray  # (M,)
     weights: FloatArray  # (M,)
@@ -55,10 +55,10 @@ class Rule:
 
 def nodes_along(path: Path, start: float, stop: float, panel: float) -> Rule:
     """Gauss–Legendre nodes along a path, on panels of at most the arc length `panel`."""
-    t = np.linspace(start, stop, _TRACE)
-    steps = np.linalg.norm(np.diff(path(t), axis=0), axis=1)
+    a = np.linspace(start, stop, _TRACE)
+    steps = np.linalg.norm(np.diff(path(a), axis=0), axis=1)
     length = np.concatenate([[0.0], np.cumsum(steps)])
-    edges = np.interp(np.linspace(0, length[-1], 1 + int(np.ceil(length[-1] / panel))), length, t)
+    edges = np.interp(np.linspace(0, length[-1], 1 + int(np.ceil(length[-1] / panel))), length, a)
     parameters, weights = gauss_legendre(edges)
     return Rule(parameters, weights, path(parameters))
 
@@ -70,8 +70,8 @@ def nodes_for_noise(path: Path, start: float, stop: float, std: float, rate: flo
     direction turns with its parameter, even where its radius is smaller than the noise.
     """
 
-    def measured(t: FloatArray) -> FloatArray:
-        return np.concatenate([path(t) / std, rate * t[:, None]], axis=1)  # (n, 3)
+    def measured(a: FloatArray) -> FloatArray:
+        return np.concatenate([path(a) / std, rate * a[:, None]], axis=1)  # (n, 3)
 
     rule = nodes_along(measured, start, stop, _PANEL)
     return Rule(rule.parameters, rule.weights, path(rule.parameters))

@@ -49,7 +49,7 @@ def load_model(
         ) from None
     except DriftfieldError as error:
         raise DriftfieldError(f"The model {folder / runs.MODEL} is damaged: {error}.") from None
-    if not all(bool(t.isfinite().all()) for t in weights.values() if t.is_floating_point()):
+    if not all(bool(w.isfinite().all()) for w in weights.values() if w.is_floating_point()):
         raise DriftfieldError(f"The model {folder / runs.MODEL} holds weights that are not finite: train it anew.")
     return Model(
         recipe=recipe,

@@ -133,8 +133,7 @@ def trajectory(model: Model, n: int, seed: int, direction: str, frames: int, how
         raise unknown_name("direction", direction, ["forward", "reverse"])
     times = torch.tensor([float(state.t) for state in states], dtype=torch.float64)
     schedule.to("cpu")
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    kappa, scale = schedule.sigma(times) / schedule.alpha(times), schedule.scale(times)
     schedule.to(model.device)
-    size = torch.hypot(alpha, sigma)
-    shown = [model.codec.decode((state.x / s).cpu().numpy()) for state, s in zip(states, size, strict=True)]
-    return Trajectory(times.numpy(), np.stack(shown), (sigma / alpha).numpy(), (1 / size).numpy())
+    shown = [model.codec.decode((state.x / size).cpu().numpy()) for state, size in zip(states, scale, strict=True)]
+    return Trajectory(times.numpy(), np.stack(shown), kappa.numpy(), (1 / scale).numpy())

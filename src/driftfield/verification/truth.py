@@ -1,13 +1,13 @@
 r"""Check against the exact score, where the distribution of the data is known.
 
 In the network's units the distribution is a sum of Gaussians (see :mod:`driftfield.datasets.nodes`), so that at each
-noise level k the exact score s*, and with it eps* = -k s*, is in closed form. By Girsanov's theorem the error of the
-network costs
+noise level kappa the exact score S*, and with it eps* = -kappa S*, is in closed form. By Girsanov's theorem the error
+of the network costs
 
-    KL( data || model ) <= 1/2 int E |eps_hat - eps*|^2 dgamma = int E |eps_hat - eps*|^2 d ln k         nats,
+    KL( data || model ) <= 1/2 int E |eps_hat - eps*|^2 dgamma = int E |eps_hat - eps*|^2 d ln kappa     nats,
 
-the difference between the continuous bound and its best value (Song et al. 2021 (likelihood), theorem
-1; Kingma et al. 2021, eq. 17). So the errors of all noise levels add up to one number whose unit a density shares.
+the difference between the continuous bound and its best value (Song et al. 2021 (likelihood), theorem 1;
+Kingma et al. 2021, eq. 17). So the errors of all noise levels add up to one number, in the unit of log-densities.
 """
 
 from __future__ import annotations

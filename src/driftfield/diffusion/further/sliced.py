@@ -1,16 +1,16 @@
-r"""Sliced score matching: a score from samples of x_t alone, without the density of the transition.
+r"""Sliced score matching: learn a score from samples of x_t alone, without the density of the transition.
 
-Denoising regresses the score of q(x_t | x), which has to be known. Hyvärinen 2005 needs samples only, and random
-directions v with E[v v^T] = I turn his trace into one derivative (Song et al. 2019, Sliced score matching, eq. 8, with
-the variance reduced by E (v^T s)^2 = |s|^2). Weighted by lambda(t) = sigma^2, as over the noise levels of a diffusion,
+Denoising needs the score of q(x_t | x). Score matching needs only samples (Hyvärinen 2005), and random directions v
+with E[v v^T] = I reduce its trace to one derivative (Song et al. 2019, eq. 8, with the variance reduced by E (v^T S)^2
+= |S|^2). For the score S = -eps_hat / sigma, weighted by sigma^2,
 
-    loss = sigma^2 ( v^T (grad s) v + 1/2 |s|^2 ) = 1/2 |eps_hat|^2 - sigma v^T (grad eps_hat) v,  s = -eps_hat / sigma.
+    loss = sigma^2 ( v^T (grad S) v + 1/2 |S|^2 ) = 1/2 |eps_hat|^2 - sigma v^T (grad eps_hat) v.
 
-By Stein's identity E[eps . eps_hat] = sigma E[div eps_hat], so that in the mean it is the denoising loss
-1/2 |eps_hat - eps|^2 less D / 2, which no parameter changes: the same minimum, reached with a larger variance.
+By Stein's identity E[eps . eps_hat] = sigma E[div eps_hat], so that its mean is that of the denoising loss
+1/2 |eps_hat - eps|^2 minus D / 2, which does not depend on the parameters: the same minimum, with a larger variance.
 
-The network must be smooth. One of ReLU units is straight between its kinks; its divergence jumps there, the gradient
-with respect to the parameters does not see where, and what it minimises is another function, with a minimum at zero.
+The network must be smooth. A network of ReLU units is piecewise linear; its divergence jumps, the gradient with respect
+to the parameters does not see these jumps, and training minimises another function, with its minimum at zero.
 """
 
 import torch
@@ -26,9 +26,9 @@ def sliced_score_loss(
     """The sliced score matching loss of each row, weighted by sigma^2.
 
     Args:
-        x, eps: (B, *D) data and standard normal noise, of which only x_t is used.
+        x, eps: (B, *D) data and standard normal noise, from which x_t is computed.
         t: () or (B,) times.
-        v: (B, *D) directions, standard normal or of signs +1 and -1 (smaller variance).
+        v: (B, *D) directions, standard normal or random signs (smaller variance).
 
     Returns:
         (B,) losses, summed over dimensions; they may be negative.
@@ -39,7 +39,7 @@ def sliced_score_loss(
     with torch.enable_grad():
         x_t = schedule.perturb(x, t, eps).detach().requires_grad_()
         eps_hat = denoiser(x_t, t, cond).eps
-        # Rows do not meet, so the gradient of a sum holds every row's own.
+        # Rows are independent of each other, so the gradient of the sum contains that of every row.
         (along,) = torch.autograd.grad((eps_hat * v).sum(), x_t, create_graph=training)
         loss = 0.5 * eps_hat**2 - match(schedule.sigma(t), x) * along * v
         summed = loss.flatten(1).sum(1)  # (B,)
