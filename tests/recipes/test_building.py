@@ -1,5 +1,6 @@
 """What early stopping compares: the bound over the noise levels of training, the same for every schedule."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -94,6 +95,22 @@ def test_the_judge_does_not_depend_on_the_output_at_noise_levels_that_training_d
     assert float(right.mean()) > 0.3  # it is the bound of something
 
 
+@pytest.mark.parametrize("name", ["cosine", "sub-vp", "linear"])
+def test_the_judge_starts_at_the_smallest_noise(name: str) -> None:
+    recipe = Recipe.parse({"schedule": {"kind": name}, "objective": LEVELS, "train": {"smallest_noise": 0.05}})
+
+    def wrong_below(noise: float) -> Callable[[Tensor], Tensor]:
+        return lambda gamma: torch.where(gamma.exp().sqrt() < noise, 1e3, 0.0)[:, None]
+
+    def value(recipe: Recipe, noise: float) -> Tensor:
+        return judged(recipe, partial(exact_output, head="edm", wrong=wrong_below(noise)))
+
+    right = value(recipe, 0.0)
+    assert torch.equal(right, value(recipe, 0.0499))
+    assert float(value(recipe, 0.0501).mean()) > float(right.mean()) + 1
+    assert float(value(recipe.updated({"train": {"smallest_noise": None}}), 0.0499).mean()) > float(right.mean()) + 1
+
+
 @pytest.mark.parametrize("deviations", np.linspace(-3, 3, 7))
 def test_the_judge_counts_an_error_wherever_training_goes(deviations: float) -> None:
     """An output off by 1 at gamma within 0.2 of a centre costs 1/2 alpha^2 in each of 2 dimensions, times 0.4."""
@@ -118,6 +135,9 @@ def test_the_default_recipe_trains_at_all_noise_levels_of_its_own_schedule(width
     """Whatever the width of the thinnest structure, from which it chooses its noise levels."""
     data = np.random.default_rng(0).normal(size=(1_000, 2)) * [1.0, width]
     recipe = resolve(Recipe(), data.astype(np.float32), 10_000)
-    schedule, section = build_schedule(recipe), recipe.objective
+    schedule, section, section_of_schedule = build_schedule(recipe), recipe.objective, recipe.schedule
     times = partial(TIMES[section.times], mean=section.mean, std=section.std)
-    assert trained_gammas(schedule, times) == tuple(schedule.gamma_ends().tolist())
+    low, high = trained_gammas(schedule, times)
+    assert (low, high) == tuple(schedule.gamma_ends().tolist())
+    assert recipe.train.smallest_noise == section_of_schedule.sigma_min
+    assert 2 * np.log(recipe.train.smallest_noise) <= low  # so it changes nothing

@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import shlex
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -72,7 +73,11 @@ class Task:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=4)  # at the line that called fit or resume
+    """A Python warning at the line outside of this package that led to it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith(f"{__name__.split('.')[0]}."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """From a recipe to its parts; a part that a researcher passes in person is taken as it is."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -212,11 +213,16 @@ def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss | 
     """(rows, generator, labels) -> the bound on the NLL of each row, per dimension; None where there is no such bound.
 
     That is for an objective of the user's own, and for a learned kernel, whose loss is a bound already. The bound
-    covers only the noise levels that are trained: elsewhere the network's output is arbitrary, and it would decide.
+    covers only the noise levels that are trained: elsewhere the network's output is arbitrary, and it would decide. It
+    starts at ``train.smallest_noise``, for below that few training times fall, and a density of rows that are rounded
+    grows without limit.
     """
     if parts.objective is not None or not isinstance(denoiser, Denoiser):
         return None
-    judge = partial(diffusion_bound, denoiser, gammas=trained_gammas(denoiser.schedule, _times(recipe.objective)))
+    low, high = trained_gammas(denoiser.schedule, _times(recipe.objective))
+    if recipe.train.smallest_noise is not None:
+        low = min(max(low, 2 * math.log(recipe.train.smallest_noise)), high)
+    judge = partial(diffusion_bound, denoiser, gammas=(low, high))
     return lambda rows, generator, *labels: judge(rows, generator, *labels) / rows[0].numel()
 
 

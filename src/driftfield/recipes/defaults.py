@@ -61,8 +61,10 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     network, objective, train = recipe.network, recipe.objective, recipe.train
     changes: dict[str, dict[str, object]] = {"network": {}, "objective": {}, "train": {}, "schedule": {}}
 
+    smallest_noise = float(f"{min(max(delta / 12, 2e-4), 1e-2):.1g}")
     if recipe.schedule.kind == "ve":
-        changes["schedule"]["sigma_min"] = recipe.schedule.sigma_min or float(f"{min(max(delta / 12, 2e-4), 1e-2):.1g}")
+        smallest_noise = recipe.schedule.sigma_min or smallest_noise
+        changes["schedule"]["sigma_min"] = smallest_noise
         changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or 20.0
     if network.kind == "mlp":
         changes["network"] = _network(recipe, delta, n, D)
@@ -75,6 +77,7 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     changes["train"]["batch"] = batch
     changes["train"] |= _length(train, 1 if recipe.data.fresh else steps_of_a_pass(n, batch), n)
     changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
+    changes["train"]["smallest_noise"] = train.smallest_noise or smallest_noise
     changes["train"]["validation"] = train.validation if train.validation is not None else 0.1
     if recipe.sample.steps is None:
         changes["sample"] = {"steps": sampling_steps(recipe.sample.sampler, recipe.schedule.T)}
