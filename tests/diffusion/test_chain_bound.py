@@ -200,7 +200,7 @@ def test_the_importance_bound_rises_with_its_paths_to_the_density() -> None:
     )
     mean, variance, times = 0.0, 1.0, chain_times(schedule)
     for i in range(10, 0, -1):
-        at_zero, at_one = (kernel(f64([[v]]), times[i], times[i - 1]) for v in (0.0, 1.0))
+        at_zero, at_one = (kernel.step(f64([[v]]), times[i], times[i - 1]) for v in (0.0, 1.0))
         slope = float(at_one.mean - at_zero.mean)
         added = float(at_zero.log_var.exp()) if i > 1 else float(schedule.gamma(times[1]).exp())
         mean, variance = float(at_zero.mean) + slope * mean, slope**2 * variance + added

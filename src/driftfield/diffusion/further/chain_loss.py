@@ -1,21 +1,21 @@
-r"""The bound of a whole chain as an objective, drawn along paths.
+r"""The variational bound of a chain as an objective: one draw for each row, from a path of the forward process.
 
     loss(x) = 1/T [ -log p(x_T) - sum_{i=1..n} ( log p(x_{i-1} | x_i) - log q(x_i | x_{i-1}) ) ],   x_1 .. x_T ~ q
 
-in nats, summed over dimensions. With n = T its mean is the bound on -log p(x) over T (Sohl-Dickstein et al. 2015, eq.
-11); n = T - 1 leaves the first step of sampling untrained, as one tutorial does. Three ways to draw it, equal in mean:
+in nats, summed over dimensions. With n = T its mean is the bound on -log p(x), divided by T (Sohl-Dickstein et al.
+2015, eq. 11); n = T - 1 leaves the first step of sampling untrained, as one tutorial does. There are three ways to draw
+it, with equal means:
 
-    "stepwise"  along the chain, one evaluation of the networks a step
-    "all"       the same number from the same noise; the path in one go, x_i = alpha_i (x + sum_{j<=i} std_j / alpha_j
-                z_j), several steps in one evaluation, and log q from the noise itself, -z^2 / 2 - log std_i + const
-    "random"    one step i for each row, uniform on 1 .. n and stratified over the rows, with the weight n: an nth of
-                the work. Given x_i the mean over x_{i-1} is in closed form, -E log p(x_{i-1} | x_i) under the bridge,
-                and so are those of log q and log p(x_T): x_i and i are the only noise
+    "stepwise"  step by step along the chain, with one evaluation of the networks for each step
+    "all"       the same number from the same noise, but with the whole path at once, x_i = alpha_i (x + sum_{j<=i}
+                std_j / alpha_j z_j), many steps in one evaluation, and log q from the noise, -z^2 / 2 - log std_i + c
+    "random"    one step i for each row, uniform on 1 .. n and stratified over the rows, with the weight n, which takes
+                an nth of the work. Given x_i the means over x_{i-1} of log p(x_{i-1} | x_i), log q and log p(x_T) are
+                known in closed form, so that only x_i and i are random
 """
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -26,10 +26,10 @@ from driftfield.diffusion.basics.gaussian import Gaussian, standard_prior
 from driftfield.diffusion.basics.kernels import Kernel
 from driftfield.diffusion.basics.schedules import match
 from driftfield.diffusion.basics.times import stratified_draws
-from driftfield.diffusion.further.chain_bound import reverse_transition
+from driftfield.diffusion.further.chain_bound import path_log_probs, reverse_transition
 from driftfield.errors import InputError, unknown_name
 
-ROWS = 2_048  # in one evaluation: their activations stay in the cache of a core, which all steps at once would leave
+ROWS = 2_048  # in one evaluation: the activations of more rows would not fit the cache of a core
 
 Terms = Callable[[Kernel, Tensor, torch.Generator, int, Gaussian, Tensor | None], Tensor]
 
@@ -37,23 +37,20 @@ Terms = Callable[[Kernel, Tensor, torch.Generator, int, Gaussian, Tensor | None]
 def stepwise(
     kernel: Kernel, x: Tensor, generator: torch.Generator, n: int, prior: Gaussian, cond: Tensor | None
 ) -> Tensor:
-    """The bound's n steps and its prior term, (B,), along the chain."""
+    """The n steps of the bound and its prior term, (B,), along the chain."""
     times = chain_times(kernel.schedule)
-    alpha_ts, log_var_ts = transition(kernel.schedule, times[1:], times[:-1])  # (T,)
     draws = iter(_noise(len(times) - 1, x, generator))
     path = list(walk(kernel.schedule, x, lambda: next(draws), times))
     loss = -prior.log_prob(path[-1].x)
-    for i, (before, after) in enumerate(pairwise(path[: n + 1])):
-        q = Gaussian(match(alpha_ts[i], x) * before.x, match(log_var_ts[i], x).expand_as(x))
-        p = reverse_transition(kernel, after.x, after.t, before.t, cond)
-        loss = loss + q.log_prob(after.x) - p.log_prob(before.x)
+    for _, log_p, log_q in path_log_probs(kernel, path[: n + 1], times, x.dtype, cond):
+        loss = loss + log_q - log_p
     return loss
 
 
 def all_steps(
     kernel: Kernel, x: Tensor, generator: torch.Generator, n: int, prior: Gaussian, cond: Tensor | None
 ) -> Tensor:
-    """The same from the same noise, with as many steps in one evaluation as have 2,048 rows together."""
+    """The same from the same noise, with up to 2,048 rows in one evaluation."""
     times = chain_times(kernel.schedule)
     z = _noise(len(times) - 1, x, generator)  # (T, B, *D)
     alpha, log_var_ts = kernel.schedule.alpha(times[1:]), transition(kernel.schedule, times[1:], times[:-1])[1]  # (T,)
@@ -72,7 +69,7 @@ def all_steps(
 def random_step(
     kernel: Kernel, x: Tensor, generator: torch.Generator, n: int, prior: Gaussian, cond: Tensor | None
 ) -> Tensor:
-    """One step for each row, times n, with the expectations over all but x_i in closed form."""
+    """One step for each row, times n, with all expectations but that over x_i in closed form."""
     schedule, times = kernel.schedule, chain_times(kernel.schedule)
     u = stratified_draws(len(x), generator, shuffled=True)
     i = (u * n).long().clamp(max=n - 1)  # (B,): the step from times[i] to times[i + 1]
@@ -103,11 +100,11 @@ def chain_loss(
 
     Args:
         terms: a name in TERMS.
-        last: n = T; without, n = T - 1.
-        prior: of event shape (*D); N(0, prior_std^2 I) unless given.
+        last: whether n = T; otherwise n = T - 1.
+        prior: of event shape (*D); by default N(0, prior_std^2 I).
 
     Raises:
-        InputError: the name is unknown, the schedule is no chain, or no step is left.
+        InputError: the name is unknown, the schedule is not a chain, or no step is left.
     """
     if terms not in TERMS:
         raise unknown_name("terms", terms, TERMS)

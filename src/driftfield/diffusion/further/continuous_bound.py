@@ -1,17 +1,17 @@
-r"""The diffusion term of the variational bound, in nats.
+r"""The variational bound in continuous time: its diffusion term, in nats.
 
-In continuous time the bound on -log p(x) is, up to a reconstruction and a prior term that do not depend on the network,
+Up to a reconstruction term and a prior term, which do not depend on the network, the bound on -log p(x) is
 
     L(x) = 1/2 int E |eps_hat - eps|^2 d gamma  =  1/2 (gamma_high - gamma_low) E_{gamma ~ U} |eps_hat - eps|^2
 
-(Kingma et al. 2021, eq. 17 and 18): the same for every schedule between the same ends. Differences of L between two
-networks are differences of their bounds on the log-likelihood, so it says which of two has the better density; the
-losses that train well say it less clearly, as they give little weight to small noise.
+(Kingma et al. 2021, eq. 17 and 18), the same for every schedule with the same ends. Differences of L between networks
+are differences of their bounds on the log-likelihood, so L shows which of two networks has the better density. The
+losses that are best for training show it less clearly, as they give little weight to small noise.
 
-One draw with t uniform on [t_low, t_high] is  l = 1/2 (t_high - t_low) gamma'(t) |eps_hat - eps|^2.  Its mean L does
-not depend on a schedule between its ends, but its variance E[l^2] - L^2 does. So a learned schedule is trained to make
-E[l^2] small while the network makes E[l] small, each blind to the other's aim (sec. 5.1 and appendix I.2): with [.]
-for what no gradient passes, and c any constant,
+One draw with t uniform on [t_low, t_high] is  l = 1/2 (t_high - t_low) gamma'(t) |eps_hat - eps|^2.  Its mean L depends
+on a schedule only through its ends, but its variance E[l^2] - L^2 depends on all of it. So a learned schedule is
+trained to make E[l^2] small while the network is trained to make E[l] small (sec. 5.1 and appendix I.2): with [.] for
+values without gradients, and any constant c,
 
     loss = l(network, [schedule]) + c l([network], schedule)^2 - [c l^2].
 """
@@ -37,7 +37,7 @@ def diffusion_bound(
 ) -> Tensor:
     """One draw of L for each row of x (B, *D), in nats, summed over dimensions; (B,), gamma stratified over the rows.
 
-    On a discrete chain gamma is continuous all the same.
+    On a discrete chain, too, gamma is continuous.
 
     Args:
         gammas: the limits of the integral, by default the ends of the schedule. Between equal limits the value is the
@@ -52,11 +52,11 @@ def diffusion_bound(
 
 @torch.no_grad()
 def trained_gammas(schedule: Schedule, times: Callable[..., Tensor]) -> tuple[float, float]:
-    """(gamma_low, gamma_high): the range of gamma without the lowest and the highest 4 of 16,384 times drawn.
+    """(gamma_low, gamma_high): the range of gamma over 16,384 random times, without the lowest and the highest 4.
 
-    A network is trained only there, and its schedule may go further: a cosine schedule goes down to sigma / alpha =
-    1e-5, where log-normal times almost never fall. For log-normal times the range is the mean plus and minus
-    3.5 standard deviations, cut at the ends of the schedule.
+    A network is trained only in this range, and its schedule may go further: the cosine schedule goes down to kappa =
+    1e-5, where log-normal times almost never fall. For log-normal times it is the mean plus and minus 3.5 standard
+    deviations, cut at the ends of the schedule.
 
     Args:
         times: (schedule, n, generator) -> t (n,), as in TIMES.
@@ -69,9 +69,9 @@ def trained_gammas(schedule: Schedule, times: Callable[..., Tensor]) -> tuple[fl
 def continuous_bound(denoiser: BaseDenoiser, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None) -> Tensor:
     """One draw of L for each row, for t uniform on [t_low, t_high]; it trains a learned schedule beside the network.
 
-    Its value is l. With c = 1 / (D (gamma_high - gamma_low) / 2), one over what l is in the mean for eps_hat = 0, both
-    gradients are of one size. A schedule with parameters costs a second evaluation of the network where gradients are
-    on.
+    Its value is l. With c = 1 / (D (gamma_high - gamma_low) / 2), one over the mean of l for eps_hat = 0, both
+    gradients are of similar size. A schedule with parameters takes a second evaluation of the network if gradients are
+    enabled.
 
     Args:
         x, eps: (B, *D) data and standard normal noise.
@@ -98,7 +98,7 @@ def continuous_bound(denoiser: BaseDenoiser, x: Tensor, t: Tensor, eps: Tensor, 
 
 
 def bound_variance(denoiser: BaseDenoiser, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
-    """(mean, variance) over the rows of x (B, *D) of one draw of L with independent uniform times; in nats, nats^2."""
+    """Mean and variance over the rows of x (B, *D) of one draw of L with independent uniform times; nats, nats^2."""
     low, high = denoiser.schedule.t_low, denoiser.schedule.t_high
     t = low + (high - low) * torch.rand(len(x), dtype=torch.float64, generator=generator, device=x.device)
     eps = torch.randn(x.shape, dtype=x.dtype, generator=generator, device=x.device)
@@ -108,7 +108,7 @@ def bound_variance(denoiser: BaseDenoiser, x: Tensor, generator: torch.Generator
 
 
 class _Draw(nn.Module):
-    """l as a module, so that its parameters can be exchanged for detached ones."""
+    """l as a module, so that its parameters can be replaced by detached ones."""
 
     def __init__(self, denoiser: BaseDenoiser) -> None:
         super().__init__()

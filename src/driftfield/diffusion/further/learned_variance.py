@@ -1,9 +1,9 @@
-r"""A learned variance: the network says, for each number, where the variance of a reverse step lies.
+r"""A learned variance: for each number, the network also predicts the variance of a reverse step,
 
-    log var = f log large + (1 - f) log small
+    log var = f log large + (1 - f) log small,
 
-between the two variances of :mod:`driftfield.diffusion.basics.kernels`, with a fraction f that the network returns
-beside its output (Nichol, Dhariwal 2021, eq. 15). The hybrid loss trains it (eq. 16 there): the denoising loss for the
+between the two variances of :mod:`driftfield.diffusion.basics.kernels`, with a fraction f in addition to its usual
+output (Nichol, Dhariwal 2021, eq. 15). It is trained by the hybrid loss (eq. 16 there): the denoising loss for the
 mean, and a small multiple of the bound for the variance.
 """
 
@@ -25,21 +25,21 @@ from driftfield.errors import InputError, unknown_name
 class LearnedVarianceDenoiser(Denoiser):
     """A denoiser whose network returns (B, 2 D, ..), twice the size of x along dim 1.
 
-    The second half v says where the log variance lies between its bounds: variance_fraction = (v + 1) / 2. As in the
-    paper v is not constrained, so in training the variance may leave the interval of its bounds.
+    The second half v gives the variance fraction f = (v + 1) / 2. As in the paper v is not constrained, so in training
+    the variance may be outside of its bounds.
 
     Raises:
-        InputError: when called, the network lacks the second half.
+        InputError: when called, if the output lacks the second half.
     """
 
     learned_variance = True
 
     def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        """The first half of the network's output (B, *D), which the head reads."""
+        """The first half of the output of the network (B, *D), which the head interprets."""
         return self.outputs(x_t, t, cond)[0]
 
     def outputs(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Both halves of the network's output; (B, *D) each."""
+        """Both halves of the output of the network; (B, *D) each."""
         result = super().output(x_t, t, cond)
         if result.shape[1] != 2 * x_t.shape[1]:
             raise InputError(
@@ -71,15 +71,15 @@ def interpolated_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tenso
         )
     small, large = small_variance(estimate, t, s), large_variance(estimate, t, s)
     noisy = torch.isfinite(small)
-    small, large = (torch.where(noisy, bound, 0.0) for bound in (small, large))  # no gradient through an infinity
+    small, large = (torch.where(noisy, bound, 0.0) for bound in (small, large))  # no gradients through infinities
     fraction = estimate.variance_fraction
     return torch.where(noisy, fraction * large + (1 - fraction) * small, -torch.inf)
 
 
 def learned_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
-    """The same with f clamped to [0, 1], as beyond its bounds the variance would be an extrapolation.
+    """The same with f clamped to [0, 1].
 
-    Only training lets f leave them, so that a gradient can bring it back.
+    Only in training may f be outside, so that gradients can bring it back.
     """
     fraction = estimate.variance_fraction
     clamped = None if fraction is None else fraction.clamp(0, 1)
@@ -90,7 +90,7 @@ VARIANCES: dict[str, Variance] = {**kernels.VARIANCES, "learned": learned_varian
 
 
 def reverse_kernel(denoiser: BaseDenoiser, variance: str | None = None) -> DenoiserKernel:
-    """The reverse process of a denoiser with a variance of VARIANCES; unless given, the learned one if there is one.
+    """The reverse process of a denoiser with a variance of VARIANCES; by default the learned one if there is one.
 
     Raises:
         InputError: the name is unknown.
