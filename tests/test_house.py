@@ -53,7 +53,6 @@ MOST_LINES = 1_550  # of Part I: what can be read in an evening
 PENDING = {
     ("driftfield.cli.app", "driftfield"),  # its version
     ("driftfield.datasets", "driftfield.codecs.decimals"),
-    ("driftfield.recipes.defaults", "driftfield.training.batches"),
     ("driftfield.report.page", "driftfield"),  # its version
 }
 

@@ -11,9 +11,10 @@ from numpy.testing import assert_array_equal
 import driftfield
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.errors import InputError, Interrupted
-from driftfield.fitting.fit import Watch, resume
+from driftfield.fitting.fit import resume
 from driftfield.model.model import Model
 from driftfield.recipes.schema import Recipe, load_recipe
+from driftfield.training.callbacks import Callbacks
 
 STEPS = 12  # three passes of four batches through the rows below
 SHUFFLED = {"epochs": 3, "order": "shuffled"}
@@ -39,9 +40,9 @@ def recipe_of(kind: str) -> Recipe:
     return recipe if recipe.train.epochs else recipe.updated({"train": {"steps": STEPS}})
 
 
-def interrupted_at(step: int) -> Watch:
+def interrupted_at(step: int) -> Callbacks:
     calls = iter(range(1, 1000))
-    return Watch(interrupted=lambda: next(calls) == step)
+    return Callbacks(interrupted=lambda: next(calls) == step)
 
 
 def without_clock(model: Model) -> list[dict[str, Any]]:
@@ -53,7 +54,7 @@ def test_a_fit_that_was_cut_off_and_resumed_ends_with_the_same_bits(kind: str, t
     recipe = recipe_of(kind)
     whole = driftfield.fit(None, recipe, seed=4, device="cpu")
     with pytest.raises(Interrupted, match=f"at step 5 of {STEPS}, and saved"):
-        driftfield.fit(None, recipe, seed=4, device="cpu", out=tmp_path / "run", watch=interrupted_at(5))
+        driftfield.fit(None, recipe, seed=4, device="cpu", out=tmp_path / "run", callbacks=interrupted_at(5))
     part = resume(tmp_path / "run", device="cpu")
     ours, theirs = whole.denoiser.state_dict(), part.denoiser.state_dict()
     assert ours.keys() == theirs.keys()
@@ -109,7 +110,7 @@ def test_fresh_rows_are_of_the_distribution_and_none_comes_twice(monkeypatch: py
 
 
 def test_fresh_rows_of_a_table_are_refused() -> None:
-    with pytest.raises(InputError, match="from a distribution alone"):
+    with pytest.raises(InputError, match="Only a distribution can give fresh rows"):
         driftfield.fit(np.random.default_rng(0).normal(size=(50, 2)), {"data": {"fresh": True}})
 
 
@@ -158,9 +159,9 @@ def test_weights_from_well_before_the_last_step_are_reported() -> None:
 
 def test_weights_of_the_last_step_are_not_reported() -> None:
     messages: list[str] = []
-    data, watch = np.random.default_rng(0).normal(size=(2_000, 2)), Watch(message=messages.append)
-    facts = driftfield.fit(data, steps=30, watch=watch, train={"batch": 64}).facts
+    data, callbacks = np.random.default_rng(0).normal(size=(2_000, 2)), Callbacks(message=messages.append)
+    facts = driftfield.fit(data, steps=30, callbacks=callbacks, train={"batch": 64}).facts
     assert (facts["best step"], facts["steps"]) == (30, 30)
-    without = driftfield.fit(data, steps=5, watch=watch, train={"validation": 0.0}).facts
+    without = driftfield.fit(data, steps=5, callbacks=callbacks, train={"validation": 0.0}).facts
     assert "validation at the best step" not in without
     assert messages == []

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftfield.training.batches import Batch, drawn, fresh, shuffled, steps_of_a_pass
+from driftfield.recipes.defaults import steps_of_a_pass
+from driftfield.training.batches import Batch, drawn, fresh, shuffled
 
 by_property = settings(deadline=None, derandomize=True, max_examples=40, database=None)
 sizes = st.tuples(st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**32 - 1), st.integers(0, 5))

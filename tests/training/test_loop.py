@@ -14,8 +14,9 @@ from driftfield.recipes.building import Parts, build_denoiser, build_judge, buil
 from driftfield.recipes.schema import Recipe, TrainSection
 from driftfield.training import loop
 from driftfield.training.batches import shuffled
+from driftfield.training.callbacks import Callbacks
 from driftfield.training.checkpoint import optimizer_tensors, unpack
-from driftfield.training.loop import Surroundings, Trainer
+from driftfield.training.loop import Trainer
 
 STEPS = 60
 SECTIONS = {
@@ -52,8 +53,15 @@ def trainer(seed: int = 0, **train: object) -> Trainer:
     """A small diffusion model in training, as fit makes it."""
     recipe = Recipe.parse({**SECTIONS, "train": {**SECTIONS["train"], **train}})
     denoiser = build_denoiser(recipe, 2, Parts(), seed)
-    loss, judge = build_loss(recipe, denoiser, Parts()), build_judge(recipe, denoiser, Parts())
-    return Trainer(denoiser, loss, rows(), rows(40, seed=1), recipe.train, seed, judge)
+    return Trainer(
+        denoiser,
+        loss=lambda of: build_loss(recipe, of, Parts()),
+        rows=rows(),
+        validation=rows(40, seed=1),
+        settings=recipe.train,
+        seed=seed,
+        judge=lambda of: build_judge(recipe, of, Parts()),
+    )
 
 
 def number_trainer(
@@ -66,21 +74,28 @@ def number_trainer(
     model = model or Number()
     options = {"steps": 50, "batch": 4, "lr": 1e-2, "warmup": 0, "decay": "none", "ema": 0.0, "clip": None, **train}
     settings = TrainSection.model_validate(options)
-    return Trainer(model, lambda x, generator: loss(model, x), torch.ones(10, 1), validation, settings, 0)
+    return Trainer(
+        model,
+        loss=lambda of: lambda x, generator: loss(of, x),
+        rows=torch.ones(10, 1),
+        validation=validation,
+        settings=settings,
+        seed=0,
+    )
 
 
-def watch(on_step: Callable[[], None]) -> Surroundings:
-    """Surroundings that call a function after each step."""
+def watch(on_step: Callable[[], None]) -> Callbacks:
+    """Callbacks that call a function after each step."""
 
     def after() -> bool:
         on_step()
         return False
 
-    return Surroundings(interrupted=after)
+    return Callbacks(interrupted=after)
 
 
-def stop_at(step: int, of: Trainer, path: Path) -> Surroundings:
-    return Surroundings(checkpoint=path, interrupted=lambda: of.progress.step == step)
+def stop_at(step: int, of: Trainer) -> Callbacks:
+    return Callbacks(interrupted=lambda: of.progress.step == step)
 
 
 def state_of(of: Trainer) -> dict[str, Tensor]:
@@ -115,12 +130,12 @@ def test_a_training_that_was_cut_off_and_resumed_ends_with_the_same_bits(tmp_pat
     whole.run()
     first = trainer()
     with pytest.raises(Interrupted):
-        first.run(stop_at(k, first, tmp_path / "state"))
+        first.run(stop_at(k, first), checkpoint=tmp_path / "state")
     second = trainer(seed=0)
     with torch.no_grad():
         for p in second.parameters.values():
             p.fill_(math.nan)  # nothing of the fresh weights may survive
-    second.run(Surroundings(checkpoint=tmp_path / "state"))
+    second.run(checkpoint=tmp_path / "state")
     assert_same(second, whole)
 
 
@@ -130,16 +145,16 @@ def test_a_training_may_be_cut_off_again_and_again(tmp_path: Path) -> None:
     for k in (3, 4, 21, 59):
         part = trainer()
         with pytest.raises(Interrupted, match=f"at step {k} of {STEPS}"):
-            part.run(stop_at(k, part, tmp_path / "state"))
+            part.run(stop_at(k, part), checkpoint=tmp_path / "state")
     last = trainer()
-    last.run(Surroundings(checkpoint=tmp_path / "state"))
+    last.run(checkpoint=tmp_path / "state")
     assert_same(last, whole)
 
 
 def test_the_checkpoint_of_an_interruption_is_the_whole_state_at_that_step(tmp_path: Path) -> None:
     first, second = trainer(), trainer(seed=5)
     with pytest.raises(Interrupted, match="interrupted at step 17 of 60"):
-        first.run(stop_at(17, first, tmp_path / "state"))
+        first.run(stop_at(17, first), checkpoint=tmp_path / "state")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state"]  # no temporary file is left
     second.load(tmp_path / "state")
     assert second.progress.step == 17
@@ -185,9 +200,9 @@ def test_the_average_goes_on_after_a_resume(tmp_path: Path) -> None:
     whole.run(watch(lambda: weights.append(whole.parameters["w"].item())))
     part = make()
     with pytest.raises(Interrupted):
-        part.run(stop_at(5, part, tmp_path / "state"))
+        part.run(stop_at(5, part), checkpoint=tmp_path / "state")
     part = make()
-    part.run(Surroundings(checkpoint=tmp_path / "state"))
+    part.run(checkpoint=tmp_path / "state")
     assert torch.equal(part.average["w"], whole.average["w"])
 
 
@@ -272,9 +287,9 @@ def test_a_step_is_one_of_adamw_on_rows_that_the_generator_draws() -> None:
     optimizer = torch.optim.AdamW(reference.parameters.values(), lr=1e-2, betas=(0.9, 0.99), weight_decay=0.01)
     generator = torch.Generator().manual_seed(0)
     for _ in range(3):
-        of._step(Surroundings())
-        chosen = torch.randint(len(reference.rows), (32,), generator=generator)
-        loss = reference.loss(reference.rows[chosen], generator).mean()
+        of._step()
+        chosen = torch.randint(len(rows()), (32,), generator=generator)
+        loss = reference.loss(rows()[chosen], generator).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -328,9 +343,9 @@ def test_early_stopping_goes_on_where_it_stood(tmp_path: Path) -> None:
     whole, part = make(), make()
     whole.run()
     with pytest.raises(Interrupted):  # after the best weights, before patience ends
-        part.run(stop_at(350, part, tmp_path / "state"))
+        part.run(stop_at(350, part), checkpoint=tmp_path / "state")
     part = make()
-    part.run(Surroundings(checkpoint=tmp_path / "state"))
+    part.run(checkpoint=tmp_path / "state")
     assert_same(part, whole)
 
 
@@ -361,7 +376,15 @@ def test_a_record_of_a_shuffled_training_is_the_mean_over_the_batches_of_an_epoc
     settings = TrainSection.model_validate({"steps": 9, "batch": 4, "lr": 1e-9, "warmup": 0, "clip": None})
     batches = shuffled((values,), 4, seed=3)
     model = Number()
-    of = Trainer(model, lambda x, generator: x[:, 0] + model.w, values, None, settings, 0, None, batches, every=3)
+    of = Trainer(
+        model,
+        loss=lambda of: lambda x, generator: x[:, 0] + of.w,
+        rows=values,
+        settings=settings,
+        seed=0,
+        batches=batches,
+        every=3,
+    )
     of.run()
     assert [record["step"] for record in of.progress.history] == [3, 6, 9]
     for epoch, record in enumerate(of.progress.history):
@@ -379,9 +402,9 @@ def test_snapshots_are_the_averages_after_their_steps_and_survive_being_cut_off(
     assert sorted(whole.snapshots) == [1, 20, 45, STEPS]  # 500 is never reached
     first = trainer(snapshots=(1, 20, 45, STEPS, 500))
     with pytest.raises(Interrupted):
-        first.run(stop_at(30, first, tmp_path / "state"))
+        first.run(stop_at(30, first), checkpoint=tmp_path / "state")
     second = trainer(snapshots=(1, 20, 45, STEPS, 500))
-    second.run(Surroundings(checkpoint=tmp_path / "state"))
+    second.run(checkpoint=tmp_path / "state")
     for step, weights in whole.snapshots.items():
         for name, value in weights.items():
             assert torch.equal(value, kept[step][name])
@@ -396,7 +419,7 @@ def test_a_loss_that_is_not_finite_names_the_step_the_cause_and_what_to_try(
     count = iter(range(100))
     of = number_trainer(lambda model, x: (model.w - x[:, 0]) ** 2 + (math.inf if next(count) == 6 else 0.0))
     with pytest.raises(TrainingError, match=r"inf at step 7 of 50: .*finite weights.*train\.lr=0\.001") as error:
-        of.run(Surroundings(checkpoint=tmp_path / "state"))
+        of.run(checkpoint=tmp_path / "state")
     assert error.value.exit_code == 1
     groups, progress = unpack(tmp_path / "state")
     assert progress.step == 6
@@ -428,14 +451,14 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
     of = number_trainer(loss, torch.ones(4, 1), clip=clip)
     of._validate = lambda: None  # validation would take its own turn of the count
     with pytest.raises(TrainingError, match="gradient became inf at step 5 of 50"):
-        of.run(Surroundings(checkpoint=tmp_path / "state"))
+        of.run(checkpoint=tmp_path / "state")
     assert math.isfinite(of.parameters["w"].item())
     assert math.isfinite(float(unpack(tmp_path / "state")[0]["weights"]["w"]))
 
 
 def test_settings_with_open_choices_are_refused() -> None:
     with pytest.raises(ValueError, match=r"needs train\.steps"):
-        Trainer(Number(), lambda x, g: x, torch.ones(3, 1), None, TrainSection(), 0)
+        Trainer(Number(), loss=lambda of: lambda x, g: x, rows=torch.ones(3, 1), settings=TrainSection(), seed=0)
 
 
 def test_the_number_of_threads_is_put_back_even_after_an_error() -> None:

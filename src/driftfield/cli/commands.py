@@ -21,8 +21,9 @@ from driftfield.model import run as runs
 from driftfield.recipes.schema import Recipe, load_recipe, parse_settings, recipe_names
 
 if TYPE_CHECKING:
-    from driftfield.fitting.fit import Task, Watch
+    from driftfield.fitting.preparation import Preparation
     from driftfield.model.model import Model
+    from driftfield.training.callbacks import Callbacks
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,22 @@ def fit(request: Request) -> None:
 def train(request: Request) -> Path:
     """Train with a bar; Ctrl-C and SIGTERM save. Returns the run's folder."""
     from driftfield.fitting import fit as fitting
-    from driftfield.recipes.building import Parts
+    from driftfield.training.callbacks import Callbacks
 
     asked = _asked_recipe(request)
     out = request.out or Path("runs") / _name_of(request.data or asked.data.name or "")
-    task = None if request.resume else _prepare(request, asked, out)
+    prepared = None if request.resume else _prepare(request, asked, out)
     with Bar("training", request.quiet) as bar, _saving_signals() as interrupted:
-        watch = fitting.Watch(bar.training, lambda: interrupted.happened, lambda text: say(f"Warning: {text}"))
+        callbacks = Callbacks(
+            observe=bar.training,
+            interrupted=lambda: interrupted.happened,
+            message=lambda text: say(f"Warning: {text}"),
+        )
         try:
-            if task is not None:
-                model = fitting.carry_out(task, out, request.device, watch, Parts())
+            if prepared is not None:
+                model = fitting.carry_out(prepared, out, request.device, callbacks)
             else:
-                model = _resume(request, out, watch)
+                model = _resume(request, out, callbacks)
         except Interrupted as error:
             raise Interrupted(f"{error} Go on with: {fitting.resume_command(out)}") from None
         except TrainingError as error:
@@ -92,23 +97,25 @@ def train(request: Request) -> Path:
     return out
 
 
-def _prepare(request: Request, asked: Recipe, out: Path) -> "Task":
-    from driftfield.fitting import fit as fitting
+def _prepare(request: Request, asked: Recipe, out: Path) -> "Preparation":
+    from driftfield.fitting.devices import choose_device
+    from driftfield.fitting.preparation import prepare
 
     runs.check_free(out, request.force)
-    fitting.choose_device(request.device)
+    choose_device(request.device)
     seconds = None if request.time is None else _seconds(request.time)
-    task = fitting.prepare(request.data, asked, request.seed, seconds, _command_line())
-    steps = asked.train.steps or task.recipe.train.steps
+    prepared = prepare(request.data, asked, request.seed, seconds, _command_line())
+    plan = prepared.plan
+    steps = asked.train.steps or plan.recipe.train.steps
     chosen = asked.train.steps is not None or request.epochs is not None
     length = f"{steps} steps" if seconds is None else f"{seconds:g} s"
     if seconds is not None and chosen:
         length += f", at most {steps} steps"
-    say(f"Fitting {task.source}: {len(task.rows):,} rows, {len(task.columns)} columns, {length}.")
-    return task
+    say(f"Fitting {plan.source}: {len(plan.rows):,} rows, {len(plan.columns)} columns, {length}.")
+    return prepared
 
 
-def _resume(request: Request, out: Path, watch: "Watch") -> "Model":
+def _resume(request: Request, out: Path, callbacks: "Callbacks") -> "Model":
     from driftfield.fitting import fit as fitting
 
     if request.recipe or request.steps or request.epochs or request.time or request.settings:
@@ -119,7 +126,7 @@ def _resume(request: Request, out: Path, watch: "Watch") -> "Model":
         source = runs.read_json(out / runs.CHECKPOINT / runs.SETUP)["source"]
         if source != request.data:
             raise InputError(f"The training in {out} is of {source}, not of {request.data}: leave out DATA to go on.")
-    return fitting.resume(out, device=None if request.device == "auto" else request.device, watch=watch)
+    return fitting.resume(out, device=None if request.device == "auto" else request.device, callbacks=callbacks)
 
 
 def sample(
@@ -328,7 +335,7 @@ def _load(run: Path, device: str = "auto", out: Path | None = None) -> "Model":
     if out is not None:
         check_writable(out)
     runs.find(run)
-    from driftfield.fitting.fit import choose_device
+    from driftfield.fitting.devices import choose_device
     from driftfield.model.loading import load_model
 
     return load_model(run, device=str(choose_device(device)))

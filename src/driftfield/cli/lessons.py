@@ -88,8 +88,8 @@ def write_lesson(name: str, out: Path, seed: int) -> Path:
 
 def _full_length(name: str) -> int:
     """The epochs of a recipe; rows that are fresh make an epoch of every step."""
+    from driftfield.recipes.defaults import steps_of_a_pass
     from driftfield.recipes.schema import load_recipe
-    from driftfield.training.batches import steps_of_a_pass
 
     recipe = load_recipe(name)
     train, rows = recipe.train, recipe.data.rows or 1

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from driftfield.training.loop import Report
+from driftfield.training.callbacks import Report
 
 LINE_SECONDS = 10.0
 

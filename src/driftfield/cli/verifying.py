@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: bool) -> None:
     """Check a run; ends with exit code 1 if a check fails."""
     runs.find(run)
-    from driftfield.fitting.fit import choose_device
+    from driftfield.fitting.devices import choose_device
     from driftfield.model.loading import load_model
     from driftfield.report.style import find_theme
     from driftfield.report.verification import render_verification

@@ -209,16 +209,16 @@ def _weighing(section: ObjectiveSection) -> tuple[Callable[..., Tensor], Callabl
     return WEIGHTS[section.weight], METRICS[section.metric]
 
 
-def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss | None:
-    """(rows, generator, labels) -> the bound on the NLL of each row, per dimension; None where there is no such bound.
+def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
+    """(rows, generator, labels) -> what early stopping compares: the bound on the NLL of each row, per dimension.
 
-    That is for an objective of the user's own, and for a learned kernel, whose loss is a bound already. The bound
+    It is the loss itself for an objective of the user's own, and for a learned kernel, whose loss is a bound. The bound
     covers only the noise levels that are trained: elsewhere the network's output is arbitrary, and it would decide. It
     starts at ``train.smallest_noise``, for below that few training times fall, and a density of rows that are rounded
     grows without limit.
     """
     if parts.objective is not None or not isinstance(denoiser, Denoiser):
-        return None
+        return build_loss(recipe, denoiser, parts)
     low, high = trained_gammas(denoiser.schedule, _times(recipe.objective))
     if recipe.train.smallest_noise is not None:
         low = min(max(low, 2 * math.log(recipe.train.smallest_noise)), high)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from driftfield.diffusion import SAMPLERS, Sampler, Step
 from driftfield.errors import InputError
 from driftfield.recipes.schema import Recipe, TrainSection
-from driftfield.training.batches import steps_of_a_pass
 
 FINEST = 1e-3  # of a standard deviation: no structure below this is looked for
 NEIGHBOURS = 30
@@ -82,6 +81,11 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     if recipe.sample.steps is None:
         changes["sample"] = {"steps": sampling_steps(recipe.sample.sampler, recipe.schedule.T)}
     return recipe.updated(changes)
+
+
+def steps_of_a_pass(n: int, size: int) -> int:
+    """Number of batches of ``size`` in an epoch of n rows."""
+    return math.ceil(n / size)
 
 
 def sampling_steps(sampler: str | Step, T: int | None) -> int:

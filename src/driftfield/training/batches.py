@@ -7,12 +7,12 @@ fresh      new rows of a distribution at every step
 The last two depend only on the seed and the step, so a resumed training sees the same rows.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from driftfield.recipes.defaults import steps_of_a_pass
 from driftfield.seeds import derive
 
 Batch = tuple[Tensor, ...]
@@ -27,11 +27,6 @@ def drawn(table: Batch, size: int) -> Batches:
         return tuple(column[chosen] for column in table)
 
     return batch
-
-
-def steps_of_a_pass(n: int, size: int) -> int:
-    """Number of batches of ``size`` in an epoch of n rows."""
-    return math.ceil(n / size)
 
 
 def shuffled(table: Batch, size: int, seed: int) -> Batches:

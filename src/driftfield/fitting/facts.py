@@ -1,0 +1,45 @@
+"""Facts: what a run folder says of a training besides its recipe."""
+
+import math
+import os
+import platform
+import time
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from driftfield.fitting.plan import Plan
+from driftfield.model.model import Model
+from driftfield.training.checkpoint import Progress
+
+
+def facts_of(plan: Plan, model: Model, progress: Progress, device: torch.device) -> dict[str, Any]:
+    """Command, numbers of rows and steps, speed, versions and the machine, as plain data."""
+    rate = progress.step * (plan.recipe.train.batch or 0) / max(progress.seconds, 1e-9)
+    judged = {
+        "validation at the best step": round(progress.best, 6),
+        "validation at the last step": round(progress.last, 6),
+    }
+    return {
+        "command": plan.command,
+        "seed": plan.seed,
+        "training rows": len(plan.rows),
+        "held-out rows": len(plan.held_out),
+        **({"steps per epoch": plan.steps_per_epoch} if plan.recipe.train.order == "shuffled" else {}),
+        "parameters": sum(p.numel() for p in model.denoiser.parameters()),
+        "steps": progress.step,
+        "best step": progress.best_step,
+        **(judged if math.isfinite(progress.best) else {}),
+        "training seconds": round(progress.seconds, 2),
+        "rows per second": round(rate),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "driftfield": version("driftfield"),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }

@@ -1,0 +1,93 @@
+"""Plan: all that a training depends on, as plain data, and its files in a run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftfield.codecs import FloatArray
+from driftfield.model import run as runs
+from driftfield.recipes.defaults import steps_of_a_pass
+from driftfield.recipes.schema import Recipe
+
+Labels = NDArray[np.int64]
+ARRAYS = ("rows", "validation", "held_out", "labels", "validation_labels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be trained: a training is determined by its plan, so it can be resumed.
+
+    Attributes:
+        recipe: with every choice filled in.
+        source: DATA as the user named it.
+        columns, classes: names of the columns and of the class labels.
+        rows, validation, held_out: in the user's units, (n, D).
+        labels, validation_labels: class numbers (n,), where there are classes.
+        seed: of the weights and the training.
+        seconds: a time budget, or None.
+        command: how the training was asked for.
+    """
+
+    recipe: Recipe
+    source: str
+    columns: tuple[str, ...]
+    rows: FloatArray
+    held_out: FloatArray
+    seed: int
+    validation: FloatArray | None = None
+    labels: Labels | None = None
+    validation_labels: Labels | None = None
+    classes: tuple[str, ...] = ()
+    seconds: float | None = None
+    command: str = ""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that a pass through the training rows takes."""
+        return steps_of_a_pass(len(self.rows), self.recipe.train.batch or 1)
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rows that a network sees in one step: a batch, at every step of the chain where the loss sums over all."""
+        batch, objective = self.recipe.train.batch or 1, self.recipe.objective
+        all_terms = objective.kind == "elbo" and objective.terms in (None, "all")
+        return batch * (self.recipe.schedule.T or 1) if all_terms else batch
+
+
+def write_plan(plan: Plan, folder: Path, device: str) -> None:
+    """Write a plan, and the device that was asked for, into an existing folder."""
+    for name in ARRAYS:
+        if (array := getattr(plan, name)) is not None:
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    setup = {
+        "columns": list(plan.columns),
+        "source": plan.source,
+        "seed": plan.seed,
+        "seconds": plan.seconds,
+        "command": plan.command,
+        "classes": list(plan.classes),
+        "device": device,
+        "recipe": plan.recipe.model_dump(mode="json"),
+    }
+    runs.write_json(folder / runs.SETUP, setup)  # last: its presence says that the training can be resumed
+
+
+def read_plan(folder: Path) -> tuple[Plan, str]:
+    """The plan that :func:`write_plan` wrote, and its device."""
+    setup: dict[str, Any] = runs.read_json(folder / runs.SETUP)
+    paths = {name: folder / f"{name}.npy" for name in ARRAYS}
+    arrays = {name: np.load(path, allow_pickle=False) for name, path in paths.items() if path.exists()}
+    plan = Plan(
+        recipe=Recipe.parse(setup["recipe"]),
+        source=setup["source"],
+        columns=tuple(setup["columns"]),
+        seed=setup["seed"],
+        seconds=setup["seconds"],
+        command=setup["command"],
+        classes=tuple(setup["classes"]),
+        **arrays,
+    )
+    return plan, setup["device"]

@@ -1,0 +1,93 @@
+"""Preparation: from DATA and a recipe to a plan and the parts that it names, each built once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from driftfield.codecs import Codec, NumericCodec
+from driftfield.diffusion import BaseDenoiser
+from driftfield.errors import InputError
+from driftfield.fitting.plan import Plan
+from driftfield.fitting.splitting import split_rows
+from driftfield.recipes.building import Parts, build_denoiser, build_loss, build_schedule, check_names
+from driftfield.recipes.defaults import choose_scaling, resolve
+from driftfield.recipes.schema import Recipe
+
+MOST_ROWS = 20_000  # that the choices of a recipe are made from
+MOST_STEPS = 10_000_000  # where time, not steps, ends a training
+MOST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A plan with its parts: what is left to do is to train."""
+
+    plan: Plan
+    codec: Codec
+    denoiser: BaseDenoiser
+    parts: Parts
+
+
+def prepare(
+    data: Any,
+    recipe: Recipe,
+    seed: int,
+    seconds: float | None = None,
+    command: str = "",
+    parts: Parts | None = None,
+) -> Preparation:
+    """Read and split the rows, fill in the recipe, and build its parts; nothing is written.
+
+    Raises:
+        InputError: the data or the recipe cannot be used.
+    """
+    parts = parts or Parts()
+    check_names(recipe)
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(f"The seed must lie between 0 and {MOST_SEED}, got {seed}.")
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"The time must be positive, got {seconds:g} seconds.")
+    data = recipe.data.name if data is None else data
+    if data is None:
+        raise InputError("No data are named: give DATA, such as moons or file.csv, or data.name in the recipe.")
+    split = split_rows(data, recipe, seed)
+    train, validation = split.train, split.validation
+    count, D = train.values.shape
+    if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
+        recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
+    if parts.schedule is None:  # a chain whose length was left open has one all the same, and samplers walk it
+        recipe = recipe.updated({"schedule": {"T": build_schedule(recipe).T}})
+    scaling = recipe.data.scaling or choose_scaling(count, D)
+    codec = NumericCodec.fit(train.values, train.columns, scaling)
+    filled = resolve(recipe, codec.encode(train.values[:: max(1, count // MOST_ROWS)]), count)
+    plan = Plan(
+        recipe=filled.updated({"data": {"rows": split.rows, "scaling": scaling}}),
+        source=train.source,
+        columns=train.columns,
+        rows=train.values,
+        held_out=split.held_out,
+        seed=seed,
+        validation=None if validation is None else validation.values,
+        labels=train.labels,
+        validation_labels=None if validation is None else validation.labels,
+        classes=train.classes,
+        seconds=seconds,
+        command=command,
+    )
+    return _built(plan, codec, parts)
+
+
+def prepare_again(plan: Plan, parts: Parts) -> Preparation:
+    """The parts of a plan that was read from a run folder."""
+    return _built(plan, NumericCodec.fit(plan.rows, plan.columns, plan.recipe.data.scaling or "standard"), parts)
+
+
+def _built(plan: Plan, codec: NumericCodec, parts: Parts) -> Preparation:
+    directions = torch.from_numpy(codec.directions) if plan.recipe.network.frequencies else None
+    classes = len(plan.classes)
+    denoiser = build_denoiser(plan.recipe, len(plan.columns), parts, plan.seed, directions, classes=classes)
+    build_loss(plan.recipe, denoiser, parts)  # refuses an objective that cannot be built, before anything is written
+    return Preparation(plan, codec, denoiser, parts)

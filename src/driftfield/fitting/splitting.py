@@ -1,0 +1,64 @@
+"""Splitting: the rows that a model is trained on, those that decide when to stop, and those that judge it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from driftfield.codecs import FloatArray
+from driftfield.datasets import Table, load, split
+from driftfield.errors import InputError
+from driftfield.recipes.schema import Recipe
+from driftfield.seeds import derive
+
+FEWEST_ROWS = 20  # to train on, to stop by and to judge by
+MOST_VALIDATION_ROWS = 10_000
+VALIDATION = 0.1  # fraction of the training rows
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three parts of the data; ``validation`` is None where no rows decide when to stop."""
+
+    train: Table
+    validation: Table | None
+    held_out: FloatArray
+
+    @property
+    def rows(self) -> int:
+        """How many rows the user gave, or how many training rows were drawn from a distribution."""
+        if self.train.distribution is not None:
+            return len(self.train.values)
+        validation = 0 if self.validation is None else len(self.validation.values)
+        return len(self.train.values) + validation + len(self.held_out)
+
+
+def split_rows(data: Any, recipe: Recipe, seed: int) -> Split:
+    """The rows of DATA, split by the seed.
+
+    Of a file, 20 % are held out for judging (at most 10,000), and of the rest 10 % decide when to stop (at most
+    10,000). A distribution is drawn from instead: its training rows are all used, and the others are drawn beside them.
+    With ``train.validation = 0`` no rows decide when to stop.
+
+    Raises:
+        InputError: the data cannot be read, or are too few; fresh rows are wanted of a file.
+    """
+    section, fraction = recipe.data, recipe.train.validation
+    table = load(data, rows=section.rows, seed=seed, label=section.label)
+    if table.distribution is not None:
+        beside = max(100, min(len(table.values), MOST_VALIDATION_ROWS))
+        held_out = table.distribution.sample(beside, derive(seed, "held-out rows"))
+        if fraction == 0:
+            return Split(table, None, held_out)
+        return Split(table, load(data, beside, derive(seed, "validation rows"), section.label), held_out)
+    if section.fresh:
+        raise InputError(f"Only a distribution can give fresh rows, not {table.source}: leave out data.fresh.")
+    if len(table.values) < FEWEST_ROWS:
+        raise InputError(
+            f"{table.source} has {len(table.values)} rows, but at least {FEWEST_ROWS} are needed: some to learn from "
+            "and others to judge by."
+        )
+    train, rest = split(table, section.held_out, seed=seed)
+    fraction = VALIDATION if fraction is None else fraction
+    if fraction == 0 or len(train.values) < FEWEST_ROWS:
+        return Split(train, None, rest.values)
+    train, stopping = split(train, fraction, MOST_VALIDATION_ROWS, seed=derive(seed, "validation rows"))
+    return Split(train, stopping, rest.values)
