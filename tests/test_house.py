@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -182,3 +183,38 @@ def test_the_docstring_of_a_part_lists_its_chapters(part: str) -> None:
     assert set(listed) == chapters
     if part == "basics":
         assert listed == list(CHAPTERS)
+
+
+LONGEST_FILE, MEDIAN_FILE, LONGEST_FUNCTION = 400, 130, 60
+TOO_LONG = {"driftfield.fitting.fit", "driftfield.tutorials.ring._two_objectives"}  # which have yet to be divided
+
+
+def test_files_are_short() -> None:
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
+    assert {module for module, lines in lengths.items() if lines > LONGEST_FILE} <= TOO_LONG
+    assert median(lengths.values()) < MEDIAN_FILE
+
+
+def test_functions_are_short() -> None:
+    for module in MODULES:
+        for node in ast.walk(parsed(module)):
+            if isinstance(node, ast.FunctionDef) and f"{module}.{node.name}" not in TOO_LONG:
+                lines = node.end_lineno - node.lineno + 1 if node.end_lineno else 0
+                assert lines <= LONGEST_FUNCTION, f"{module}.{node.name} has {lines} lines"
+
+
+def subclasses() -> dict[str, set[str]]:
+    """The classes that derive directly from each class of the package; exceptions are left out."""
+    derived: dict[str, set[str]] = {}
+    classes = [node for module in MODULES for node in ast.walk(parsed(module)) if isinstance(node, ast.ClassDef)]
+    for node in classes:
+        for base in node.bases:
+            name = ast.unparse(base).split("[")[0].split(".")[-1]
+            if name in {other.name for other in classes} and not name.endswith("Error"):
+                derived.setdefault(name, set()).add(node.name)
+    return derived
+
+
+def test_no_class_has_a_single_subclass() -> None:
+    assert "Schedule" in subclasses()  # subclasses are found
+    assert not {base: derived for base, derived in subclasses().items() if len(derived) == 1}

@@ -10,7 +10,7 @@ from torch import nn
 from driftfield.diffusion import SCHEDULES, Denoiser
 from driftfield.errors import InputError
 from driftfield.networks import ACTIVATIONS, EMBEDDINGS, MLP
-from driftfield.networks.embeddings import Concat, Position, Sine, SineTime
+from driftfield.networks.embeddings import Concat, Position, Sine, sine_time
 
 
 @pytest.fixture(autouse=True)
@@ -221,8 +221,8 @@ def test_a_network_without_classes_is_the_same_whatever_the_class() -> None:
 
 
 def test_the_features_of_the_time_tell_the_steps_of_a_chain_apart() -> None:
-    features = SineTime()
-    assert (features.label, Sine.label) == ("t", "log-sigma")
+    features = sine_time()
+    assert (features.label, Sine().label) == ("t", "log-sigma")
     torch.testing.assert_close(features.frequencies, torch.logspace(0, 2, 8))
     steps = features(torch.arange(1, 201) / 200)  # (200, 16)
     # Neighbours lie 1 / 200 apart, and the derivative's norm is the root of the sum of the squared frequencies, 129.

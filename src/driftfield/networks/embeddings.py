@@ -19,14 +19,16 @@ from torch import Tensor, nn
 
 
 class Sine(nn.Module):
-    """(sin w_j u, cos w_j u), j = 1 .. size / 2, w_j from ``lowest`` to ``highest``; () or (B,) -> (.., size)."""
+    """(sin w_j u, cos w_j u), j = 1 .. size / 2, w_j from ``lowest`` to ``highest``; () or (B,) -> (.., size).
 
-    label = "log-sigma"
+    ``label`` is what u should be, a name in LABELS of :mod:`driftfield.diffusion.basics.denoisers`.
+    """
+
     frequencies: Tensor
 
-    def __init__(self, size: int = 16, lowest: float = 0.25, highest: float = 4.0) -> None:
+    def __init__(self, size: int = 16, lowest: float = 0.25, highest: float = 4.0, label: str = "log-sigma") -> None:
         super().__init__()
-        self.size = 2 * (size // 2)
+        self.size, self.label = 2 * (size // 2), label
         self.register_buffer("frequencies", torch.exp(torch.linspace(math.log(lowest), math.log(highest), size // 2)))
 
     def forward(self, u: Tensor) -> Tensor:
@@ -35,13 +37,9 @@ class Sine(nn.Module):
         return torch.cat([phase.sin(), phase.cos()], -1)
 
 
-class SineTime(Sine):
-    """Features of the time t in [0, 1], as of the steps of a chain; () or (B,) -> (.., size)."""
-
-    label = "t"
-
-    def __init__(self, size: int = 16) -> None:
-        super().__init__(size, lowest=1.0, highest=100.0)
+def sine_time(size: int = 16) -> Sine:
+    """Features of the time t in [0, 1], such as that of the steps of a chain."""
+    return Sine(size, lowest=1.0, highest=100.0, label="t")
 
 
 class Concat(nn.Module):

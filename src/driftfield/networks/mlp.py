@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from driftfield.errors import InputError, unknown_name
-from driftfield.networks.embeddings import Concat, Position, Sine, SineTime
+from driftfield.networks.embeddings import Concat, Position, Sine, sine_time
 from driftfield.options import FROM_DATA, NameIn, Positive, PositiveFloat
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -19,7 +19,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
 }
-EMBEDDINGS: dict[str, Callable[[], Sine | Concat]] = {"sine": Sine, "sine-time": SineTime, "concat": Concat}
+EMBEDDINGS: dict[str, Callable[[], Sine | Concat]] = {"sine": Sine, "sine-time": sine_time, "concat": Concat}
 CLASS_FEATURES = 16
 
 

@@ -347,7 +347,7 @@ MOONS_CLASSES = Tutorial(
     chapters=class_chapters,
     ideas=(
         Idea("predicting the noise", "the head eps", "driftfield.diffusion.basics.heads"),
-        Idea("sine and cosine of the step", "SineTime", "driftfield.networks.embeddings"),
+        Idea("sine and cosine of the step", "sine_time", "driftfield.networks.embeddings"),
         Idea(
             f"class labels, hidden now and then (data.label = {CLASS_COLUMN})",
             "MLP, classes",

@@ -20,7 +20,17 @@ import torch
 from torch import Tensor
 
 from driftfield.codecs import FloatArray
-from driftfield.diffusion import GRIDS, SAMPLERS, Estimate, MixtureDenoiser, Sampler, Schedule, Step, sample
+from driftfield.diffusion import (
+    GRIDS,
+    SAMPLERS,
+    BaseDenoiser,
+    Estimate,
+    MixtureDenoiser,
+    Sampler,
+    Schedule,
+    Step,
+    sample,
+)
 from driftfield.diffusion.basics.schedules import VE
 from driftfield.diffusion.further.adaptive import rk45
 from driftfield.diffusion.further.row_noise import SAMPLES, BlockNoise
@@ -123,28 +133,28 @@ def end_error(distribution: MixtureDenoiser, step: Step, start: Tensor, truth: T
     return float((last.x - truth).norm(dim=1).median())
 
 
-def _solved(distribution: MixtureDenoiser, start: Tensor, tolerance: float) -> Tensor:
+def _solved(distribution: BaseDenoiser, start: Tensor, tolerance: float) -> Tensor:
     low, one = torch.tensor([distribution.schedule.t_low, 1.0], dtype=torch.float64)
     *_, last = sample(distribution, start, torch.stack([one, low]), partial(rk45, tolerance=tolerance), _silent)
     return last.x
 
 
-class _Counting(MixtureDenoiser):
-    """Counts the rows that it is asked for."""
+class _Counting(BaseDenoiser):
+    """A denoiser that counts the rows it evaluates."""
 
-    rows = 0
+    def __init__(self, denoiser: BaseDenoiser) -> None:
+        super().__init__(denoiser.schedule)
+        self.denoiser, self.rows = denoiser, 0
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         self.rows += len(x_t)
-        return super().forward(x_t, t, cond)
+        return self.denoiser(x_t, t, cond)
 
 
 def _adaptive_curve(distribution: MixtureDenoiser, start: Tensor, truth: Tensor) -> Iterator[tuple[float, float]]:
     """(evaluations a row, end error) over tolerances."""
     for tolerance in TOLERANCES:
-        counting = _Counting(
-            distribution.schedule, torch.ones(8), distribution.means, torch.diag_embed(distribution.variances)
-        )
+        counting = _Counting(distribution)
         end = _solved(counting, start, tolerance)
         yield counting.rows / len(start), float((end - truth).norm(dim=1).median())
 
