@@ -27,7 +27,11 @@ def prose(path: Path) -> str:
         text = re.sub(r"```(?!math).*?```", "", text, flags=re.DOTALL)
         return re.sub(r"\\[,;!]|\\(?=[a-z])|\$", "", text)
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    return "\n".join(ast.get_docstring(node) or "" for node in ast.walk(ast.parse(text)) if isinstance(node, kinds))
+    return " ".join(
+        " ".join((ast.get_docstring(node) or "").split())
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, kinds)
+    )
 
 
 @pytest.mark.parametrize("name", [*SOURCES, *PAGES])

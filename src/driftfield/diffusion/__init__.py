@@ -1,23 +1,89 @@
-"""The mathematics of diffusion models, on torch tensors alone, in two parts.
+"""The mathematics of diffusion models, on torch tensors alone. This is the table of contents.
 
-    Part I,  driftfield.diffusion.basics    what everybody needs: read it from front to back, in an evening
-    Part II, driftfield.diffusion.further   what comes after: bounds, densities, exact denoisers, more samplers
+PART I, :mod:`driftfield.diffusion.basics`: what everybody needs, to be read from front to back in an evening. The page
+``docs/book.md`` is a guide through it, with exercises.
 
-Their docstrings are the table of contents. This module collects the public names of both and holds two tables:
-``SCHEDULES`` and ``SAMPLERS``, the names by which recipes and the command line know them.
+The forward process: how data become noise.
 
-Symbols, the same in code, docstrings and docs:
+    schedules      alpha(t) and sigma(t), and everything that follows from them
+    chains         schedules from a table of betas, in discrete steps
+    gaussian       diagonal Gaussians, and the priors from which sampling starts
+    bridge         the distribution of x_s given x_t and x, for any two times
+    forward        the noising of a row as a path
 
-    x            a row of data; (B, *D) for a batch
-    x_t          the noisy row at time t, x_t = alpha x + sigma eps
-    t, s         times in [0, 1], s < t; () or (B,)
-    eps          standard normal noise
-    alpha, sigma the coefficients of data and noise at time t; alpha_t, sigma_t where there are two times
-    kappa        sigma / alpha, the noise level in units of the data
-    lambda       log(alpha / sigma), half the logarithm of the signal-to-noise ratio
-    gamma        -2 lambda = 2 log kappa, which increases with t
-    x_hat, eps_hat  a denoiser's estimates of x and eps, with x_t = alpha x_hat + sigma eps_hat
-    _ts          of the transition from s to t: alpha_ts, var_ts
+The model: what a network learns.
+
+    heads          what the output of a network means
+    denoisers      from a network to estimates of data, noise, score and velocity
+    kernels        p(x_s | x_t): one step backward, with a choice of its variance
+
+Training.
+
+    denoising      the objective and its weights
+    times          the times at which to train
+
+Sampling.
+
+    loop           the loop that all samplers share
+    grids          the times that a sampler visits
+    single_step    solvers of the probability-flow ODE that use one step at a time
+    stochastic     samplers that add noise on the way
+
+PART II, :mod:`driftfield.diffusion.further`: for whoever goes on. Each chapter builds on Part I, few on one another.
+
+More samplers.
+
+    multistep          solvers that use the estimates of earlier steps
+    ode                Runge-Kutta with error control for each row
+    adaptive           the probability-flow ODE to a tolerance
+
+More denoisers.
+
+    guidance           classifier-free guidance
+    exact              the exact denoisers of Gaussian mixtures and of finite data
+    conversion         a trained denoiser under another schedule, or with another head
+
+More to learn than a mean.
+
+    learned_kernel     mean and standard deviation of a reverse step, without a denoiser
+    learned_variance   the variance of a reverse step, and the hybrid loss that trains it
+    learned_schedule   gamma(t) as a monotone network
+    sliced             sliced score matching
+
+Bounds on the likelihood.
+
+    chain_bound        the variational bound of a chain, to evaluate a model
+    chain_loss         the same bound as a loss, to train a learned kernel
+    continuous_bound   its limit in continuous time: a loss, and a measure of a model
+
+Densities.
+
+    probability_flow   the probability-flow ODE in variables that suit its solution
+    divergence         the divergence of its field, exact or estimated
+    likelihood         log-densities, with their errors
+    dequantisation     the probability of integers from a density
+    fokker_planck      the density of the forward process on a grid
+
+Noise.
+
+    row_noise          noise that depends only on the seed and the number of a row
+
+SYMBOLS, the same in code, docstrings and docs; they mean nothing else, and nothing else means them.
+
+    x                 a row of data; (B, *D) for a batch
+    t, s              times in [0, 1], s < t; () or (B,)
+    x_t               the noisy row at time t, x_t = alpha x + sigma eps
+    eps               standard normal noise
+    alpha, sigma      the coefficients of data and noise at time t; alpha_t, sigma_t if there are two times
+    kappa             sigma / alpha, the noise level in units of the data
+    lambda            log(alpha / sigma), half the log signal-to-noise ratio
+    gamma             -2 lambda = 2 log kappa, which increases with t
+    x_hat, eps_hat    a denoiser's estimates of x and eps, with x_t = alpha x_hat + sigma eps_hat
+    alpha_ts, var_ts  of the transition from s to t, x_t = alpha_ts x_s + sqrt(var_ts) z
+
+Papers are cited by a key, such as "Ho et al. 2020"; ``docs/references.md`` lists them with links. This module collects
+the public names of both parts, and holds the tables ``SCHEDULES`` and ``SAMPLERS``, the names by which recipes and the
+command line know them.
 """
 
 from collections.abc import Callable
