@@ -1,6 +1,5 @@
 """What early stopping compares: the bound over the noise levels of training, the same for every schedule."""
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -8,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from driftfield.diffusion import HEADS, TIMES, Denoiser, MixtureDenoiser, trained_gammas
+from driftfield.diffusion import HEADS, SCHEDULES, TIMES, Denoiser, MixtureDenoiser, trained_gammas
+from driftfield.errors import InputError
 from driftfield.recipes.building import Parts, build_judge, build_schedule
 from driftfield.recipes.defaults import resolve
 from driftfield.recipes.schema import Recipe
@@ -95,22 +95,6 @@ def test_the_judge_does_not_depend_on_the_output_at_noise_levels_that_training_d
     assert float(right.mean()) > 0.3  # it is the bound of something
 
 
-@pytest.mark.parametrize("name", ["cosine", "sub-vp", "linear"])
-def test_the_judge_starts_at_the_smallest_noise(name: str) -> None:
-    recipe = Recipe.parse({"schedule": {"kind": name}, "objective": LEVELS, "train": {"smallest_noise": 0.05}})
-
-    def wrong_below(noise: float) -> Callable[[Tensor], Tensor]:
-        return lambda gamma: torch.where(gamma.exp().sqrt() < noise, 1e3, 0.0)[:, None]
-
-    def value(recipe: Recipe, noise: float) -> Tensor:
-        return judged(recipe, partial(exact_output, head="edm", wrong=wrong_below(noise)))
-
-    right = value(recipe, 0.0)
-    assert torch.equal(right, value(recipe, 0.0499))
-    assert float(value(recipe, 0.0501).mean()) > float(right.mean()) + 1
-    assert float(value(recipe.updated({"train": {"smallest_noise": None}}), 0.0499).mean()) > float(right.mean()) + 1
-
-
 @pytest.mark.parametrize("deviations", np.linspace(-3, 3, 7))
 def test_the_judge_counts_an_error_wherever_training_goes(deviations: float) -> None:
     """An output off by 1 at gamma within 0.2 of a centre costs 1/2 alpha^2 in each of 2 dimensions, times 0.4."""
@@ -135,9 +119,36 @@ def test_the_default_recipe_trains_at_all_noise_levels_of_its_own_schedule(width
     """Whatever the width of the thinnest structure, from which it chooses its noise levels."""
     data = np.random.default_rng(0).normal(size=(1_000, 2)) * [1.0, width]
     recipe = resolve(Recipe(), data.astype(np.float32), 10_000)
-    schedule, section, section_of_schedule = build_schedule(recipe), recipe.objective, recipe.schedule
+    schedule, section = build_schedule(recipe), recipe.objective
     times = partial(TIMES[section.times], mean=section.mean, std=section.std)
-    low, high = trained_gammas(schedule, times)
-    assert (low, high) == tuple(schedule.gamma_ends().tolist())
-    assert recipe.train.smallest_noise == section_of_schedule.sigma_min
-    assert 2 * np.log(recipe.train.smallest_noise) <= low  # so it changes nothing
+    assert trained_gammas(schedule, times) == tuple(schedule.gamma_ends().tolist())
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULES if name not in ("ve", "learned")])
+@pytest.mark.parametrize("width", [3e-3, 0.06, 1.0])
+def test_the_default_recipe_evaluates_the_network_at_the_noise_levels_of_ve_under_every_schedule(
+    name: str, width: float
+) -> None:
+    data = (np.random.default_rng(0).normal(size=(1_000, 2)) * [1.0, width]).astype(np.float32)
+    ve = build_schedule(resolve(Recipe(), data, 10_000))
+    recipe = resolve(Recipe.parse({"schedule": {"kind": name}}), data, 10_000)
+    whole = SCHEDULES[name](**({"T": build_schedule(recipe).T} if build_schedule(recipe).T else {}))
+    expected = torch.stack([torch.maximum(ve.gamma_ends(), whole.gamma_ends())[0],
+                            torch.minimum(ve.gamma_ends(), whole.gamma_ends())[1]])  # fmt: skip
+    # gamma of VE changes by 1e-5 of its range from t = 0 to t_low.
+    torch.testing.assert_close(build_schedule(recipe).gamma_ends(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "objective", [{"times": "uniform"}, {"mean": -1.0, "std": 1.0}, {"kind": "sliced-score", "times": "log-normal"}]
+)
+def test_a_recipe_that_chooses_its_noise_levels_keeps_those_of_its_schedule(objective: dict[str, object]) -> None:
+    recipe = Recipe.parse({"schedule": {"kind": "cosine"}, "objective": objective})
+    filled = resolve(recipe, np.random.default_rng(0).normal(size=(1_000, 2)).astype(np.float32), 10_000)
+    assert torch.equal(build_schedule(filled).gamma_ends(), SCHEDULES["cosine"]().gamma_ends())
+
+
+@pytest.mark.parametrize("kappas", [{"kappa_min": 2.0, "kappa_max": 1.0}, {"kappa_min": 1e4}, {"kappa_max": 1e-7}])
+def test_noise_levels_outside_those_of_the_schedule_are_refused(kappas: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"change one of them"):
+        build_schedule(Recipe.parse({"schedule": {"kind": "cosine"}, "denoiser": kappas}))

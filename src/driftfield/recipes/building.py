@@ -1,6 +1,5 @@
 """From a recipe to its parts; a part that a researcher passes in person is taken as it is."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,12 +32,13 @@ from driftfield.diffusion import (
 )
 from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.basics.stochastic import with_last_noise
+from driftfield.diffusion.further.conversion import narrow
 from driftfield.errors import InputError, unknown_name
 from driftfield.networks import NETWORKS
 from driftfield.options import OneOf, wrong_value
 from driftfield.recipes.combinations import check_combination
 from driftfield.recipes.defaults import chooses_steps, sampling_steps
-from driftfield.recipes.schema import ObjectiveSection, Recipe, SampleSection, call_with_options
+from driftfield.recipes.schema import DenoiserSection, ObjectiveSection, Recipe, SampleSection, call_with_options
 
 Objective = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
 Loss = Callable[..., Tensor]  # (rows (B, *D), generator, labels (B,) if there are any) -> (B,), per dimension
@@ -62,13 +62,28 @@ class Parts:
 
 
 def build_schedule(recipe: Recipe) -> Schedule:
-    """The schedule of a recipe."""
+    """The schedule of a recipe, with the noise levels at which its network is trained and evaluated."""
     options = recipe.schedule.model_dump(exclude={"kind"})
     if recipe.schedule.kind not in SCHEDULES:
         raise unknown_name("schedule", recipe.schedule.kind, SCHEDULES)
     schedule: Schedule = call_with_options(
         f'schedule "{recipe.schedule.kind}"', SCHEDULES[recipe.schedule.kind], options
     )
+    return _narrowed(schedule, recipe.denoiser)
+
+
+def _narrowed(schedule: Schedule, section: DenoiserSection) -> Schedule:
+    """The schedule, with its network evaluated only at the noise levels of the recipe, if that gives any."""
+    if section.kappa_min is section.kappa_max is None:
+        return schedule
+    low, high = (schedule.gamma_ends() / 2).exp().tolist()
+    kappas = torch.tensor([section.kappa_min or low, section.kappa_max or high], dtype=torch.float64)
+    narrow(schedule, 2 * kappas.log())
+    if schedule.t_low >= schedule.t_high:
+        raise InputError(
+            f"No noise level of the schedule, with sigma / alpha from {low:.2g} to {high:.2g}, lies between "
+            "denoiser.kappa_min and denoiser.kappa_max: change one of them."
+        )
     return schedule
 
 
@@ -213,16 +228,11 @@ def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
     """(rows, generator, labels) -> what early stopping compares: the bound on the NLL of each row, per dimension.
 
     It is the loss itself for an objective of the user's own, and for a learned kernel, whose loss is a bound. The bound
-    covers only the noise levels that are trained: elsewhere the network's output is arbitrary, and it would decide. It
-    starts at ``train.smallest_noise``, for below that few training times fall, and a density of rows that are rounded
-    grows without limit.
+    covers only the noise levels that are trained: elsewhere the network's output is arbitrary, and it would decide.
     """
     if parts.objective is not None or not isinstance(denoiser, Denoiser):
         return build_loss(recipe, denoiser, parts)
-    low, high = trained_gammas(denoiser.schedule, _times(recipe.objective))
-    if recipe.train.smallest_noise is not None:
-        low = min(max(low, 2 * math.log(recipe.train.smallest_noise)), high)
-    judge = partial(diffusion_bound, denoiser, gammas=(low, high))
+    judge = partial(diffusion_bound, denoiser, gammas=trained_gammas(denoiser.schedule, _times(recipe.objective)))
     return lambda rows, generator, *labels: judge(rows, generator, *labels) / rows[0].numel()
 
 

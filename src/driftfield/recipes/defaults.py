@@ -60,11 +60,15 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     network, objective, train = recipe.network, recipe.objective, recipe.train
     changes: dict[str, dict[str, object]] = {"network": {}, "objective": {}, "train": {}, "schedule": {}}
 
-    smallest_noise = float(f"{min(max(delta / 12, 2e-4), 1e-2):.1g}")
+    kappa_min, kappa_max = float(f"{min(max(delta / 12, 2e-4), 1e-2):.1g}"), 20.0
     if recipe.schedule.kind == "ve":
-        smallest_noise = recipe.schedule.sigma_min or smallest_noise
-        changes["schedule"]["sigma_min"] = smallest_noise
-        changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or 20.0
+        changes["schedule"]["sigma_min"] = recipe.schedule.sigma_min or kappa_min
+        changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or kappa_max
+    elif _noise_levels_are_open(recipe):
+        changes["denoiser"] = {
+            "kappa_min": recipe.denoiser.kappa_min or kappa_min,
+            "kappa_max": recipe.denoiser.kappa_max or kappa_max,
+        }
     if network.kind == "mlp":
         changes["network"] = _network(recipe, delta, n, D)
     if objective.times == "log-normal":
@@ -76,7 +80,6 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     changes["train"]["batch"] = batch
     changes["train"] |= _length(train, 1 if recipe.data.fresh else steps_of_a_pass(n, batch), n)
     changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
-    changes["train"]["smallest_noise"] = train.smallest_noise or smallest_noise
     changes["train"]["validation"] = train.validation if train.validation is not None else 0.1
     if recipe.sample.steps is None:
         changes["sample"] = {"steps": sampling_steps(recipe.sample.sampler, recipe.schedule.T)}
@@ -86,6 +89,12 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
 def steps_of_a_pass(n: int, size: int) -> int:
     """Number of batches of ``size`` in an epoch of n rows."""
     return math.ceil(n / size)
+
+
+def _noise_levels_are_open(recipe: Recipe) -> bool:
+    """Whether the default recipe chooses the noise levels that are trained, under another schedule than VE."""
+    objective = recipe.objective
+    return objective.kind == "denoising" and objective.times == "log-normal" and objective.mean is objective.std is None
 
 
 def sampling_steps(sampler: str | Step, T: int | None) -> int:

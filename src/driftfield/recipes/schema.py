@@ -76,6 +76,10 @@ class DenoiserSection(Section):
 
     head: str = "edm"
     scale_input: bool = True
+    kappa_min: PositiveFloat | None = Field(
+        None, description="smallest sigma / alpha to train and evaluate the network at; for ve see schedule.sigma_min"
+    )
+    kappa_max: PositiveFloat | None = Field(None, description="largest sigma / alpha; for ve see schedule.sigma_max")
     variance: Literal["fixed", "learned"] = Field("fixed", description="of the reverse transitions")
 
 
@@ -116,9 +120,6 @@ class TrainSection(Section):
     square_loss: bool = Field(False, description="minimise half the square of the mean loss")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     validation: Share | None = Field(None, description="share of the training rows kept for early stopping")
-    smallest_noise: PositiveFloat | None = Field(
-        None, description="sigma / alpha above which early stopping judges the model; by the data's thinnest structure"
-    )
     patience: Share = Field(0.3, description="stop after this share of the steps without improvement; 0 never stops")
     prior: Literal["standard", "matched"] = "matched"
     snapshots: tuple[Positive, ...] = Field((), description="epochs, or steps without epochs, whose weights are kept")

@@ -21,6 +21,12 @@ from driftfield.diffusion.basics.heads import Head
 from driftfield.diffusion.basics.schedules import Schedule, match
 
 
+def narrow(schedule: Schedule, gammas: Tensor) -> None:
+    """Move t_low and t_high, the times between which a network is evaluated, into a range of gamma; (2,) increasing."""
+    low, high = schedule.time(gammas.to(schedule.device)).tolist()
+    schedule.t_low, schedule.t_high = max(schedule.t_low, low), min(schedule.t_high, high)
+
+
 class RescheduledDenoiser(BaseDenoiser):
     """A denoiser under another schedule.
 
@@ -34,9 +40,7 @@ class RescheduledDenoiser(BaseDenoiser):
 
     def __init__(self, denoiser: BaseDenoiser, schedule: Schedule) -> None:
         schedule = deepcopy(schedule)
-        own = denoiser.schedule
-        low, high = schedule.time(own.gamma_ends().to(schedule.device)).tolist()
-        schedule.t_low, schedule.t_high = max(schedule.t_low, low), min(schedule.t_high, high)
+        narrow(schedule, denoiser.schedule.gamma_ends())
         super().__init__(schedule)
         self.denoiser = denoiser
 
