@@ -307,8 +307,8 @@ def test_options_that_say_two_things_or_nothing_are_refused() -> None:
     for options, message in (
         ({"steps": 8, "tolerance": 1e-3}, "not both"),
         ({"probes": 4}, "leave them out"),
-        ({"noise": 1e9}, "knows noise levels from"),
-        ({"noise": 1e-9}, "knows noise levels from"),
+        ({"noise": 1e9}, "covers noise levels from"),
+        ({"noise": 1e-9}, "covers noise levels from"),
     ):
         with pytest.raises(InputError, match=message):
             model.log_prob(x, **options)

@@ -70,7 +70,7 @@ def fit(
         force: replace the run that is in ``out``.
         device: "auto", "cpu", "cuda", ..
         time: a budget in seconds, in place of a number of steps.
-        callbacks: functions that are told of the training, and that may stop it.
+        callbacks: functions that follow the training, and may stop it.
         network, schedule, objective: a part of your own (a module (x, label, cond) -> tensor, a Schedule, a function
             (denoiser, rows, generator) -> loss per row); or a kind, or a mapping of options.
         overrides: ``train={"lr": 1e-3}`` for any section of the recipe, ``head="v"``, or ``steps=500`` for short.
@@ -211,7 +211,7 @@ def _batch(codec: Codec, rows: FloatArray, labels: Labels | None, device: torch.
 
 
 def _batches(plan: Plan, codec: Codec, rows: Batch, device: torch.device) -> Batches | None:
-    """Which rows each step sees, where the recipe asks for more than rows drawn with replacement."""
+    """The rows of each step, unless they are drawn with replacement, the default."""
     size = plan.recipe.train.batch or 1
     if plan.recipe.data.fresh:
         distribution, label = DISTRIBUTIONS[plan.source], plan.recipe.data.label

@@ -28,7 +28,7 @@ class Plan:
         labels, validation_labels: class numbers (n,), where there are classes.
         seed: of the weights and the training.
         seconds: a time budget, or None.
-        command: how the training was asked for.
+        command: the command line that started the training, or "".
     """
 
     recipe: Recipe
@@ -58,7 +58,7 @@ class Plan:
 
 
 def write_plan(plan: Plan, folder: Path, device: str) -> None:
-    """Write a plan, and the device that was asked for, into an existing folder."""
+    """Write a plan, and the name of the device, into an existing folder."""
     for name in ARRAYS:
         if (array := getattr(plan, name)) is not None:
             np.save(folder / f"{name}.npy", array, allow_pickle=False)

@@ -26,12 +26,11 @@ BOUND_STEPS = 400  # of a bound in continuous time; its gap to the density falls
 def bound_terms(
     model: Model,
     x: ArrayLike | Tensor,
-    *,
-    times: ArrayLike | None = None,
-    variance: str | None = None,
-    draws: int = 2,
-    seed: int = 0,
-    label: Label = None,
+    times: ArrayLike | None,
+    variance: str | None,
+    draws: int,
+    seed: int,
+    label: Label,
 ) -> BoundTerms:
     """The terms of the bound on -log p(z) of each row, in the network's units; see :meth:`Model.bound_terms`."""
     z, kernel, grid = model.encoded(x), kernel_of(model, variance), bound_times(model, times)
@@ -47,12 +46,11 @@ def bound_terms(
 def importance_bound(
     model: Model,
     x: ArrayLike | Tensor,
-    paths: int = 64,
-    *,
-    times: ArrayLike | None = None,
-    variance: str | None = None,
-    seed: int = 0,
-    label: Label = None,
+    paths: int,
+    times: ArrayLike | None,
+    variance: str | None,
+    seed: int,
+    label: Label,
 ) -> tuple[FloatArray, FloatArray]:
     """A tighter bound from the mean over some paths, and its error; see :meth:`Model.importance_bound`."""
     rows = model.codec.read(x)

@@ -58,7 +58,7 @@ def log_prob(
     if isinstance(model.denoiser, LearnedKernel):
         if time is not None:
             raise _no_ode("density at other noise levels")
-        return importance_bound(model, x, model.recipe.likelihood.paths, seed=seed)
+        return importance_bound(model, x, model.recipe.likelihood.paths, None, None, seed, label)
     options = _solver(model, solving) | {"seed": seed, "spread": spread(model)}
     alpha = 1.0 if time is None else float(model.denoiser.schedule.alpha(time))
     end = density_prior(model)
@@ -87,7 +87,7 @@ def score(model: Model, x: ArrayLike | Tensor, t: float | None, noise: float | N
 def latent(model: Model, x: ArrayLike | Tensor, solving: Solving, label: Label = None) -> FloatArray:
     """The code of each row; see :meth:`Model.latent`."""
     z = model.encoded(x)
-    x_1 = encode(model.denoiser, z, cond=class_numbers(model, label, len(z)), **_way(model, solving))
+    x_1 = encode(model.denoiser, z, cond=class_numbers(model, label, len(z)), **_ode_options(model, solving))
     end = model.prior
     code = (x_1 - end.mean) * (-end.log_var / 2).exp()
     codes: FloatArray = code.cpu().numpy().astype(np.float64)
@@ -98,7 +98,7 @@ def decoded(model: Model, z: ArrayLike | Tensor, solving: Solving, label: Label 
     """The row of each code; see :meth:`Model.decode`."""
     codes = torch.from_numpy(model.codec.read(z).astype(np.float32)).to(model.device)
     x_1 = model.prior.sample(codes)
-    rows = decode(model.denoiser, x_1, cond=class_numbers(model, label, len(codes)), **_way(model, solving))
+    rows = decode(model.denoiser, x_1, cond=class_numbers(model, label, len(codes)), **_ode_options(model, solving))
     return model.codec.decode(rows.cpu().numpy())
 
 
@@ -120,30 +120,30 @@ def bits_per_dimension(
     return bits.numpy(), error.numpy()
 
 
-def _solver(model: Model, asked: Solving) -> dict[str, Any]:
-    """How a density is computed: as asked, or as the recipe says; options that contradict are refused."""
+def _solver(model: Model, solving: Solving) -> dict[str, Any]:
+    """The options of the density's solver: as given, or from the recipe; refuses options that contradict each other."""
     section = model.recipe.likelihood
-    steps, tolerance = asked.steps, asked.tolerance
+    steps, tolerance = solving.steps, solving.tolerance
     if steps is not None and tolerance is not None:
         raise InputError("Give a number of steps or a tolerance, not both: each says how to solve.")
-    hutchinson = (asked.divergence or section.divergence) == "hutchinson" or model.dimensions > MOST_EXACT
-    if asked.probes is not None and not hutchinson:
+    hutchinson = (solving.divergence or section.divergence) == "hutchinson" or model.dimensions > MOST_EXACT
+    if solving.probes is not None and not hutchinson:
         raise InputError("Probes belong to the divergence hutchinson, but this one is exact: leave them out.")
     if steps is None and tolerance is None:
         steps, tolerance = section.steps, section.tolerance
     return {
         "steps": section.steps if steps is None else steps,
         "tolerance": tolerance,
-        "divergence": asked.divergence or section.divergence,
-        "probes": section.probes if asked.probes is None else asked.probes,
+        "divergence": solving.divergence or section.divergence,
+        "probes": section.probes if solving.probes is None else solving.probes,
     }
 
 
-def _way(model: Model, asked: Solving) -> dict[str, Any]:
-    """How the ODE is solved without a density: as asked, or as the recipe says."""
+def _ode_options(model: Model, solving: Solving) -> dict[str, Any]:
+    """The options of the ODE solver without a density: as given, or from the recipe."""
     if isinstance(model.denoiser, LearnedKernel):
         raise _no_ode("latent code")
-    section, steps, tolerance = model.recipe.likelihood, asked.steps, asked.tolerance
+    section, steps, tolerance = model.recipe.likelihood, solving.steps, solving.tolerance
     if steps is None and tolerance is None:
         steps, tolerance = section.steps, section.tolerance
     return {"steps": steps or section.steps, "tolerance": tolerance, "spread": spread(model)}

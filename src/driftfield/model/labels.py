@@ -1,4 +1,4 @@
-"""Labels: the classes that a model was told about, as the numbers that its network takes."""
+"""Labels: the names of classes, as the numbers that the network takes."""
 
 from __future__ import annotations
 

@@ -52,11 +52,11 @@ class Model:
         denoiser: the learned denoiser, in the network's units.
         source: DATA as the user named it.
         train, held_out: rows kept for judging (n, D), in the user's units.
-        classes: names of the class labels that it can be told; none for a model without.
+        classes: names of the class labels; empty for a model without classes.
         snapshots: weights at earlier steps, by step; see :meth:`at`.
         history: the course of training.
         facts: versions, device, times, the command.
-        parts: parts of the user's own, in place of those that the recipe names.
+        parts: the user's own parts, in place of those that the recipe names.
     """
 
     recipe: Recipe
@@ -103,7 +103,7 @@ class Model:
 
     @property
     def prior(self) -> Gaussian:
-        """The Gaussian that stands for x_1, in the network's units."""
+        """The Gaussian that approximates x_1, in the network's units."""
         return priors.prior(self)
 
     def encoded(self, x: ArrayLike | Tensor) -> Tensor:
@@ -270,7 +270,7 @@ class Model:
         Raises:
             InputError: the times or the variance do not fit the model.
         """
-        return bounds.bound_terms(self, x, times=times, variance=variance, draws=draws, seed=seed, label=label)
+        return bounds.bound_terms(self, x, times, variance, draws, seed, label)
 
     def importance_bound(
         self,
@@ -287,7 +287,7 @@ class Model:
         It rises to the log-density of the reverse process with the number of paths (Burda et al. 2016). Arguments as in
         :meth:`bound_terms`.
         """
-        return bounds.importance_bound(self, x, paths, times=times, variance=variance, seed=seed, label=label)
+        return bounds.importance_bound(self, x, paths, times, variance, seed, label)
 
     def bits_per_dimension(
         self, x: ArrayLike | Tensor, levels: int, *, draws: int = 4, seed: int = 0, **options: Any
@@ -318,7 +318,9 @@ class Model:
             InputError: an unknown name, or a learned kernel.
         """
         if isinstance(self.denoiser, LearnedKernel):
-            raise InputError("A learned kernel knows the steps of its own chain alone: it cannot be converted.")
+            raise InputError(
+                "A learned kernel is defined only on the steps of its own chain, so it cannot be converted: use a model with a denoiser."
+            )
         denoiser = self.denoiser
         if isinstance(schedule, str):
             if schedule not in SCHEDULES:

@@ -41,7 +41,7 @@ def check_in_range(model: Model, noise: float | None) -> None:
     low, high = (float(schedule.kappa(_scalar(model, end))) for end in (schedule.t_low, schedule.t_high))
     if noise is not None and not low * (1 - ROUNDING) <= noise <= high * (1 + ROUNDING):
         raise InputError(
-            f"The model knows noise levels from {low:.3g} to {high:.3g} standard deviations of the data, got "
+            f"The model covers noise levels from {low:.3g} to {high:.3g} standard deviations of the data, got "
             f"{noise:g}: choose one in this range."
         )
 

@@ -1,4 +1,4 @@
-"""Priors: the Gaussian that stands for x_1 in samples and in densities, and how far x_1 is from it."""
+"""Priors: the Gaussian that approximates x_1 in samples and in densities, and how far x_1 is from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FADED = 0.01  # of the variance at t = 1: a signal whose correlations no sample 
 
 
 def prior(model: Model) -> Gaussian:
-    """The Gaussian that stands for x_1, in the network's units."""
+    """The Gaussian that approximates x_1, in the network's units."""
     schedule, shape = model.denoiser.schedule, model.codec.shape
     zeros, ones = torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device)
     if model.recipe.train.prior == "standard":
@@ -30,11 +30,11 @@ def prior(model: Model) -> Gaussian:
 
 
 def density_prior(model: Model) -> Prior:
-    """What stands for x_1 in a density: a matched prior with what is left of the data's correlations.
+    """The prior of a density: a matched prior that keeps what is left of the data's correlations.
 
-    They are so faint that samples do not show them, KL = 1/4 sum_{i != j} (rho_ij / 401)^2 at sigma(1) = 20, but a row
-    of five columns has an error of thousandths of a nat without them. Where more is left it is the prior that sampling
-    starts with.
+    They are too weak to show in samples, KL = 1/4 sum_{i != j} (rho_ij / 401)^2 at sigma(1) = 20, but leaving them out
+    changes the log-density of a row of five columns by thousandths of a nat. Where more of the signal is left, the
+    prior is the one that sampling starts with.
     """
     schedule, one = model.denoiser.schedule, torch.ones((), dtype=torch.float64, device=model.device)
     signal = 1 / (1 + float(schedule.kappa(one)) ** 2)

@@ -8,7 +8,7 @@
     held_out.parquet   rows that training never saw, which everything else is judged by
     samples.parquet    the rows that were judged;  report.html;  figures/
     verify.json, verify.html  what a verification found, if there was one
-    snapshots.safetensors  weights at steps on the way, where the recipe asks for them
+    snapshots.safetensors  weights at earlier steps, if the recipe keeps any
     checkpoint/        only while training: the state to resume from
 
 A folder without model.safetensors is not yet a run; a run is replaced only with ``force``, and only once its successor

@@ -122,7 +122,7 @@ def trajectory(model: Model, n: int, seed: int, direction: str, frames: int, how
     """n rows from noise to data or from data to noise; see :meth:`Model.trajectory`."""
     schedule, section = model.denoiser.schedule, model.recipe.sample
     if schedule.T is not None and (how.grid or section.grid) == "trailing":
-        frames = min(frames, schedule.T + 1)  # this grid knows the steps of a chain alone
+        frames = min(frames, schedule.T + 1)  # this grid has only the steps of a chain
     if direction == "reverse":
         walks = schedule.T is not None and walks_chain(how.sampler or section.sampler)
         steps = section.steps if walks else max(section.steps or 1, frames - 1)
