@@ -319,7 +319,8 @@ class Model:
         """
         if isinstance(self.denoiser, LearnedKernel):
             raise InputError(
-                "A learned kernel is defined only on the steps of its own chain, so it cannot be converted: use a model with a denoiser."
+                "A learned kernel is defined only on the steps of its own chain, so it cannot be converted: use a "
+                "model with a denoiser."
             )
         denoiser = self.denoiser
         if isinstance(schedule, str):
