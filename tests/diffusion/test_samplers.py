@@ -195,7 +195,7 @@ def test_ddim_turns_a_standard_normal_by_the_cosine_of_each_step(n: int) -> None
 
 @pytest.mark.parametrize("n", [1, 3, 20])
 @pytest.mark.parametrize("variance", [0.3, 1.0, 4.0])
-def test_heun_is_the_trapezoidal_predictor_corrector_of_dy_dlambda(variance: float, n: int) -> None:
+def test_heun_is_the_trapezoidal_predictor_corrector_of_dy_dkappa(variance: float, n: int) -> None:
     sigma = np.linspace(3.0, 0.2, n + 1)
     y = 1.3
     for now, then in pairwise(sigma):  # Karras et al. 2022, algorithm 1, for N(0, v)

@@ -33,8 +33,9 @@ from driftfield.diffusion import (
     Step,
     sample,
 )
-from driftfield.diffusion.basics.stochastic import churn, predictor_corrector
+from driftfield.diffusion.basics.stochastic import churn
 from driftfield.diffusion.further.adaptive import rk45
+from driftfield.diffusion.further.langevin import predictor_corrector
 from driftfield.diffusion.further.multistep import exponential_moments, power_moments, weights
 
 

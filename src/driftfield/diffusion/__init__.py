@@ -36,6 +36,7 @@ More samplers.
     multistep          solvers that use the estimates of earlier steps
     ode                Runge-Kutta with error control for each row
     adaptive           the probability-flow ODE to a tolerance
+    langevin           Langevin steps between reverse steps: predictor and corrector
 
 More denoisers.
 
@@ -106,7 +107,6 @@ from driftfield.diffusion.basics.stochastic import (
     churn,
     ddim,
     euler_maruyama,
-    predictor_corrector,
 )
 from driftfield.diffusion.basics.times import TIMES
 from driftfield.diffusion.further.adaptive import rk45
@@ -122,6 +122,7 @@ from driftfield.diffusion.further.conversion import ReparametrisedDenoiser, Resc
 from driftfield.diffusion.further.dequantisation import DiscreteBound, dequantised_log_prob
 from driftfield.diffusion.further.exact import MixtureDenoiser, empirical_denoiser, exact_denoiser
 from driftfield.diffusion.further.guidance import GuidedDenoiser
+from driftfield.diffusion.further.langevin import predictor_corrector
 from driftfield.diffusion.further.learned_kernel import LearnedKernel, kernel_step
 from driftfield.diffusion.further.learned_schedule import Learned
 from driftfield.diffusion.further.learned_variance import (

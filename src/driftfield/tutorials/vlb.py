@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from driftfield.diffusion import Schedule, importance_bound, reverse_kernel, walk
-from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance
+from driftfield.diffusion.basics.bridge import bridge_log_variance, bridge_mean
 from driftfield.diffusion.basics.forward import chain_times
 from driftfield.model.model import Model
 from driftfield.report.curves import Curve, Level, ladder, lines
@@ -102,7 +102,7 @@ def _posterior_row(schedule: Schedule, path: Tensor, times: Tensor, i: int) -> l
     exact_slope = float(bridge_mean(schedule, one, 0 * one, t, s))
     exact_mean, exact_variance = (
         float(bridge_mean(schedule, one, x0, t, s)),
-        float(bridge_variance(schedule, t, s).exp()),
+        float(bridge_log_variance(schedule, t, s).exp()),
     )
     return [
         (str(i), "slope of xₜ₋₁ in xₜ", number(exact_slope, 4), plus_minus(slope, slope_error)),

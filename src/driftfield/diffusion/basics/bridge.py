@@ -33,7 +33,7 @@ def transition(schedule: Schedule, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor
     return log_alpha_ts.exp(), 2 * schedule.log_sigma(t) + log_added_fraction(schedule, t, s)
 
 
-def bridge_variance(schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
+def bridge_log_variance(schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
     """Log of the variance of q(x_s | x_t, x), sigma_s^2 (1 - r); -inf at s = 0."""
     return 2 * schedule.log_sigma(s.double()) + log_added_fraction(schedule, t, s)
 
@@ -49,4 +49,4 @@ def bridge_mean(schedule: Schedule, x_t: Tensor, x: Tensor, t: Tensor, s: Tensor
 
 def bridge(schedule: Schedule, x_t: Tensor, x: Tensor, t: Tensor, s: Tensor) -> Gaussian:
     """q(x_s | x_t, x) for x_t, x (B, *D) and s < t, () or (B,)."""
-    return Gaussian(bridge_mean(schedule, x_t, x, t, s), match(bridge_variance(schedule, t, s), x))
+    return Gaussian(bridge_mean(schedule, x_t, x, t, s), match(bridge_log_variance(schedule, t, s), x))

@@ -2,7 +2,8 @@ r"""Chains: discrete forward processes, given by a table of betas.
 
 A chain of T steps adds noise by  q(x_i | x_{i-1}) = N(sqrt(1 - beta_i) x_{i-1}, beta_i I)  (Ho et al. 2020, eq. 2).
 Here it is a schedule like any other, with t = i / T: the betas determine log alpha at these times, exactly and in
-float64, and gamma is interpolated between them. Afterwards no beta is read again.
+float64, and gamma is interpolated between them. Afterwards no beta is read again. The alpha_bar of the papers is
+alpha^2 here.
 
 References: Ho et al. 2020, https://arxiv.org/abs/2006.11239; Nichol, Dhariwal 2021, https://arxiv.org/abs/2102.09672.
 """

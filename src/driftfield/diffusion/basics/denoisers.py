@@ -4,7 +4,8 @@ A denoiser maps (x_t, t) to (x_hat, eps_hat) with  x_t = alpha x_hat + sigma eps
 error is the posterior mean x_hat = E[x | x_t], and it determines the distribution of x_t (Robbins 1956; Efron 2011):
 
     score     grad log p(x_t) = -eps_hat / sigma
-    velocity  of the probability-flow ODE (Song et al. 2021 (SDE), eq. 13):  dx/dt = alpha' x_hat + sigma' eps_hat
+    velocity  dx_t / dt = alpha' x_hat + sigma' eps_hat,  along which noise flows to data: the probability-flow ODE
+              (Song et al. 2021 (SDE), eq. 13)
 
 :class:`Denoiser` makes one from any network, a schedule and a head (see :mod:`driftfield.diffusion.basics.heads`).
 """
@@ -41,7 +42,7 @@ class Estimate:
 
     @property
     def velocity(self) -> Tensor:
-        """dx/dt = alpha' x0 + sigma' eps of the probability-flow ODE; (B, *D)."""
+        """dx_t / dt = alpha' x0 + sigma' eps of the probability-flow ODE; (B, *D)."""
         d_alpha, d_sigma = self.schedule.derivatives(self.schedule.clamp(self.t))
         return match(d_alpha, self.x0) * self.x0 + match(d_sigma, self.eps) * self.eps
 
@@ -64,6 +65,8 @@ def extend_estimate(estimate: Estimate, x_t: Tensor, t: Tensor) -> Estimate:
 
 class BaseDenoiser(nn.Module):
     """A module with a ``schedule`` and ``forward(x_t, t, cond=None) -> Estimate``, for x_t (B, *D) and t () or (B,).
+
+    ``cond`` is passed on to the network: a condition such as a class, or None.
 
     ``learned_variance`` says whether its estimates have a ``variance_fraction``.
     """
@@ -97,7 +100,7 @@ class Denoiser(BaseDenoiser):
         network: any module (x (B, *D), label () or (B,), cond) -> (B, *D).
         schedule: the noise schedule; the denoiser owns it.
         head: a name in HEADS, or a function (schedule, t) -> (a, b).
-        label: how the network is told the time: "log-sigma" for log(sigma / alpha), or "t".
+        label: what the network gets as its time: "log-sigma" for log(sigma / alpha), or "t".
         scale_input: whether the network sees x_t / sqrt(alpha^2 + sigma^2), of unit variance for standardised data
             (Karras et al. 2022, c_in), in place of x_t.
 

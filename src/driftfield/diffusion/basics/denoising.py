@@ -2,9 +2,9 @@ r"""The denoising objective: predict the data from x_t, with an explicit weight 
 
     loss(x) = sum_d rho( sqrt(w(t)) (x_hat - x)_d ),        rho(r) = r^2  or Huber's
 
-Its minimum is the posterior mean, whatever the weight w, which is a factor of |x_hat - x|^2 under every head. The
-residual is computed for the output of the network, where it is of order one, and converted by  x_hat - x = (sigma / D)
-(out - target),  so that no digits are lost at small sigma. One loss per row, summed over dimensions.
+With rho(r) = r^2 its minimum is the posterior mean for every weight w, which is a factor of |x_hat - x|^2 under every
+head. The residual is computed for the output of the network, where it is of order one, and converted by  x_hat - x =
+(sigma / D) (out - target),  so that no digits are lost at small sigma. One loss per row, summed over dimensions.
 
     "simple"    D^2 / sigma^2           the squared error of the output; for the head eps, Ho et al. 2020, eq. 14
     "snr"       alpha^2 / sigma^2       the squared error of eps_hat

@@ -45,12 +45,12 @@ def v(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def score(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-    """(0, -1 / sigma): the score of q(x_t | x)."""
+    """(0, -1 / sigma): the score of q(x_t | x), the gradient of its logarithm with respect to x_t."""
     return torch.zeros_like(t), -1 / schedule.sigma(t)
 
 
 def flow(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-    """(alpha', sigma'): the velocity d x_t / dt for fixed x and eps."""
+    """(d alpha / dt, d sigma / dt): the velocity d x_t / dt for fixed x and eps."""
     return schedule.derivatives(t)
 
 

@@ -17,13 +17,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance, transition
+from driftfield.diffusion.basics.bridge import bridge_log_variance, bridge_mean, transition
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Estimate
 from driftfield.diffusion.basics.gaussian import Gaussian
 from driftfield.diffusion.basics.schedules import Schedule, match
 from driftfield.errors import unknown_name
 
-Variance = Callable[[Estimate, Tensor, Tensor], Tensor]  # (estimate, t, s) -> log variance, broadcastable to (B, *D)
+LogVariance = Callable[[Estimate, Tensor, Tensor], Tensor]  # (estimate, t, s) -> log variance, broadcastable to (B, *D)
 
 
 class Kernel(Protocol):
@@ -35,23 +35,27 @@ class Kernel(Protocol):
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, cond: Tensor | None = None) -> Gaussian: ...
 
 
-def small_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
+def small_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
     """Log of var_ts sigma_s^2 / sigma_t^2."""
-    return match(bridge_variance(estimate.schedule, t, s), estimate.x0)
+    return match(bridge_log_variance(estimate.schedule, t, s), estimate.x0)
 
 
-def large_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
+def large_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
     """Log of var_ts; -inf (no noise) at s = 0."""
     log_var = transition(estimate.schedule, t, s)[1]
     return match(torch.where(s > 0, log_var, torch.full_like(log_var, -torch.inf)), estimate.x0)
 
 
-def marginal_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
+def marginal_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
     """Log of sigma_s^2, which would be right only if x_t were independent of x_s."""
     return match(2 * estimate.schedule.log_sigma(s.double()), estimate.x0)
 
 
-VARIANCES: dict[str, Variance] = {"small": small_variance, "large": large_variance, "marginal": marginal_variance}
+VARIANCES: dict[str, LogVariance] = {
+    "small": small_log_variance,
+    "large": large_log_variance,
+    "marginal": marginal_log_variance,
+}
 
 
 class DenoiserKernel:
@@ -65,7 +69,7 @@ class DenoiserKernel:
         InputError: the name is unknown.
     """
 
-    def __init__(self, denoiser: BaseDenoiser, variance: str | Variance = "small") -> None:
+    def __init__(self, denoiser: BaseDenoiser, variance: str | LogVariance = "small") -> None:
         if isinstance(variance, str):
             if variance not in VARIANCES:
                 raise unknown_name("variance", variance, VARIANCES)

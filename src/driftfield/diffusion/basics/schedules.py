@@ -10,11 +10,15 @@ rest is derived from them once, in :class:`Schedule`:
 
     kappa(t) = sigma / alpha                     the noise level in units of the data
     gamma(t) = 2 log kappa                       minus the log signal-to-noise ratio
-    f(t)     = d log alpha / dt                  drift of the equivalent SDE  dx_t = f x_t dt + g dw
-    g(t)^2   = sigma^2 d gamma / dt              its diffusion (the same formula for VP, VE and sub-VP)
+    f(t)     = d log alpha / dt                  drift of the same process as an SDE,  dx_t = f x_t dt + g dw,
+    g(t)^2   = sigma^2 d gamma / dt              and its diffusion; w is a Brownian motion
 
-All coefficients are float64. The end points are handled here and nowhere else: a network is evaluated only at times
-from ``t_low`` to ``t_high``, so that its inputs stay finite where sigma = 0 or alpha = 0.
+Variance-preserving (VP) schedules have alpha^2 + sigma^2 = 1, variance-exploding (VE) ones alpha = 1. All coefficients
+are float64. The end points are handled here and nowhere else: a network is evaluated only at times from ``t_low`` to
+``t_high``, so that its inputs stay finite where sigma = 0 or alpha = 0.
+
+Annotations of arguments, such as ``Annotated[PositiveFloat, Field(..)]``, declare the options of recipes; to follow the
+mathematics, read the plain type.
 
 References (docs/references.md has them all):
     Song et al. 2021 (SDE), https://arxiv.org/abs/2011.13456 (VP, VE, sub-VP: eq. 9 to 12 and appendices B, C)
@@ -40,10 +44,11 @@ PRIOR_TOLERANCE = 0.01  # nats per dimension: above it samples visibly suffer fr
 
 @dataclass(frozen=True)
 class PriorMismatch:
-    """How far x_1 is from the prior that sampling starts with, in nats per dimension.
+    """How far x_1 is from the prior, the Gaussian from which sampling starts, in nats per dimension.
 
-    ``bound`` is the term L_T = E_x KL(q(x_1 | x) || prior) of the variational bound. ``marginal`` is KL(q(x_1) ||
-    prior) for a Gaussian q(x_1) of the same second moment. ``signal`` is alpha(1)^2.
+    ``bound`` is L_T = E_x KL(q(x_1 | x) || prior), a term of the variational bound on the likelihood (Part II).
+    ``marginal`` is KL(q(x_1) || prior) for a Gaussian q(x_1) of the same second moment. ``signal`` is alpha(1)^2. Here
+    and everywhere q is a distribution of the forward process, and p one of the model.
     """
 
     bound: float

@@ -16,12 +16,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from driftfield.diffusion.basics.bridge import bridge_variance, transition
+from driftfield.diffusion.basics.bridge import bridge_log_variance, transition
 from driftfield.diffusion.basics.denoisers import BaseDenoiser
-from driftfield.diffusion.basics.kernels import DenoiserKernel, Variance
+from driftfield.diffusion.basics.kernels import DenoiserKernel, LogVariance
 from driftfield.diffusion.basics.loop import Memory, Step
 from driftfield.diffusion.basics.schedules import match
-from driftfield.diffusion.basics.single_step import ddim_step, euler, heun
+from driftfield.diffusion.basics.single_step import euler, heun
 
 MOST_CHURN = math.sqrt(2) - 1  # largest relative increase of the noise level in one step
 
@@ -43,14 +43,14 @@ def ddim(
         return euler(denoiser, x_t, t, s, memory)
     schedule = denoiser.schedule
     estimate = denoiser(x_t, t, memory.cond)
-    added = eta**2 * bridge_variance(schedule, t, s).exp()
+    added = eta**2 * bridge_log_variance(schedule, t, s).exp()
     kept = (schedule.sigma(s) ** 2 - added).clamp(min=0).sqrt()
     x_s = match(schedule.alpha(s), x_t) * estimate.x0 + match(kept, x_t) * estimate.eps
     return x_s + match(added.sqrt(), x_t) * memory.noise()
 
 
 def ancestral(
-    denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, variance: str | Variance = "small"
+    denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memory: Memory, variance: str | LogVariance = "small"
 ) -> Tensor:
     """A draw from the kernel p(x_s | x_t) (Ho et al. 2020, algorithm 2); at s = 0 its mean."""
     return DenoiserKernel(denoiser, variance).step(x_t, t, s, memory.cond).sample(memory.noise())
@@ -93,37 +93,6 @@ def churn(
         x_t = match(alpha_ut, x_t) * x_t + match((log_var_ut / 2).exp(), x_t) * noise
         t = later
     return heun(denoiser, x_t, t, s, memory)
-
-
-def predictor_corrector(
-    denoiser: BaseDenoiser,
-    x_t: Tensor,
-    t: Tensor,
-    s: Tensor,
-    memory: Memory,
-    *,
-    langevin: Annotated[float, Field(gt=0, le=0.5, description="signal-to-noise ratio of the corrector")] = 0.16,
-) -> Tensor:
-    """An ancestral step, then a Langevin step at the same noise level (Song et al. 2021 (SDE), algorithms 4 and 5).
-
-    With r for ``langevin`` and sin(theta) = 2 r the corrector is
-
-        x_s <- alpha_s x_hat + sigma_s (cos(theta) eps_hat + sin(theta) z).
-
-    For small theta this is the Langevin step x_s + d score + sqrt(2 d) z with d = 2 r^2 sigma_s^2, the mean of the step
-    length in the paper, where it is computed from the whole batch; here no row depends on another. If the data are a
-    single point, the corrector leaves the distribution of x_s exactly as it is. The default r is that of appendix G; at
-    r = 1/2, the largest, x_s is drawn anew. There is no corrector at s = 0.
-    """
-    schedule = denoiser.schedule
-    x_s = ancestral(denoiser, x_t, t, s, memory)
-    noise = memory.noise()
-    if s <= 0:
-        return x_s
-    estimate = denoiser(x_s, s, memory.cond)
-    theta = math.asin(2 * langevin)
-    added = match(schedule.sigma(s), x_s) * (math.sin(theta) * noise - (1 - math.cos(theta)) * estimate.eps)
-    return ddim_step(schedule, estimate, s) + added
 
 
 def with_last_noise(step: Step) -> Step:

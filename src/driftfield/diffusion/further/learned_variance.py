@@ -18,7 +18,7 @@ from driftfield.diffusion.basics.bridge import bridge, bridge_mean
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser, Estimate, extend_estimate
 from driftfield.diffusion.basics.denoising import Weight, denoising_loss, simple, squared
 from driftfield.diffusion.basics.gaussian import Gaussian
-from driftfield.diffusion.basics.kernels import DenoiserKernel, Variance, large_variance, small_variance
+from driftfield.diffusion.basics.kernels import DenoiserKernel, LogVariance, large_log_variance, small_log_variance
 from driftfield.errors import InputError, unknown_name
 
 
@@ -69,7 +69,7 @@ def interpolated_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tenso
         raise InputError(
             'The variance "learned" needs a denoiser that gives one: build it with learned_variance, or choose another.'
         )
-    small, large = small_variance(estimate, t, s), large_variance(estimate, t, s)
+    small, large = small_log_variance(estimate, t, s), large_log_variance(estimate, t, s)
     noisy = torch.isfinite(small)
     small, large = (torch.where(noisy, bound, 0.0) for bound in (small, large))  # no gradients through infinities
     fraction = estimate.variance_fraction
@@ -86,7 +86,7 @@ def learned_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
     return interpolated_log_variance(replace(estimate, variance_fraction=clamped), t, s)
 
 
-VARIANCES: dict[str, Variance] = {**kernels.VARIANCES, "learned": learned_variance}
+VARIANCES: dict[str, LogVariance] = {**kernels.VARIANCES, "learned": learned_variance}
 
 
 def reverse_kernel(denoiser: BaseDenoiser, variance: str | None = None) -> DenoiserKernel:

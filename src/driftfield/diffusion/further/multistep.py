@@ -24,7 +24,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from driftfield.diffusion.basics.bridge import bridge_mean, bridge_variance
+from driftfield.diffusion.basics.bridge import bridge_log_variance, bridge_mean
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Estimate
 from driftfield.diffusion.basics.loop import Memory, Past
 from driftfield.diffusion.basics.schedules import Schedule, match
@@ -160,7 +160,7 @@ def sde_dpmpp_2m(denoiser: BaseDenoiser, x_t: Tensor, t: Tensor, s: Tensor, memo
     estimate = denoiser(x_t, t, memory.cond)
     D = extrapolated(schedule, estimate, t, s, memory)
     memory.remember(t, x_t, estimate, 1)
-    std = match((bridge_variance(schedule, t, s) / 2).exp(), x_t)
+    std = match((bridge_log_variance(schedule, t, s) / 2).exp(), x_t)
     return bridge_mean(schedule, x_t, D, t, s) + std * memory.noise()
 
 
