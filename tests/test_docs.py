@@ -13,8 +13,8 @@ from benchmarks import pictures
 from driftfield.cli.app import app
 from driftfield.cli.lessons import DEFAULT_TIME
 from driftfield.datasets import DISTRIBUTIONS
-from driftfield.recipes.building import check_names
-from driftfield.recipes.schema import load_recipe, parse_settings, recipe_names
+from driftfield.recipes.building import check_recipe
+from driftfield.recipes.schema import Recipe, load_recipe, parse_settings, recipe_names, section_keys
 from driftfield.tutorials import TUTORIALS
 
 ROOT = Path(__file__).parent.parent
@@ -131,7 +131,7 @@ def test_every_command_is_one(page: str, line: str) -> None:
     elif words[0] == "recipes":
         assert given["name"] is None or given["name"] in recipe_names(), line
     if name is not None:
-        check_names(load_recipe(name).updated(parse_settings(given["settings"] or [])))
+        check_recipe(load_recipe(name).updated(parse_settings(given["settings"] or [])))
     else:
         assert not given.get("settings"), line
     if given.get("label") is not None:  # the class of a run whose folder has the name of its recipe
@@ -142,9 +142,8 @@ def test_every_command_is_one(page: str, line: str) -> None:
 def test_every_setting_named_in_prose_is_a_key() -> None:
     for text in TEXTS.values():
         for section, key in re.findall(r"`([a-z]+)\.([a-z_A-Z]+)(?: = [^`]+)?`", text):
-            recipe = load_recipe(None).model_dump()
-            if section in recipe:
-                assert key in recipe[section], f"{section}.{key}"
+            if section in Recipe.model_fields:
+                assert key in section_keys(section), f"{section}.{key}"
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -111,6 +111,19 @@ class OneOf:
         # In JSON mode lists stand for tuples, and integers for floats, but nothing looser.
         return model.model_validate_json(json.dumps(given))
 
+    def merged(self, old: Options, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The given options of a part with some replaced, its kind perhaps among them.
+
+        Options that the new kind does not take are left out where they have the default value of the old kind.
+        """
+        values = merged(old, changes)
+        kind = values.get("kind")
+        if kind == old.kind or kind not in self.table:
+            return values
+        fields, taken = type(old).model_fields, self.model(kind).model_fields
+        idle = {key for key in fields if getattr(old, key) == fields[key].get_default(call_default_factory=True)}
+        return {key: value for key, value in values.items() if key in changes or key in taken or key not in idle}
+
     def model(self, kind: Any) -> type[Options]:
         """The pydantic class of a part's options."""
         if not isinstance(kind, str) or kind not in self.table:
@@ -193,13 +206,16 @@ def parts_in(model: type[BaseModel]) -> dict[str, OneOf]:
     }
 
 
-def option_fields(one_of: OneOf) -> dict[str, tuple[FieldInfo, list[str]]]:
-    """Every option of the parts of a table, with the names of the parts that take it."""
+def all_options(one_of: OneOf) -> dict[str, tuple[FieldInfo, list[str]]]:
+    """Every option of the parts of a table, also of parts within them, with the names of the parts that take it."""
     found: dict[str, tuple[FieldInfo, list[str]]] = {}
     for model in one_of.models():
         for name, field in model.model_fields.items():
             if name != "kind":
                 found.setdefault(name, (field, []))[1].append(str(model.model_fields["kind"].default))
+        for inner in parts_in(model).values():
+            for name, option in all_options(inner).items():
+                found.setdefault(name, option)
     return found
 
 
@@ -221,6 +237,19 @@ def routed(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
             name = (chosen or names)[0]
             result[name] = {**_as_mapping(result.get(name)), key: values[key]}
     return result
+
+
+def merged(section: Section, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The given values of a section with some replaced, as plain mappings.
+
+    A mapping without a kind changes options of the part that is there; a name, or a mapping with a kind, replaces it.
+    """
+    values = section.model_dump(mode="json", exclude_unset=True)
+    places = parts_in(type(section))
+    for key, change in changes.items():
+        stays = key in places and isinstance(change, Mapping) and "kind" not in change
+        values[key] = places[key].merged(getattr(section, key), change) if stays else change
+    return values
 
 
 def wrong_value(error: ValidationError, where: str = "", prefix: str = "") -> str:

@@ -54,7 +54,10 @@ CASES = {
     "an unknown key on the command line": (["fit", "moons", "--set", "train.lrate=1"], ["lrate"]),
     "a malformed setting": (["fit", "moons", "--set", "train=1"], ["section.key=value"]),
     "an unknown schedule": (["fit", "moons", "--set", "schedule.kind=linaer"], ['did you mean "linear"?']),
-    "an option that a schedule does not take": (["fit", "moons", "--set", "schedule.T=20"], ['"ve"', "T", "sigma_max"]),
+    "an option that a schedule does not take": (
+        ["fit", "moons", "--set", "schedule.T=20"],
+        ['"ve"', "no T", '"linear"'],
+    ),
     "an unknown sampler": (["fit", "moons", "--set", "sample.sampler=heum"], ['did you mean "heun"?']),
     "an unknown head": (["fit", "moons", "--set", "denoiser.head=epsilon"], ["head"]),
     "an unknown weight": (["fit", "moons", "--set", "objective.weight=vbl"], ['did you mean "vlb"?']),

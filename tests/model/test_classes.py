@@ -167,7 +167,7 @@ def test_every_objective_of_a_denoiser_can_be_told_classes_and_stop_early(recipe
     asked = load_recipe(recipe).updated(
         {
             "data": {"name": "moons", "label": "class", "rows": 100},
-            "schedule": {"T": 10 if load_recipe(recipe).schedule.T else None},
+            "schedule": {"T": 10 if load_recipe(recipe).schedule.get("T") else None},
             "train": {"steps": 10, "epochs": None, "batch": 32, "validation": 0.1},
             "sample": {"steps": None},
         }

@@ -119,9 +119,9 @@ def test_the_default_recipe_trains_at_all_noise_levels_of_its_own_schedule(width
     """Whatever the width of the thinnest structure, from which it chooses its noise levels."""
     data = np.random.default_rng(0).normal(size=(1_000, 2)) * [1.0, width]
     recipe = resolve(Recipe(), data.astype(np.float32), 10_000)
-    schedule, section = build_schedule(recipe), recipe.objective
-    times = partial(TIMES[section.times], mean=section.mean, std=section.std)
-    assert trained_gammas(schedule, times) == tuple(schedule.gamma_ends().tolist())
+    schedule, times = build_schedule(recipe), recipe.objective.times
+    assert times.kind == "log-normal"
+    assert trained_gammas(schedule, times.part) == tuple(schedule.gamma_ends().tolist())
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEDULES if name not in ("ve", "learned")])

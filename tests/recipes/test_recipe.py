@@ -61,5 +61,5 @@ def test_what_is_wrong_is_named_in_one_sentence(sections: dict[str, dict[str, ob
 def test_an_option_of_another_schedule_is_refused() -> None:
     import driftfield
 
-    with pytest.raises(InputError, match="does not take T"):
+    with pytest.raises(InputError, match="takes no T"):
         driftfield.fit("moons", schedule={"kind": "vp", "T": 10})

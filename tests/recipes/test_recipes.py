@@ -20,7 +20,9 @@ SHORT = {"data": {"rows": ROWS}, "train": {"steps": 6, "epochs": None, "batch": 
 def fitted(name: str) -> Model:
     """A recipe after six steps; a chain is one of 20 steps."""
     recipe = load_recipe(name).updated(SHORT)
-    recipe = recipe.updated(parse_settings([f"{'sample.steps' if recipe.schedule.T is None else 'schedule.T'}={T}"]))
+    recipe = recipe.updated(
+        parse_settings([f"{'sample.steps' if recipe.schedule.get('T') is None else 'schedule.T'}={T}"])
+    )
     return driftfield.fit("moons" if name == "default" else None, recipe, device="cpu")
 
 

@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose
 
 import driftfield
 from driftfield.errors import InputError
-from driftfield.recipes.building import too_few_steps
 from driftfield.recipes.defaults import SAMPLING_STEPS
+from driftfield.recipes.sampling import too_few_steps
 from driftfield.recipes.schema import load_recipe
 
 
@@ -23,7 +23,7 @@ def test_samplers_take_their_own_options_and_no_others() -> None:
         with pytest.raises(InputError, match=f"it belongs to .{owner}"):
             model.sample(5, sampler="heun", **options)
     for name, options in (("rk45", {"tolerance": 0.0}), ("predictor-corrector", {"langevin": 0.7})):
-        with pytest.raises(InputError, match=r"sample\.\w+ should be"):
+        with pytest.raises(InputError, match=r"sample\.sampler\.\w+ should be"):
             model.sample(5, sampler=name, **options)
 
 

@@ -70,7 +70,9 @@ def taught(name: str) -> tuple[Lesson, Contents]:
     recipe = load_recipe(name)
     if recipe.train.epochs:
         recipe = recipe.updated({"train": {"snapshots": [epoch for epoch in recipe.train.snapshots if epoch < 3][:1]}})
-    recipe = recipe.updated(SHORT).updated({"schedule": {"T": T}} if recipe.schedule.T else {"sample": {"steps": T}})
+    recipe = recipe.updated(SHORT).updated(
+        {"schedule": {"T": T}} if recipe.schedule.get("T") else {"sample": {"steps": T}}
+    )
     model = driftfield.fit(None, recipe, device="cpu")
     model.facts["command"] = f"driftfield tutorial {name}"
     assert model.distribution is not None

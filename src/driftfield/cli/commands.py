@@ -139,7 +139,7 @@ def sample(
     quiet: bool,
 ) -> None:
     """New rows to a file or stdout; ``options`` are those of :meth:`Model.sample`."""
-    from driftfield.recipes.building import too_few_steps
+    from driftfield.recipes.sampling import too_few_steps
 
     model = _load(run, device, out)
     schedule = model.denoiser.schedule

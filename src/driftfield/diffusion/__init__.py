@@ -46,6 +46,7 @@ More denoisers.
 
 More to learn than a mean.
 
+    objectives         what training minimises: a loss at drawn times, with labels hidden
     learned_kernel     mean and standard deviation of a reverse step, without a denoiser
     learned_variance   the variance of a reverse step, and the hybrid loss that trains it
     learned_schedule   gamma(t) as a monotone network
@@ -83,8 +84,8 @@ SYMBOLS, the same in code, docstrings and docs; they mean nothing else, and noth
     alpha_ts, var_ts  of the transition from s to t, x_t = alpha_ts x_s + sqrt(var_ts) z
 
 Papers are cited by a key, such as "Ho et al. 2020"; ``docs/references.md`` lists them with links. This module collects
-the public names of both parts, and holds the tables ``SCHEDULES`` and ``SAMPLERS``, the names by which recipes and the
-command line know them.
+the public names of both parts, and holds the tables ``SCHEDULES``, ``OBJECTIVES`` and ``SAMPLERS``, the names by which
+recipes and the command line know them.
 """
 
 from collections.abc import Callable
@@ -111,8 +112,9 @@ from driftfield.diffusion.basics.stochastic import (
 from driftfield.diffusion.basics.times import TIMES
 from driftfield.diffusion.further.adaptive import rk45
 from driftfield.diffusion.further.chain_bound import BoundTerms, bound_terms, importance_bound
-from driftfield.diffusion.further.chain_loss import chain_loss
+from driftfield.diffusion.further.chain_loss import chain_loss, elbo
 from driftfield.diffusion.further.continuous_bound import (
+    bound,
     bound_variance,
     continuous_bound,
     diffusion_bound,
@@ -128,6 +130,7 @@ from driftfield.diffusion.further.learned_schedule import Learned
 from driftfield.diffusion.further.learned_variance import (
     VARIANCES,
     LearnedVarianceDenoiser,
+    hybrid,
     hybrid_loss,
     learned_variance,
     reverse_kernel,
@@ -141,13 +144,15 @@ from driftfield.diffusion.further.multistep import (
     sde_dpmpp_2m,
     unipc,
 )
+from driftfield.diffusion.further.objectives import Loss, denoising
 from driftfield.diffusion.further.probability_flow import decode, encode
-from driftfield.diffusion.further.sliced import sliced_score_loss
+from driftfield.diffusion.further.sliced import sliced_score, sliced_score_loss
 
 __all__ = [
     "GRIDS",
     "HEADS",
     "METRICS",
+    "OBJECTIVES",
     "SAMPLERS",
     "SCHEDULES",
     "TIMES",
@@ -167,6 +172,7 @@ __all__ = [
     "LearnedKernel",
     "LearnedVarianceDenoiser",
     "LogDensity",
+    "Loss",
     "Memory",
     "MixtureDenoiser",
     "ReparametrisedDenoiser",
@@ -215,6 +221,14 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "cosine": Cosine,
     "rectified-flow": RectifiedFlow,
     "learned": Learned,
+}
+
+OBJECTIVES: dict[str, Callable[..., Loss]] = {
+    "denoising": denoising,
+    "elbo": elbo,
+    "hybrid": hybrid,
+    "bound": bound,
+    "sliced-score": sliced_score,
 }
 
 SAMPLERS: dict[str, Sampler] = {

@@ -21,7 +21,8 @@ from driftfield.fitting.preparation import Preparation, prepare, prepare_again
 from driftfield.model import run as runs
 from driftfield.model.files import write_model
 from driftfield.model.model import Model
-from driftfield.recipes.building import Objective, Parts, build_judge, build_loss, too_few_steps
+from driftfield.recipes.building import Objective, Parts, build_judge, build_loss
+from driftfield.recipes.sampling import too_few_steps
 from driftfield.recipes.schema import Recipe, load_recipe
 from driftfield.seeds import derive, stream
 from driftfield.training.batches import Batch, Batches, fresh, shuffled

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from driftfield.codecs import FloatArray
 from driftfield.model import run as runs
 from driftfield.recipes.defaults import steps_of_a_pass
-from driftfield.recipes.schema import Recipe
+from driftfield.recipes.schema import Recipe, load_recipe
 
 Labels = NDArray[np.int64]
 ARRAYS = ("rows", "validation", "held_out", "labels", "validation_labels")
@@ -52,9 +52,9 @@ class Plan:
     @property
     def rows_per_step(self) -> int:
         """Rows that a network sees in one step: a batch, at every step of the chain where the loss sums over all."""
-        batch, objective = self.recipe.train.batch or 1, self.recipe.objective
-        all_terms = objective.kind == "elbo" and objective.terms in (None, "all")
-        return batch * (self.recipe.schedule.T or 1) if all_terms else batch
+        batch = self.recipe.train.batch or 1
+        all_terms = self.recipe.objective.get("terms") == "all"
+        return batch * (self.recipe.schedule.get("T") or 1) if all_terms else batch
 
 
 def write_plan(plan: Plan, folder: Path, device: str) -> None:
@@ -81,7 +81,7 @@ def read_plan(folder: Path) -> tuple[Plan, str]:
     paths = {name: folder / f"{name}.npy" for name in ARRAYS}
     arrays = {name: np.load(path, allow_pickle=False) for name, path in paths.items() if path.exists()}
     plan = Plan(
-        recipe=Recipe.parse(setup["recipe"]),
+        recipe=load_recipe(setup["recipe"]),
         source=setup["source"],
         columns=tuple(setup["columns"]),
         seed=setup["seed"],

@@ -12,7 +12,7 @@ from driftfield.diffusion import BaseDenoiser
 from driftfield.errors import InputError
 from driftfield.fitting.plan import Plan
 from driftfield.fitting.splitting import split_rows
-from driftfield.recipes.building import Parts, build_denoiser, build_loss, build_schedule, check_names
+from driftfield.recipes.building import Parts, build_denoiser, build_loss, check_recipe
 from driftfield.recipes.defaults import choose_scaling, resolve
 from driftfield.recipes.schema import Recipe
 
@@ -45,7 +45,7 @@ def prepare(
         InputError: the data or the recipe cannot be used.
     """
     parts = parts or Parts()
-    check_names(recipe)
+    check_recipe(recipe)
     if not 0 <= seed <= MOST_SEED:
         raise InputError(f"The seed must lie between 0 and {MOST_SEED}, got {seed}.")
     if seconds is not None and not seconds > 0:
@@ -58,8 +58,6 @@ def prepare(
     count, D = train.values.shape
     if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
-    if parts.schedule is None:  # a chain whose length was left open has one all the same, and samplers walk it
-        recipe = recipe.updated({"schedule": {"T": build_schedule(recipe).T}})
     scaling = recipe.data.scaling or choose_scaling(count, D)
     codec = NumericCodec.fit(train.values, train.columns, scaling)
     filled = resolve(recipe, codec.encode(train.values[:: max(1, count // MOST_ROWS)]), count)
@@ -86,7 +84,7 @@ def prepare_again(plan: Plan, parts: Parts) -> Preparation:
 
 
 def _built(plan: Plan, codec: NumericCodec, parts: Parts) -> Preparation:
-    directions = torch.from_numpy(codec.directions) if plan.recipe.network.frequencies else None
+    directions = torch.from_numpy(codec.directions) if plan.recipe.network.get("frequencies") else None
     classes = len(plan.classes)
     denoiser = build_denoiser(plan.recipe, len(plan.columns), parts, plan.seed, directions, classes=classes)
     build_loss(plan.recipe, denoiser, parts)  # refuses an objective that cannot be built, before anything is written

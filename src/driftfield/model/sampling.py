@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from driftfield.codecs import FloatArray
-from driftfield.diffusion import GRIDS, GuidedDenoiser, State, sample
+from driftfield.diffusion import GuidedDenoiser, State, sample
 from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.further.row_noise import BLOCK, SAMPLES, BlockNoise
 from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.model.labels import Label, class_numbers
-from driftfield.recipes.building import build_sampling
 from driftfield.recipes.defaults import walks_chain
+from driftfield.recipes.sampling import build_sampling, changed, grid_times
 from driftfield.seeds import stream
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ def forward(model: Model, n: int, seed: int, frames: int, grid: str | None = Non
     rows = model.held_out[stream(seed, "rows on their way to noise").permutation(len(model.held_out))[:n]]
     z = torch.from_numpy(model.codec.encode(rows)).to(model.device)
     eps = BlockNoise(seed, "noise of the forward process", 0, len(z), model.codec.shape, model.device)()
-    with torch.no_grad():
-        times = GRIDS[grid or model.recipe.sample.grid](model.denoiser.schedule, frames - 1).flip(0).to(model.device)
+    times = grid_times(model.recipe.sample, model.denoiser.schedule, frames - 1, grid).flip(0).to(model.device)
     for t in times:
         yield State(t, model.denoiser.schedule.perturb(z, t, eps))
 
@@ -121,7 +120,7 @@ def forward(model: Model, n: int, seed: int, frames: int, grid: str | None = Non
 def trajectory(model: Model, n: int, seed: int, direction: str, frames: int, how: How) -> Trajectory:
     """n rows from noise to data or from data to noise; see :meth:`Model.trajectory`."""
     schedule, section = model.denoiser.schedule, model.recipe.sample
-    if schedule.T is not None and (how.grid or section.grid) == "trailing":
+    if schedule.T is not None and changed(section, {"grid": how.grid}).grid.kind == "trailing":
         frames = min(frames, schedule.T + 1)  # this grid has only the steps of a chain
     if direction == "reverse":
         walks = schedule.T is not None and walks_chain(how.sampler or section.sampler)

@@ -1,50 +1,30 @@
 """From a recipe to its parts; a part that a researcher passes in person is taken as it is."""
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from driftfield.diffusion import (
-    GRIDS,
-    HEADS,
-    METRICS,
-    SAMPLERS,
-    SCHEDULES,
-    TIMES,
-    WEIGHTS,
     BaseDenoiser,
     Denoiser,
     LearnedKernel,
     LearnedVarianceDenoiser,
+    Loss,
     Schedule,
-    chain_loss,
-    continuous_bound,
-    denoising_loss,
     diffusion_bound,
-    hybrid_loss,
-    sliced_score_loss,
     trained_gammas,
 )
-from driftfield.diffusion.basics.loop import Step
-from driftfield.diffusion.basics.stochastic import with_last_noise
 from driftfield.diffusion.further.conversion import narrow
-from driftfield.errors import InputError, unknown_name
-from driftfield.networks import NETWORKS
-from driftfield.options import OneOf, wrong_value
+from driftfield.errors import InputError
 from driftfield.recipes.combinations import check_combination
-from driftfield.recipes.defaults import chooses_steps, sampling_steps
-from driftfield.recipes.schema import DenoiserSection, ObjectiveSection, Recipe, SampleSection, call_with_options
+from driftfield.recipes.schema import DenoiserSection, Recipe
 
 Objective = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
-Loss = Callable[..., Tensor]  # (rows (B, *D), generator, labels (B,) if there are any) -> (B,), per dimension
-Noise = Callable[[Tensor, torch.Generator], Tensor]
-BOUND_SHARE = 1e-3  # of the bound in the hybrid loss (Nichol, Dhariwal 2021, sec. 3.1)
-LABEL_DROPOUT = 0.1  # share of rows whose label is hidden, so that a model without labels is learned as well
 
 
 @dataclass(frozen=True)
@@ -63,13 +43,7 @@ class Parts:
 
 def build_schedule(recipe: Recipe) -> Schedule:
     """The schedule of a recipe, with the noise levels at which its network is trained and evaluated."""
-    options = recipe.schedule.model_dump(exclude={"kind"})
-    if recipe.schedule.kind not in SCHEDULES:
-        raise unknown_name("schedule", recipe.schedule.kind, SCHEDULES)
-    schedule: Schedule = call_with_options(
-        f'schedule "{recipe.schedule.kind}"', SCHEDULES[recipe.schedule.kind], options
-    )
-    return _narrowed(schedule, recipe.denoiser)
+    return _narrowed(cast(Schedule, recipe.schedule.part()), recipe.denoiser)
 
 
 def _narrowed(schedule: Schedule, section: DenoiserSection) -> Schedule:
@@ -108,7 +82,7 @@ def build_denoiser(
             return LearnedKernel(schedule, build(), build())
         learned_variance = recipe.denoiser.variance == "learned"
         network = parts.network or build(outputs=2 * dimensions if learned_variance else None)
-    told = "log-sigma" if recipe.network.embedding in (None, "sine") else "t"
+    told = "log-sigma" if recipe.network.get("embedding", "sine") == "sine" else "t"
     label = getattr(network, "label", told)
     make = LearnedVarianceDenoiser if learned_variance else Denoiser
     return make(network, schedule, recipe.denoiser.head, label, recipe.denoiser.scale_input)
@@ -122,20 +96,23 @@ def _build_network(
     classes: int,
     outputs: int | None = None,
 ) -> nn.Module:
-    section = recipe.network
-    if section.kind not in NETWORKS:
-        raise unknown_name("network", section.kind, NETWORKS)
-    if section.frequencies and (section.embedding not in (None, "sine") or not recipe.denoiser.scale_input):
+    network = recipe.network
+    plain = network.get("embedding", "sine") != "sine" or not recipe.denoiser.scale_input
+    if network.get("frequencies") and plain:
         raise InputError(
             "The positional features of network.frequencies need network.embedding = sine and "
             "denoiser.scale_input = true: change one of them."
         )
-    asked = section.model_dump(exclude={"kind"}) | {"outputs": outputs, "classes": classes or None}
-    asked |= {"steps": schedule.T} if section.kind == "conditional-mlp" else {"directions": directions}
-    network: nn.Module = call_with_options(
-        f'network "{section.kind}"', NETWORKS[section.kind], asked, dimensions=dimensions
-    )
-    return network
+    told = {
+        "dimensions": dimensions,
+        "steps": schedule.T,
+        "directions": directions,
+        "outputs": outputs,
+        "classes": classes or None,
+    }
+    taken = inspect.signature(network.source).parameters
+    given: dict[str, Any] = {name: value for name, value in told.items() if name in taken and value is not None}
+    return cast(nn.Module, network.part(**given))
 
 
 def build_loss(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
@@ -143,85 +120,8 @@ def build_loss(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
     if parts.objective is not None:
         own = parts.objective
         return lambda rows, generator, *labels: own(cast(Denoiser, denoiser), rows, generator)
-    if recipe.objective.kind not in OBJECTIVES:
-        raise unknown_name("objective", recipe.objective.kind, OBJECTIVES)
-    loss = OBJECTIVES[recipe.objective.kind](recipe.objective, denoiser)
+    loss = cast(Loss, recipe.objective.part(denoiser))
     return lambda rows, generator, *labels: loss(rows, generator, *labels) / rows[0].numel()
-
-
-def _elbo(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
-    terms, last = section.terms or "all", section.last_transition is not False
-    kernel = cast(LearnedKernel, denoiser)
-    return lambda rows, generator, *labels: chain_loss(kernel, rows, generator, terms, last)
-
-
-def _denoising(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
-    weight, metric = _weighing(section)
-    return _at_times(section, cast(Denoiser, denoiser), partial(denoising_loss, weight=weight, metric=metric))
-
-
-def _hybrid(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
-    weight, metric = _weighing(section)
-    share = BOUND_SHARE if section.bound_share is None else section.bound_share
-    return _at_times(section, denoiser, partial(hybrid_loss, weight=weight, metric=metric, share=share))
-
-
-def _bound(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
-    return _at_times(section, denoiser, continuous_bound)
-
-
-def _sliced(section: ObjectiveSection, denoiser: BaseDenoiser) -> Loss:
-    return _at_times(section, denoiser, sliced_score_loss, v=rademacher)
-
-
-OBJECTIVES: dict[str, Callable[[ObjectiveSection, BaseDenoiser], Loss]] = {
-    "denoising": _denoising,
-    "elbo": _elbo,
-    "hybrid": _hybrid,
-    "bound": _bound,
-    "sliced-score": _sliced,
-}
-
-
-def _at_times(section: ObjectiveSection, denoiser: BaseDenoiser, draw: Callable[..., Tensor], **noise: Noise) -> Loss:
-    """The loss whose one draw is ``draw(denoiser, x, t, eps, cond=.., **noise)`` at times that the recipe chooses."""
-    times = _times(section)
-
-    def loss(rows: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        t = times(denoiser.schedule, len(rows), generator)
-        eps = torch.randn(rows.shape, generator=generator, device=rows.device)
-        cond = None if labels is None else _partly_hidden(labels, section.label_dropout, generator)
-        drawn = {name: make(rows, generator) for name, make in noise.items()}
-        return draw(denoiser, rows, t, eps, cond=cond, **drawn)
-
-    return loss
-
-
-def _times(section: ObjectiveSection) -> Callable[..., Tensor]:
-    if section.times not in TIMES:
-        raise unknown_name("times", section.times, TIMES)
-    given = {name: value for name in ("mean", "std") if (value := getattr(section, name)) is not None}
-    if given and section.times != "log-normal":
-        raise InputError(f'The times "{section.times}" take no mean and std: these belong to "log-normal".')
-    return partial(TIMES[section.times], **given)
-
-
-def rademacher(rows: Tensor, generator: torch.Generator) -> Tensor:
-    """Independent signs, of the shape of the rows."""
-    return torch.randint(0, 2, rows.shape, generator=generator, device=rows.device).to(rows) * 2 - 1
-
-
-def _partly_hidden(labels: Tensor, dropout: float | None, generator: torch.Generator) -> Tensor:
-    """The labels (B,), with a share of them replaced by -1, which is none."""
-    chances = torch.rand(len(labels), generator=generator, device=labels.device)
-    return torch.where(chances < (LABEL_DROPOUT if dropout is None else dropout), -1, labels)
-
-
-def _weighing(section: ObjectiveSection) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]:
-    for table, name, what in ((METRICS, section.metric, "metric"), (WEIGHTS, section.weight, "weight")):
-        if name not in table:
-            raise unknown_name(what, name, table)
-    return WEIGHTS[section.weight], METRICS[section.metric]
 
 
 def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
@@ -232,94 +132,12 @@ def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
     """
     if parts.objective is not None or not isinstance(denoiser, Denoiser):
         return build_loss(recipe, denoiser, parts)
-    judge = partial(diffusion_bound, denoiser, gammas=trained_gammas(denoiser.schedule, _times(recipe.objective)))
+    times = recipe.objective.get("times")
+    gammas = None if times is None else trained_gammas(denoiser.schedule, times.part)
+    judge = partial(diffusion_bound, denoiser, gammas=gammas)
     return lambda rows, generator, *labels: judge(rows, generator, *labels) / rows[0].numel()
 
 
-SAMPLER_OPTIONS = ("eta", "tolerance", "churn", "langevin")  # keys of [sample]
-
-
-def sampler_options(section: SampleSection) -> dict[str, float | None]:
-    """What a recipe says of samplers that take options."""
-    return {key: getattr(section, key) for key in SAMPLER_OPTIONS}
-
-
-def build_step(
-    sampler: str | Step, options: Mapping[str, float | None] | None = None, last_noise: bool = False
-) -> Step:
-    """A sampler's step from its name and its options (keys of SAMPLER_OPTIONS), or a function as it is."""
-    if callable(sampler):
-        return sampler
-    try:
-        step: Step = OneOf("sampler", SAMPLERS).parse({"kind": sampler, **(options or {})}).part
-    except ValidationError as error:
-        raise InputError(wrong_value(error, prefix="sample")) from None
-    return with_last_noise(step) if last_noise else step
-
-
-def build_sampling(
-    section: SampleSection,
-    schedule: Schedule,
-    *,
-    sampler: str | Step | None = None,
-    steps: int | None = None,
-    grid: str | None = None,
-    options: Mapping[str, float | None] | None = None,
-    last_noise: bool | None = None,
-) -> tuple[Step, Tensor]:
-    """The step function and the decreasing times (n + 1,) of a recipe; what is given beats the recipe's [sample].
-
-    The options of the recipe are those of its own sampler. So is its number of steps where one of the two samplers
-    chooses its own steps and the other does not; :func:`driftfield.recipes.defaults.sampling_steps` fills the gap.
-
-    Raises:
-        InputError: an unknown name, an option that the sampler does not take, or fewer than one step.
-    """
-    if sampler is None:
-        given = {key: value for key, value in (options or {}).items() if value is not None}
-        options = sampler_options(section) | given
-    step = build_step(sampler or section.sampler, options, section.last_noise if last_noise is None else last_noise)
-    name = grid or section.grid
-    if name not in GRIDS:
-        raise unknown_name("grid", name, GRIDS)
-    with torch.no_grad():
-        return step, GRIDS[name](schedule, step_count(section, schedule.T, sampler, steps))
-
-
-def step_count(
-    section: SampleSection, T: int | None, sampler: str | Step | None = None, steps: int | None = None
-) -> int:
-    """How many steps are taken: as given, else by the recipe, unless they are those of a sampler of another sort."""
-    chosen = sampler or section.sampler
-    if steps is None and chooses_steps(chosen) == chooses_steps(section.sampler):
-        steps = section.steps
-    return sampling_steps(chosen, T) if steps is None else steps
-
-
-def too_few_steps(
-    section: SampleSection, T: int | None, sampler: str | Step | None = None, steps: int | None = None
-) -> str | None:
-    """One sentence where fewer steps are taken than the sampler needs, else None; see :func:`step_count`."""
-    name, count = sampler or section.sampler, step_count(section, T, sampler, steps)
-    fewest = SAMPLERS[name].fewest_steps if isinstance(name, str) and name in SAMPLERS else None
-    if fewest is None or count >= fewest:
-        return None
-    are = "steps are" if count > 1 else "step is"
-    return (
-        f"{count} {are} too few for the sampler {name}: below {fewest} the variance of its rows can be far from that "
-        "of the data. Take more steps, or a sampler that needs fewer (driftfield samplers lists them)."
-    )
-
-
-def check_names(recipe: Recipe) -> None:
-    """Refuse a recipe whose names are unknown or do not go together, before any work is done."""
-    for what, name, table in (
-        ("head", recipe.denoiser.head, HEADS),
-        ("sampler", recipe.sample.sampler, SAMPLERS),
-        ("grid", recipe.sample.grid, GRIDS),
-        ("objective", recipe.objective.kind, OBJECTIVES),
-    ):
-        if name not in table:
-            raise unknown_name(what, name, table)
-    build_step(recipe.sample.sampler, sampler_options(recipe.sample))
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a recipe whose parts do not go together, before any work is done."""
     check_combination(recipe, build_schedule(recipe))

@@ -1,10 +1,12 @@
 """Which parts of a recipe go together: a combination that makes no sense is refused, with the reason."""
 
+import inspect
 from collections.abc import Iterator
 
 from driftfield.diffusion import SAMPLERS, Schedule
 from driftfield.errors import InputError
-from driftfield.recipes.schema import ObjectiveSection, Recipe
+from driftfield.options import Options
+from driftfield.recipes.schema import Recipe
 
 
 def check_combination(recipe: Recipe, schedule: Schedule) -> None:
@@ -26,11 +28,6 @@ def _kernel(recipe: Recipe, schedule: Schedule) -> Iterator[str]:
                 f'a learned kernel predicts no noise that the objective "{objective}" could compare; take '
                 "objective.kind = elbo"
             )
-        if (recipe.objective.weight, recipe.objective.metric) != ("simple", "squared"):
-            yield (
-                "weights and metrics belong to the error of a denoiser, but the learned kernel is trained by the "
-                "log-likelihood of its own transitions; leave out objective.weight and objective.metric"
-            )
         if recipe.denoiser.variance == "learned":
             yield "a learned kernel has a spread of its own; leave out denoiser.variance"
         if recipe.data.label is not None:
@@ -51,7 +48,7 @@ def _objective(recipe: Recipe, schedule: Schedule) -> Iterator[str]:
         yield 'the objective "hybrid" trains a learned variance; set denoiser.variance = learned'
     if schedule.T is None and section.kind == "hybrid":
         yield "a learned variance lies between the bounds of a chain's steps, but the schedule is continuous"
-    if schedule.T is None and section.weight == "half-snr":
+    if schedule.T is None and _kind(section, "weight") == "half-snr":
         yield 'the weight "half-snr" is a difference between steps of a chain; in continuous time take vlb'
     if (recipe.schedule.kind == "learned") and section.kind != "bound":
         yield (
@@ -60,28 +57,23 @@ def _objective(recipe: Recipe, schedule: Schedule) -> Iterator[str]:
         )
     if section.kind == "bound" and schedule.T is not None:
         yield 'the objective "bound" is the bound in continuous time; on a chain take objective.weight = vlb'
-    if section.kind in ("bound", "sliced-score") and (section.weight, section.metric) != ("simple", "squared"):
-        yield f'the objective "{section.kind}" has a weight of its own; leave out objective.weight and objective.metric'
-    if section.kind == "sliced-score" and recipe.network.activation == "relu":
+    if section.kind == "sliced-score" and recipe.network.get("activation") == "relu":
         yield (
             "sliced score matching differentiates the network, and no gradient sees where the kinks of ReLU lie; take "
             "network.activation = silu"
         )
-    if section.kind == "bound" and section.times == "log-normal":
+    if section.kind == "bound" and _kind(section, "times") == "log-normal":
         yield 'the bound is a mean over uniform times; set objective.times to "uniform", "stratified" or "antithetic"'
-    yield from _idle(section)
 
 
-def _idle(section: ObjectiveSection) -> Iterator[str]:
-    """Keys that the objective does not read."""
-    for key, owner in (("terms", "elbo"), ("last_transition", "elbo"), ("bound_share", "hybrid")):
-        if getattr(section, key) is not None and section.kind != owner:
-            yield f'objective.{key} belongs to objective.kind = {owner}, but the kind is "{section.kind}"'
+def _kind(section: Options, name: str) -> str | None:
+    """The name of a part that is an option; None where there is no such option."""
+    part = section.get(name)
+    return None if part is None else part.kind
 
 
 def _sampling(recipe: Recipe) -> Iterator[str]:
-    sampler = recipe.sample.sampler
-    needs = SAMPLERS[sampler].needs if sampler in SAMPLERS else ""
+    sampler, needs = recipe.sample.sampler.kind, SAMPLERS[recipe.sample.sampler.kind].needs
     if needs == "a learned kernel" and recipe.kernel.kind != "learned":
         yield f'the sampler "{sampler}" draws from a learned kernel; take sample.sampler = ancestral'
     if needs == "a learned variance" and recipe.denoiser.variance != "learned":
@@ -91,9 +83,9 @@ def _sampling(recipe: Recipe) -> Iterator[str]:
 
 
 def _data(recipe: Recipe) -> Iterator[str]:
-    if recipe.objective.label_dropout is not None and recipe.data.label is None:
+    if recipe.objective.get("label_dropout") is not None and recipe.data.label is None:
         yield "objective.label_dropout hides class labels, but data.label names none"
-    if recipe.data.label is not None and recipe.network.kind != "mlp":
+    if recipe.data.label is not None and "classes" not in inspect.signature(recipe.network.source).parameters:
         yield f'the network "{recipe.network.kind}" cannot be told class labels; take network.kind = mlp'
     if recipe.data.fresh and recipe.train.order == "shuffled":
         yield "fresh rows come once and have no order to shuffle; leave out train.order or data.fresh"

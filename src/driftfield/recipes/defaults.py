@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from driftfield.diffusion import SAMPLERS, Sampler, Step
 from driftfield.errors import InputError
+from driftfield.options import Options
 from driftfield.recipes.schema import Recipe, TrainSection
 
 FINEST = 1e-3  # of a standard deviation: no structure below this is looked for
@@ -71,18 +72,19 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
         }
     if network.kind == "mlp":
         changes["network"] = _network(recipe, delta, n, D)
-    if objective.times == "log-normal":
+    times = objective.get("times")
+    if times is not None and times.kind == "log-normal":
         middle = min(0.5 * math.log(delta) + 0.3, -0.5)
         spread = max(1.4, -math.log(delta) / 2.6)
-        changes["objective"]["mean"] = objective.mean if objective.mean is not None else round(middle, 2)
-        changes["objective"]["std"] = objective.std or round(spread, 2)
+        changes["objective"]["mean"] = times.mean if times.mean is not None else round(middle, 2)
+        changes["objective"]["std"] = times.std or round(spread, 2)
     batch = train.batch or _batch(n)
     changes["train"]["batch"] = batch
     changes["train"] |= _length(train, 1 if recipe.data.fresh else steps_of_a_pass(n, batch), n)
     changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
     changes["train"]["validation"] = train.validation if train.validation is not None else 0.1
     if recipe.sample.steps is None:
-        changes["sample"] = {"steps": sampling_steps(recipe.sample.sampler, recipe.schedule.T)}
+        changes["sample"] = {"steps": sampling_steps(recipe.sample.sampler, recipe.schedule.get("T"))}
     return recipe.updated(changes)
 
 
@@ -93,31 +95,33 @@ def steps_of_a_pass(n: int, size: int) -> int:
 
 def _noise_levels_are_open(recipe: Recipe) -> bool:
     """Whether the default recipe chooses the noise levels that are trained, under another schedule than VE."""
-    objective = recipe.objective
-    return objective.kind == "denoising" and objective.times == "log-normal" and objective.mean is objective.std is None
+    objective, times = recipe.objective, recipe.objective.get("times")
+    return objective.kind == "denoising" and times.kind == "log-normal" and times.mean is times.std is None
 
 
-def sampling_steps(sampler: str | Step, T: int | None) -> int:
+def sampling_steps(sampler: str | Step | Options, T: int | None) -> int:
     """How many steps a sampler takes unless told: 1 where it chooses its own, all T of a chain that it walks, or 28."""
     if chooses_steps(sampler):
         return 1
     return T if T is not None and walks_chain(sampler) else SAMPLING_STEPS
 
 
-def chooses_steps(sampler: str | Step) -> bool:
+def chooses_steps(sampler: str | Step | Options) -> bool:
     """Whether a sampler takes the steps that each row needs, so that a grid of one step will do."""
-    known = _known(sampler)
-    return known is not None and known.chooses_steps
+    row = sampler_row(sampler)
+    return row is not None and row.chooses_steps
 
 
-def walks_chain(sampler: str | Step) -> bool:
+def walks_chain(sampler: str | Step | Options) -> bool:
     """Whether a sampler takes every step of a chain in turn."""
-    known = _known(sampler)
-    return known is not None and known.walks_chain
+    row = sampler_row(sampler)
+    return row is not None and row.walks_chain
 
 
-def _known(sampler: str | Step) -> Sampler | None:
+def sampler_row(sampler: str | Step | Options) -> Sampler | None:
     """The row of a sampler in the table; None for a step function of the user's own."""
+    if isinstance(sampler, Options):
+        sampler = type(sampler).source
     if isinstance(sampler, Sampler):
         return sampler
     return SAMPLERS.get(sampler) if isinstance(sampler, str) else None
@@ -138,11 +142,7 @@ def _length(train: TrainSection, a_pass: int, n: int) -> dict[str, object]:
 
 def _network(recipe: Recipe, delta: float, n: int, D: int) -> dict[str, object]:
     network = recipe.network
-    chosen: dict[str, object] = {
-        "activation": network.activation or "silu",
-        "embedding": network.embedding or "sine",
-        "init": network.init or "zero",
-    }
+    chosen: dict[str, object] = {}
     if network.widths is None:
         chosen |= {"width": network.width or _width(n, D), "depth": network.depth or 3}
     if network.frequencies is None:
@@ -152,7 +152,7 @@ def _network(recipe: Recipe, delta: float, n: int, D: int) -> dict[str, object]:
 
 def _frequencies(recipe: Recipe, delta: float, D: int) -> list[float]:
     """1, 2, 4, .. up to 1 / (4 delta), as a feature sin(k x) is straight over 1 / k, and not too many in all."""
-    plain = recipe.network.embedding not in (None, "sine") or not recipe.denoiser.scale_input
+    plain = recipe.network.embedding != "sine" or not recipe.denoiser.scale_input
     if plain:
         return []
     resolved = 1 + int(math.log2(max(1.0, 0.25 / delta)))

@@ -5,27 +5,40 @@ name in a recipe is a key of the plain dict beside the functions it names. ``Non
 :mod:`driftfield.recipes.defaults`), and a run stores the recipe with every choice filled in.
 """
 
-import inspect
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from driftfield.diffusion import GRIDS, HEADS, OBJECTIVES, SAMPLERS, SCHEDULES
 from driftfield.errors import InputError, unknown_name
+from driftfield.networks import NETWORKS
+from driftfield.options import (
+    Fraction,
+    NameIn,
+    OneOf,
+    Options,
+    Positive,
+    PositiveFloat,
+    Section,
+    UnknownOption,
+    all_options,
+    merged,
+    parts_in,
+    routed,
+    wrong_value,
+)
+from driftfield.recipes.migration import migrated
 
-Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A section of a recipe: no unknown keys, no silent conversion, unchangeable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+SCHEDULE = OneOf("schedule", SCHEDULES, "ve")
+NETWORK = OneOf("network", NETWORKS, "mlp")
+OBJECTIVE = OneOf("objective", OBJECTIVES, "denoising")
+SAMPLER = OneOf("sampler", SAMPLERS, "dpmpp-2m")
+GRID = OneOf("grid", GRIDS, "karras")
 
 
 class Data(Section):
@@ -41,40 +54,10 @@ class Data(Section):
     label: str | None = Field(None, description="column of class labels to condition on; of a distribution, class")
 
 
-class ScheduleSection(Section):
-    """The noise schedule; options that its kind does not take are refused."""
-
-    kind: str = "ve"
-    T: Positive | None = None
-    beta: PositiveFloat | None = None
-    beta_start: PositiveFloat | None = None
-    beta_end: PositiveFloat | None = None
-    beta_min: Annotated[float, Field(ge=0)] | None = None
-    beta_max: PositiveFloat | None = None
-    s: PositiveFloat | None = None
-    sigma_min: PositiveFloat | None = None
-    sigma_max: PositiveFloat | None = None
-    gamma_min: float | None = None
-    gamma_max: float | None = None
-
-
-class NetworkSection(Section):
-    """The network."""
-
-    kind: str = "mlp"
-    width: Positive | None = None
-    depth: Positive | None = None
-    widths: tuple[Positive, ...] | None = Field(None, description="of each hidden layer, in place of width and depth")
-    activation: str | None = None
-    embedding: Literal["sine", "sine-time", "concat"] | None = Field(None, description="of the time")
-    frequencies: tuple[PositiveFloat, ...] | None = Field(None, description="of positional features; [] for none")
-    init: Literal["zero", "torch", "xavier"] | None = Field(None, description="of the weights")
-
-
 class DenoiserSection(Section):
     """What the network's output means."""
 
-    head: str = "edm"
+    head: Annotated[str, NameIn("head", HEADS)] = "edm"
     scale_input: bool = True
     kappa_min: PositiveFloat | None = Field(
         None, description="smallest sigma / alpha to train and evaluate the network at; for ve see schedule.sigma_min"
@@ -89,21 +72,6 @@ class KernelSection(Section):
     kind: Literal["denoiser", "learned"] = "denoiser"
 
 
-class ObjectiveSection(Section):
-    """What is minimised."""
-
-    kind: str = "denoising"
-    weight: str = "simple"
-    metric: str = "squared"
-    times: str = "log-normal"
-    mean: float | None = Field(None, description="of log(sigma / alpha), for log-normal times")
-    std: PositiveFloat | None = Field(None, description="of log(sigma / alpha), for log-normal times")
-    terms: Literal["all", "random", "stepwise"] | None = Field(None, description="of the chain, for elbo")
-    last_transition: bool | None = Field(None, description="count the transition out of t = T, for elbo")
-    bound_share: PositiveFloat | None = Field(None, description="factor of the bound, for hybrid")
-    label_dropout: Share | None = Field(None, description="share of rows whose label is hidden")
-
-
 class TrainSection(Section):
     """The optimisation."""
 
@@ -115,12 +83,12 @@ class TrainSection(Section):
     beta2: Annotated[float, Field(gt=0, lt=1)] = Field(0.99, description="of Adam")
     warmup: Annotated[int, Field(ge=0)] = 100
     decay: Literal["cosine", "none"] = "cosine"
-    ema: Share = 0.999
+    ema: Fraction = 0.999
     clip: Annotated[float, Field(ge=0)] | None = Field(1.0, description="largest gradient norm; 0 for any")
     square_loss: bool = Field(False, description="minimise half the square of the mean loss")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    validation: Share | None = Field(None, description="share of the training rows kept for early stopping")
-    patience: Share = Field(0.3, description="stop after this share of the steps without improvement; 0 never stops")
+    validation: Fraction | None = Field(None, description="share of the training rows kept for early stopping")
+    patience: Fraction = Field(0.3, description="stop after this share of the steps without improvement; 0 never stops")
     prior: Literal["standard", "matched"] = "matched"
     snapshots: tuple[Positive, ...] = Field((), description="epochs, or steps without epochs, whose weights are kept")
 
@@ -128,15 +96,9 @@ class TrainSection(Section):
 class SampleSection(Section):
     """How rows are drawn."""
 
-    sampler: str = "dpmpp-2m"
+    sampler: Annotated[Options, SAMPLER] = SAMPLER.field()
     steps: Positive | None = Field(None, description="28, all T of a chain for samplers that walk it, 1 for rk45")
-    grid: str = "karras"
-    eta: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="of the sampler ddim")
-    tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="of the sampler rk45; 1e-4")
-    churn: Annotated[float, Field(ge=0)] | None = Field(None, description="of the sampler churn: S_churn; 40")
-    langevin: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
-        None, description="of the sampler predictor-corrector: the signal-to-noise ratio of its corrector; 0.16"
-    )
+    grid: Annotated[Options, GRID] = GRID.field()
     guidance: float | None = Field(None, description="of class labels: 0 ignores them, 1 obeys, more exaggerates")
     last_noise: bool = Field(False, description="add noise in the last step too")
     round: bool = Field(True, description="write columns with as many decimals as the data have, at most 6")
@@ -166,37 +128,47 @@ class Recipe(Section):
     """One experiment."""
 
     data: Data = Data()
-    schedule: ScheduleSection = ScheduleSection()
-    network: NetworkSection = NetworkSection()
+    schedule: Annotated[Options, SCHEDULE] = SCHEDULE.field()
+    network: Annotated[Options, NETWORK] = NETWORK.field()
     denoiser: DenoiserSection = DenoiserSection()
     kernel: KernelSection = KernelSection()
-    objective: ObjectiveSection = ObjectiveSection()
+    objective: Annotated[Options, OBJECTIVE] = OBJECTIVE.field()
     train: TrainSection = TrainSection()
-    sample: SampleSection = SampleSection()
+    sample: SampleSection = Field(default_factory=SampleSection)
     likelihood: LikelihoodSection = LikelihoodSection()
     evaluate: EvaluateSection = EvaluateSection()
 
     @classmethod
     def parse(cls, sections: Mapping[str, Any], where: str = "recipe") -> "Recipe":
-        """A recipe from nested mappings; raises InputError with one sentence for the first thing wrong."""
+        """A recipe from nested mappings; raises InputError with one sentence for the first thing wrong.
+
+        Options of a part may stand beside its name: ``sample = {"sampler": "ddim", "eta": 0.5}``.
+        """
+        prepared = dict(sections)
+        for name, values in sections.items():
+            model = cls.model_fields[name].annotation if name in cls.model_fields else None
+            if isinstance(values, Mapping) and isinstance(model, type) and issubclass(model, Section):
+                prepared[name] = routed(values, model)
         try:
             # JSON mode lets lists stand for tuples, and integers for floats, but nothing looser.
-            return cls.model_validate_json(json.dumps(sections, allow_nan=True))
+            return cls.model_validate_json(json.dumps(prepared, allow_nan=True))
         except ValidationError as error:
             raise InputError(_sentence(error, where)) from None
         except TypeError as error:
             raise InputError(f"The {where} holds a value that TOML cannot: {error}.") from None
 
     def updated(self, changes: Mapping[str, Mapping[str, Any]], where: str = "recipe") -> "Recipe":
-        """This recipe with the given keys of the given sections replaced, validated again."""
-        sections = self.model_dump(mode="json")
+        """This recipe with the given keys of the given sections replaced, validated again.
+
+        What was never given follows its default, which may depend on the new kind of a part. What was given stays,
+        unless it was the default and the new kind does not take it.
+        """
+        sections = self.model_dump(mode="json", exclude_unset=True)
         for section, values in changes.items():
-            if section not in sections:
-                raise unknown_name(f"section in {where}", section, sections)
-            for key, value in values.items():
-                if key not in sections[section]:
-                    raise unknown_name(f"key in [{section}] of {where}", key, sections[section])
-                sections[section][key] = value
+            if section not in type(self).model_fields:
+                raise unknown_name(f"section in {where}", section, type(self).model_fields)
+            own, one_of = getattr(self, section), parts_in(type(self)).get(section)
+            sections[section] = one_of.merged(own, values) if one_of else merged(own, values)
         return Recipe.parse(sections, where)
 
     def toml(self) -> str:
@@ -204,19 +176,42 @@ class Recipe(Section):
         lines: list[str] = []
         for section, values in self.model_dump(mode="json").items():
             given = {key: value for key, value in values.items() if value is not None}
-            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in given.items()), ""]
+            lines += [f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in given.items()), ""]
         return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML: a part without options by its name alone, with options as an inline table."""
+    if not isinstance(value, Mapping):
+        return json.dumps(value)
+    if set(value) == {"kind"}:
+        return json.dumps(value["kind"])
+    return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items() if each is not None) + "}"
 
 
 def _sentence(error: ValidationError, where: str) -> str:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the whole"
+    *parents, key = [str(part) for part in first["loc"]] or [""]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UnknownOption) and not parents:
+        return f"{str(cause).removesuffix('.').removesuffix('?')}; --set {key}.{cause.option}= leaves it out."
+    if isinstance(cause, InputError):
+        return str(cause)
     if first["type"] == "extra_forbidden":
-        *parents, key = [str(part) for part in first["loc"]]
-        model = getattr(Recipe(), parents[0]) if parents else Recipe()
-        return str(unknown_name(f"key in {where}", key, type(model).model_fields)).replace(f'"{key}"', f'"{place}"', 1)
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return f"The {where} has a wrong value for {place}: {reason}, but it is {first['input']!r}."
+        known = section_keys(parents[0]) if parents else Recipe.model_fields
+        place = ".".join([*parents, key])
+        unknown = unknown_name(f"key in {where}" if where else "key", key, known)
+        return str(unknown).replace(f'"{key}"', f'"{place}"', 1)
+    return wrong_value(error, where)
+
+
+def section_keys(section: str) -> list[str]:
+    """The keys that a section may have, with the options of its parts, which may stand beside their names."""
+    one_of = parts_in(Recipe).get(section)
+    if one_of is not None:
+        return sorted({"kind", *all_options(one_of)})
+    model = type(getattr(Recipe(), section))
+    return sorted({*model.model_fields, *(name for each in parts_in(model).values() for name in all_options(each))})
 
 
 def recipe_names() -> list[str]:
@@ -236,7 +231,7 @@ def load_recipe(source: "str | Path | Mapping[str, Any] | Recipe | None") -> Rec
     if isinstance(source, Recipe):
         return source
     if isinstance(source, Mapping):
-        return Recipe.parse(source)
+        return Recipe.parse(migrated(source))
     path = Path(source)
     if path.suffix == ".toml" or path.exists():
         try:
@@ -250,7 +245,7 @@ def load_recipe(source: "str | Path | Mapping[str, Any] | Recipe | None") -> Rec
         text = resources.files("driftfield").joinpath("recipes", f"{source}.toml").read_text(encoding="utf-8")
         where = f"recipe {source}"
     try:
-        return Recipe.parse(tomllib.loads(text), where)
+        return Recipe.parse(migrated(tomllib.loads(text)), where)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"The {where} is not valid TOML: {error}.") from None
 
@@ -272,15 +267,3 @@ def parse_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
             value = text.strip()
         changes.setdefault(section, {})[key] = value
     return changes
-
-
-def call_with_options(what: str, function: Callable[..., Any], options: Mapping[str, Any], **fixed: Any) -> Any:
-    """function(**fixed, **options) without the options that are None; an option it does not take is an InputError."""
-    given = {key: value for key, value in options.items() if value is not None}
-    taken = set(inspect.signature(function).parameters) - set(fixed)
-    for key in given:
-        if key not in taken:
-            takes = ", ".join(sorted(taken)) or "no options"
-            unset = f"--set {what.split()[0]}.{key}="
-            raise InputError(f"The {what} does not take {key}: it takes {takes}; {unset} leaves it out.")
-    return function(**fixed, **given)

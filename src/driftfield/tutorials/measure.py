@@ -11,7 +11,7 @@ from driftfield.diffusion import sample
 from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.evaluation.classifiers import c2st
 from driftfield.model.model import Model
-from driftfield.recipes.building import build_sampling
+from driftfield.recipes.sampling import build_sampling
 from driftfield.seeds import derive
 
 ROWS = 5_000  # of each side of a two-sample test

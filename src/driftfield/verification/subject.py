@@ -21,7 +21,7 @@ from driftfield.diffusion.basics.loop import Step
 from driftfield.errors import DriftfieldError
 from driftfield.evaluation.rows import choose
 from driftfield.model.model import Model
-from driftfield.recipes.building import build_sampling
+from driftfield.recipes.sampling import build_sampling
 from driftfield.seeds import derive, stream
 
 REFERENCE_STEPS = 100  # of Heun's method: halving them moves samples of the default recipe by less than 0.01 std

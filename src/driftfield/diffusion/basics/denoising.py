@@ -29,6 +29,7 @@ from driftfield.diffusion.basics.schedules import Schedule, match
 from driftfield.errors import InputError
 
 Weight = Callable[[Schedule, Tensor, Tensor], Tensor]  # (schedule, t, D^2 / sigma^2) -> weight, of the shape of t
+Metric = Callable[[Tensor], Tensor]
 
 
 def simple(schedule: Schedule, t: Tensor, own: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ def huber(residual: Tensor) -> Tensor:
     return torch.where(size < 1, 0.5 * residual**2, size - 0.5)
 
 
-METRICS: dict[str, Callable[[Tensor], Tensor]] = {"squared": squared, "huber": huber}
+METRICS: dict[str, Metric] = {"squared": squared, "huber": huber}
 
 
 def denoising_loss(
@@ -107,7 +108,7 @@ def denoising_loss(
     t: Tensor,
     eps: Tensor,
     weight: Weight = simple,
-    metric: Callable[[Tensor], Tensor] = squared,
+    metric: Metric = squared,
     cond: Tensor | None = None,
     output: Tensor | None = None,
 ) -> Tensor:

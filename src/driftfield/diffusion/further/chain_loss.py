@@ -16,8 +16,10 @@ it, with equal means:
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from driftfield.diffusion.basics.bridge import bridge, transition
@@ -27,7 +29,9 @@ from driftfield.diffusion.basics.kernels import Kernel
 from driftfield.diffusion.basics.schedules import match
 from driftfield.diffusion.basics.times import stratified_draws
 from driftfield.diffusion.further.chain_bound import path_log_probs, reverse_transition
+from driftfield.diffusion.further.objectives import Loss
 from driftfield.errors import InputError, unknown_name
+from driftfield.options import NameIn
 
 ROWS = 2_048  # in one evaluation: the activations of more rows would not fit the cache of a core
 
@@ -113,6 +117,16 @@ def chain_loss(
     if n < 1:
         raise InputError("A chain of one step has nothing to train without its last: use more steps, or keep the last.")
     return TERMS[terms](kernel, x, generator, n, prior or standard_prior(kernel.schedule, x[0]), cond) / T
+
+
+def elbo(
+    kernel: Kernel,
+    *,
+    terms: Annotated[str, NameIn("terms", TERMS), Field(description="of the chain")] = "all",
+    last_transition: Annotated[bool, Field(description="count the transition out of t = T")] = True,
+) -> Loss:
+    """The objective "elbo": :func:`chain_loss` of a learned kernel."""
+    return lambda rows, generator, *labels: chain_loss(kernel, rows, generator, terms, last_transition)
 
 
 def _noise(n: int, x: Tensor, generator: torch.Generator) -> Tensor:

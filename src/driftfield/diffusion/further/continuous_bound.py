@@ -25,7 +25,8 @@ from torch.func import functional_call
 from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser
 from driftfield.diffusion.basics.denoising import denoising_loss, snr
 from driftfield.diffusion.basics.schedules import Schedule
-from driftfield.diffusion.basics.times import stratified_draws
+from driftfield.diffusion.basics.times import stratified, stratified_draws
+from driftfield.diffusion.further.objectives import LABEL_DROPOUT, LabelDropout, Loss, TimesOption, at_times
 
 
 def diffusion_bound(
@@ -95,6 +96,13 @@ def continuous_bound(denoiser: BaseDenoiser, x: Tensor, t: Tensor, eps: Tensor, 
     square: Tensor = functional_call(draw, of_schedule, (x, t, eps, cond)) ** 2 / size
     value = functional_call(draw, of_network, (x, t, eps, cond))
     return value + (square - square.detach())
+
+
+def bound(
+    denoiser: BaseDenoiser, *, times: TimesOption = stratified, label_dropout: LabelDropout = LABEL_DROPOUT
+) -> Loss:
+    """The objective "bound": :func:`continuous_bound` at drawn times."""
+    return at_times(denoiser, continuous_bound, times, label_dropout)
 
 
 def bound_variance(denoiser: BaseDenoiser, x: Tensor, generator: torch.Generator) -> tuple[float, float]:

@@ -9,8 +9,11 @@ mean, and a small multiple of the bound for the variance.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from driftfield.diffusion.basics import kernels
@@ -19,7 +22,18 @@ from driftfield.diffusion.basics.denoisers import BaseDenoiser, Denoiser, Estima
 from driftfield.diffusion.basics.denoising import Weight, denoising_loss, simple, squared
 from driftfield.diffusion.basics.gaussian import Gaussian
 from driftfield.diffusion.basics.kernels import DenoiserKernel, LogVariance, large_log_variance, small_log_variance
+from driftfield.diffusion.basics.times import log_normal
+from driftfield.diffusion.further.objectives import (
+    LABEL_DROPOUT,
+    LabelDropout,
+    Loss,
+    MetricOption,
+    TimesOption,
+    WeightOption,
+    at_times,
+)
 from driftfield.errors import InputError, unknown_name
+from driftfield.options import PositiveFloat
 
 
 class LearnedVarianceDenoiser(Denoiser):
@@ -147,3 +161,17 @@ def hybrid_loss(
     p = Gaussian(bridge_mean(schedule, x_t, estimate.x0, t, s), interpolated_log_variance(estimate, t, s))
     kl = bridge(schedule, x_t, x, t, s).kl(p)
     return loss + share * schedule.T * torch.where(decoder, 0.0, kl)
+
+
+def hybrid(
+    denoiser: LearnedVarianceDenoiser,
+    *,
+    weight: WeightOption = simple,
+    metric: MetricOption = squared,
+    times: TimesOption = log_normal,
+    label_dropout: LabelDropout = LABEL_DROPOUT,
+    bound_share: Annotated[PositiveFloat, Field(description="factor of the bound")] = 1e-3,
+) -> Loss:
+    """The objective "hybrid": :func:`hybrid_loss` at drawn times; 1e-3 is from Nichol, Dhariwal 2021, sec. 3.1."""
+    draw = partial(hybrid_loss, weight=weight, metric=metric, share=bound_share)
+    return at_times(denoiser, draw, times, label_dropout)

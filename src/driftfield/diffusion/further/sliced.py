@@ -18,6 +18,8 @@ from torch import Tensor
 
 from driftfield.diffusion.basics.denoisers import BaseDenoiser
 from driftfield.diffusion.basics.schedules import match
+from driftfield.diffusion.basics.times import log_normal
+from driftfield.diffusion.further.objectives import LABEL_DROPOUT, LabelDropout, Loss, TimesOption, at_times
 
 
 def sliced_score_loss(
@@ -44,3 +46,15 @@ def sliced_score_loss(
         loss = 0.5 * eps_hat**2 - match(schedule.sigma(t), x) * along * v
         summed = loss.flatten(1).sum(1)  # (B,)
     return summed if training else summed.detach()
+
+
+def sliced_score(
+    denoiser: BaseDenoiser, *, times: TimesOption = log_normal, label_dropout: LabelDropout = LABEL_DROPOUT
+) -> Loss:
+    """The objective "sliced-score": :func:`sliced_score_loss` along random signs, at drawn times."""
+    return at_times(denoiser, sliced_score_loss, times, label_dropout, v=rademacher)
+
+
+def rademacher(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Independent signs, of the shape of the rows."""
+    return torch.randint(0, 2, rows.shape, generator=generator, device=rows.device).to(rows) * 2 - 1
