@@ -85,8 +85,8 @@ def ring_noise(y: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
 def ring_end(schedule: Schedule, start: Tensor) -> NDArray[np.float64]:
     """Where the probability-flow ODE of the ring takes ``start`` (n, 2) at t = 1: x / alpha at t_low, by scipy.
 
-    In z = y / sqrt(1 + lambda^2) and tau = log lambda, with y = x / alpha and lambda = sigma / alpha. Where alpha(1) is
-    zero it starts at t_high with the same z, which leaves a relative error of 1 / lambda(t_high)^2, 1e-6 at most.
+    In z = y / sqrt(1 + kappa^2) and tau = log kappa, with y = x / alpha and kappa = sigma / alpha. Where alpha(1) is
+    zero it starts at t_high with the same z, which leaves a relative error of 1 / kappa(t_high)^2, 1e-6 at most.
     """
     low, high = (float(schedule.gamma(f64(t))) / 2 for t in (schedule.t_low, schedule.t_high))
     size = math.hypot(float(schedule.alpha(f64(1.0))), float(schedule.sigma(f64(1.0))))

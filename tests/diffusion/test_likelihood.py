@@ -73,7 +73,7 @@ def test_a_standard_normal_has_its_density_after_two_steps(name: str) -> None:
     """The ODE stands still for data of unit variance, so that nothing is left to integrate."""
     schedule, x = EVERY[name], 2 * normal(20, 2)
     result = log_prob(gaussian_distribution(schedule, D=2), x, matched(schedule, 1.0), steps=2)
-    # What is left is rounding: of alpha = 1e-3 at t_high, found as 1 - t, times the steepest d lambda / dw, 1e4.
+    # What is left is rounding: of alpha = 1e-3 at t_high, found as 1 - t, times the steepest d kappa / dw, 1e4.
     torch.testing.assert_close(result.value, gaussian_density(schedule, x, 1.0), rtol=0, atol=1e-9)
     assert result.error.max() < 1e-9
 
@@ -88,7 +88,7 @@ def test_a_gaussian_has_its_density_to_fourth_order(name: str) -> None:
         errors.append(float((value - truth).abs().max()))
     # Steps of 0.04 (a short chain) to 0.2 (sub-VP, rectified flow) in log sigma.
     assert errors[1] < 5e-5
-    # Where alpha(1) = 0 the ODE ends at lambda = 1000: what is left beyond is (1 - v) / lambda^2 times z^2 / 2.
+    # Where alpha(1) = 0 the ODE ends at kappa = 1000: what is left beyond is (1 - v) / kappa^2 times z^2 / 2.
     assert errors[1] < errors[0] / 10 or errors[1] < 5e-6
 
 

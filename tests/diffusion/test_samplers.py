@@ -215,7 +215,7 @@ def test_heun_is_the_trapezoidal_predictor_corrector_of_dy_dkappa(variance: floa
 
 @pytest.mark.parametrize("sampler", sorted(set(EVERY_STEP) - {"ancestral-large"}))
 def test_samplers_do_not_depend_on_the_schedule_but_on_its_noise_levels(sampler: str) -> None:
-    """In y = x / alpha and lambda = sigma / alpha all schedules are one; the large variance alone knows alpha."""
+    """In y = x / alpha and kappa = sigma / alpha all schedules are one; the large variance alone knows alpha."""
     levels = f64([20.0, 7.0, 3.0, 1.0, 0.4, 0.25])
     start, noises, ends = 20 * normal(16, 2), normal(10, 16, 2, seed=1), {}
     for name in ("ve", "vp", "sub-vp", "cosine", "rectified-flow", "quadratic-long"):

@@ -18,8 +18,8 @@ def question(name: str) -> Question:
 
 
 SWAPPED = {
-    "told": "t",
-    "best_told": {"0.5": 0.3, "1": 0.6},
+    "input": "t",
+    "best_input": {"0.5": 0.3, "1": 0.6},
     "gain": {"0.5": 0.1, "1": 0.1},
     "beside_linear": {"0.5": 0.8, "1": 0.9},
 }
@@ -72,12 +72,12 @@ def test_negative_slopes_name_the_sign_before_memorisation_and_clock() -> None:
     assert likely_cause(failing) == "sign"
 
 
-def test_a_network_that_sees_nothing_at_any_time_was_not_swapped_but_not_trained() -> None:
+def test_a_network_that_has_learned_nothing_was_not_swapped_but_not_trained() -> None:
     failing = "clock", "calibration", "latents"
     assert likely_cause(checks(*failing)) == "schedule"
     assert likely_cause(checks(*failing, beside_linear={"0.5": 1.0, "1": 0.99})) == "network"
-    assert likely_cause(checks(*failing, best_told={"0.5": 0.3, "1": 1.6})) == "network"
-    assert likely_cause(checks(*failing, told="log-sigma")) == "network"
+    assert likely_cause(checks(*failing, best_input={"0.5": 0.3, "1": 1.6})) == "network"
+    assert likely_cause(checks(*failing, input="log-sigma")) == "network"
 
 
 def test_what_cannot_be_computed_fails_and_what_does_not_apply_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,8 +88,8 @@ def test_what_cannot_be_computed_fails_and_what_does_not_apply_does_not(monkeypa
         raise DoesNotApply("there is no ODE")
 
     subject = None
-    failed = Question("a", "A", "", "", broken).ask(subject)  # type: ignore[arg-type]
-    skipped = Question("b", "B", "", "", senseless).ask(subject)  # type: ignore[arg-type]
+    failed = Question("a", "A", "", "", broken).answer(subject)  # type: ignore[arg-type]
+    skipped = Question("b", "B", "", "", senseless).answer(subject)  # type: ignore[arg-type]
     assert failed.status == "fail"
     assert "not finite" in failed.as_dict()["note"]
     assert skipped.status == "not applicable"

@@ -28,7 +28,7 @@ def test_chains_and_models_with_classes_answer_every_question(recipe: str) -> No
     assert found.cause == "network"  # after two epochs
     # The tutorial's chain ends with a signal variance of 0.78; that of the classes ends in its prior.
     assert found["prior"].failed == (recipe == "moons-ddpm")
-    assert ("Besides" in found.conclusion) == (recipe == "moons-ddpm")
+    assert ("In addition" in found.conclusion) == (recipe == "moons-ddpm")
 
 
 def test_a_single_column_is_integrated_on_a_line() -> None:

@@ -116,7 +116,7 @@ def test_a_wrong_sign_accuses_the_sign(moons: Model) -> None:
 
 def test_a_swapped_schedule_accuses_the_schedule(told_t: Model) -> None:
     clock = next(question for question in QUESTIONS if question.name == "clock")
-    assert clock.ask(Subject(told_t, ROWS, 0)).passed
+    assert clock.answer(Subject(told_t, ROWS, 0)).passed
     found = verify(with_swapped_schedule(told_t), ROWS)
     assert {"clock", "latents", "exact_score"} <= failures(found)
     assert found.cause == "schedule"
@@ -131,7 +131,7 @@ def test_memorised_rows_accuse_memorisation(moons: Model) -> None:
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others(moons: Model) -> None:
     asked = [question for question in QUESTIONS if question.name in ("calibration", "latents", "network", "bound")]
     first, second, other = (
-        [question.ask(Subject(moons, 100, seed)).as_dict() for question in asked] for seed in (3, 3, 4)
+        [question.answer(Subject(moons, 100, seed)).as_dict() for question in asked] for seed in (3, 3, 4)
     )
     assert first == second
     assert all(one["value"] != two["value"] for one, two in zip(first, other, strict=True))

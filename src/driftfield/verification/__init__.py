@@ -1,8 +1,8 @@
-"""Verify: a trained model checked as a scientific instrument, each number beside what is allowed.
+"""Verification: a trained model is checked like a scientific instrument, each number with the range that passes.
 
-A question (:mod:`driftfield.verification.questions`) has a name and says what a failure means; what answers it is a
-function of the subject, the model with the rows and draws that checks share. The pattern of failures names a cause
-(:mod:`driftfield.verification.cause`). Every slack was measured, on models that are well trained and on broken ones.
+A question (:mod:`driftfield.verification.questions`) has a name and says what a failure means. It is answered by a
+function of the subject: the model with the rows and draws that several checks use. The pattern of failures points to a
+cause (:mod:`driftfield.verification.cause`). All tolerances were measured, on well-trained models and on broken ones.
 """
 
 from driftfield.verification.cause import SENTENCES

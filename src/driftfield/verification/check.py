@@ -1,6 +1,6 @@
-"""Check: one line of a verification, a value beside what is allowed, and in plain words what a failure means.
+"""Check: one line of a verification, a value with the range that passes, and what a failure means.
 
-A function of the model finds a value; a question gives it a name and says what a failure means; the answer is a check.
+A finding is a measured value; a question names it and says what a failure means; its answer is a check.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Finding:
     """What was measured.
 
     Attributes:
-        value: the number; nan where it could not be computed.
-        low, high: the values that pass, ends included; None for an open end.
-        error: standard error of ``value``, where it is an estimate.
-        floor: the value that a perfect model would have.
+        value: the number; nan if it could not be computed.
+        low, high: the ends of the range that passes, both included; None for an open end.
+        error: standard error of ``value``, if it is an estimate.
+        floor: the value of a perfect model.
         note: what was measured and on what.
-        details: further numbers, plain data for JSON and for the search for a cause.
+        details: further numbers, as plain data for JSON and for finding the cause.
     """
 
     value: float
@@ -43,7 +43,7 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        """Whether the value is allowed; one that is not finite is not."""
+        """Whether the value is finite and within its range."""
         above = self.low is None or self.value >= self.low
         below = self.high is None or self.value <= self.high
         return math.isfinite(self.value) and above and below
@@ -51,14 +51,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Question:
-    """What can be asked of a model.
+    """A question about a model.
 
     Attributes:
         name: a key, "mass".
         label: for people, "Mass of the density".
         unit: of the value, "nats", "standard deviations", or "" for a pure number.
         failure: what a failure means, one sentence.
-        find: measures it, or raises :class:`DoesNotApply`.
+        find: measures the value, or raises :class:`DoesNotApply`.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Question:
     failure: str
     find: Callable[[Subject], Finding]
 
-    def ask(self, subject: Subject) -> Check:
+    def answer(self, subject: Subject) -> Check:
         """The check; a number that cannot be computed is a failure."""
         try:
             return Check(self, self.find(subject))
@@ -89,17 +89,17 @@ class Check:
 
     @property
     def name(self) -> str:
-        """The question's."""
+        """The name of the question."""
         return self.question.name
 
     @property
     def passed(self) -> bool | None:
-        """None where the check does not apply."""
+        """Whether it passed; None if the check does not apply."""
         return None if self.finding is None else self.finding.passed
 
     @property
     def failed(self) -> bool:
-        """Whether it applies and the value is not allowed."""
+        """Whether it applies and did not pass."""
         return self.passed is False
 
     @property

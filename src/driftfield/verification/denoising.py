@@ -1,16 +1,16 @@
-r"""Checks of the denoiser on noised held-out rows, where the noise is known: no distribution and no ODE is needed.
+r"""Checks of the denoiser on noised held-out rows, whose noise is known; they need no known distribution and no ODE.
 
 Calibration. A posterior mean eps_hat = E[eps | x_t] satisfies E <eps, eps_hat> = E |eps_hat|^2 (the tower rule), so the
 regression of the true noise on the estimated one has the slope
 
     b = E <eps, eps_hat> / E |eps_hat|^2 = 1                                      at every noise level.
 
-A score with the wrong sign has a negative slope, a network that learned other rows by heart one below 1.
+A score with the wrong sign has a negative slope, a network that has memorised other rows has one below 1.
 
-Clock. The squared error of the estimate at noise level k is least when the network is told k itself, if k is what it
-was trained to be told; a network whose schedule was swapped sees better at another time u. What is compared is the
-error of the network's own output against its target a(t) x + b(t) eps, so that only what the network is *told*
-changes, not how its answer is read.
+Clock. The squared error at noise level kappa is smallest if the network gets kappa itself as its input, as in training;
+a network whose schedule was swapped does better with the input of another time u. The errors compared are those of the
+raw output against its target a(t) x + b(t) eps, so that only the time given to the network changes, not how its output
+is interpreted.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from driftfield.verification.subject import Subject
 
 LEVELS = (0.1, 0.2, 0.5, 1.0, 2.0)  # standard deviations
 SLOPE_SLACK = 0.1  # 0.94 to 1.01 on default models of the plane; 0.6 with memorised rows, -1 with a wrong sign
-MOST_DOUBT = 0.35  # that four standard errors may add: tables of few rows have 0.8 +- 0.08
-TOLD = tuple(math.exp(x) for x in np.linspace(-1.8, 1.8, 19))  # factors on the noise level: 1 is among them
-CLOCK_SLACK = 0.04  # a share of the error: 0 to 0.011 measured on trained models, 0.08 under a swapped schedule
+MOST_DOUBT = 0.35  # the most that four standard errors may add: tables of few rows have 0.8 +- 0.08
+FACTORS = tuple(math.exp(x) for x in np.linspace(-1.8, 1.8, 19))  # on the noise level; 1 is among them
+CLOCK_SLACK = 0.04  # relative to the error: 0 to 0.011 measured on trained models, 0.08 under a swapped schedule
 
 
 def calibration(subject: Subject) -> Finding:
@@ -58,28 +58,31 @@ def _slope(subject: Subject, noise: float) -> tuple[float, float]:
 
 
 def clock(subject: Subject) -> Finding:
-    """How much better the network would see, were it told another noise level."""
+    """How much smaller the error would be if the network got another noise level as its input."""
     denoiser = subject.model.denoiser
     if not isinstance(denoiser, Denoiser):
-        raise DoesNotApply("there is no network that is told a noise level")
-    found = {level: _best_told(subject, denoiser, level) for level in subject.levels(LEVELS)}
+        raise DoesNotApply("there is no network with a noise level as an input")
+    found = {level: _best_input(subject, denoiser, level) for level in subject.levels(LEVELS)}
     worst = max(found, key=lambda level: found[level][1])
-    told, gain, _ = found[worst]
-    note = f"gain in squared error at noise {worst:.2g}, the largest of {len(found)} levels, by telling it {told:.2g}"
+    best, gain, _ = found[worst]
+    note = (
+        f"reduction of the squared error at noise {worst:.2g}, the largest of {len(found)} levels, by input {best:.2g}"
+    )
     if gain == 0:
-        note = f"at all {len(found)} noise levels the network sees best when it is told the level that it meets"
+        note = f"at all {len(found)} noise levels the error is smallest if the network gets the true level as its input"
     details = {
-        "told": next(name for name, label in LABELS.items() if label == denoiser.label),
-        "best_told": {f"{level:.3g}": best for level, (best, _, _) in found.items()},
-        "gain": {f"{level:.3g}": share for level, (_, share, _) in found.items()},
+        "input": next(name for name, label in LABELS.items() if label == denoiser.label),
+        "best_input": {f"{level:.3g}": best for level, (best, _, _) in found.items()},
+        "gain": {f"{level:.3g}": gain for level, (_, gain, _) in found.items()},
         "beside_linear": {f"{level:.3g}": ratio for level, (_, _, ratio) in found.items()},
     }
     return Finding(gain, high=CLOCK_SLACK, floor=0.0, note=note, details=details)
 
 
-def _best_told(subject: Subject, denoiser: Denoiser, noise: float) -> tuple[float, float, float]:
-    """The noise level that the network had best be told at ``noise``, by which share that lowers its error, and how
-    large its error is then beside that of the best multiple of x_t: above 1, it has learned nothing at any level.
+def _best_input(subject: Subject, denoiser: Denoiser, noise: float) -> tuple[float, float, float]:
+    """The best level to give to the network at ``noise``, by which fraction it lowers the error, and what is left.
+
+    The last is relative to the error of the best multiple of x_t: above 1 the network has learned nothing.
     """
     schedule, device = denoiser.schedule, subject.model.device
     y, eps = subject.noisy(noise, "clock")
@@ -88,18 +91,18 @@ def _best_told(subject: Subject, denoiser: Denoiser, noise: float) -> tuple[floa
     x_t = match(schedule.alpha(t), x_t) * x_t
     a, b = denoiser.head(schedule, t)
     target = match(a, x) * x + match(b, e) * e
-    told = sorted({round(subject.level(noise * factor), 12) for factor in TOLD} | {noise})
-    errors = [_squared_error(denoiser, x_t, t, subject.time(level), target) for level in told]
+    inputs = sorted({round(subject.level(noise * factor), 12) for factor in FACTORS} | {noise})
+    errors = [_squared_error(denoiser, x_t, t, subject.time(level), target) for level in inputs]
     best = int(np.argmin(errors))
-    own = errors[told.index(noise)]
+    own = errors[inputs.index(noise)]
     factor = float((target * x_t).sum() / x_t.square().sum())
     linear = float((target - factor * x_t).double().square().mean())
     gain = 1 - errors[best] / own if own > 0 else 0.0
-    return told[best], gain, errors[best] / linear if linear > 0 else math.inf
+    return inputs[best], gain, errors[best] / linear if linear > 0 else math.inf
 
 
 def _squared_error(denoiser: Denoiser, x_t: Tensor, t: Tensor, u: Tensor, target: Tensor) -> float:
-    """Of the network's output at x_t, if it is told u in place of t; its input stays as it is, scaled for t."""
+    """The mean squared error of the output at x_t, with the label of time u in place of t; x_t is scaled for t."""
     times = torch.stack([t, u])
     scale = denoiser.schedule.scale(times) if denoiser.scale_input else torch.ones_like(times)
     with torch.no_grad():

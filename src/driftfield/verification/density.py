@@ -1,9 +1,9 @@
 r"""Checks of the density: its mass, its gradient, its flow there and back, and the bound below it.
 
-A flow always has mass 1: by the change of variables, whatever the network. So a mass that is not 1 accuses the
-integration or the units, and never the network. The gradient of the density and the learned score, on the other hand,
-agree only if the learned scores of all noise levels belong to one process (they solve one Fokker-Planck equation),
-as those of a well-trained network nearly do.
+By the change of variables the density of a flow always has mass 1, for any network. So a mass other than 1 points to
+the integration or to the units, never to the network. The gradient of the density and the learned score, in contrast,
+agree only if the learned scores of all noise levels belong to one process (solve one Fokker-Planck equation), as those
+of a well-trained network nearly do.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from scipy import stats
 from driftfield.verification.check import DoesNotApply, Finding
 from driftfield.verification.subject import Subject
 
-MASS_NOISE = 0.1  # standard deviations; the density that is integrated is that of rows with so much noise
-SPACING = 1.25  # of the grid, in units of the noise: exp(-2 pi^2 / 1.25^2) = 3e-6 is what a sum can err
+MASS_NOISE = 0.1  # standard deviations of noise; the density of rows with this noise is integrated
+SPACING = 1.25  # of the grid, in units of the noise: the sum has an error of exp(-2 pi^2 / 1.25^2) = 3e-6
 MOST_POINTS = {1: 2_001, 2: 128**2}
-STRAY = 0.5  # of the data's range: so far may samples widen the box
+STRAY = 0.5  # of the range of the data, by which samples may at most widen the box
 MASS_SLACK = 0.02  # measured: 0.999 to 1.001 on default models of the plane; 2 with a Jacobian that is off by ln 2
 PROPOSALS = 2_000
 INFLATION = 1.3  # of the proposal's covariances
 DEGREES = 5  # of freedom of its tails
 MASS_LEVEL = 0.5  # standard deviations of noise above two dimensions, where rows are far apart
-UNCERTAIN = 0.1  # a standard error of the mass beyond which nothing is said
+UNCERTAIN = 0.1  # standard error of the mass above which the check does not apply
 
 SCORE_LEVELS = (0.2, 1.0)  # standard deviations
 SCORE_ROWS = 256
 SCORE_DIRECTIONS = 4
 DIFFERENCE = 0.1  # of the noise: the truncation error is then (0.1)^2 / 6 of a third derivative of order 1
-# Measured slopes: 0.97 to 1.09 at noise 0.2 and 1.00 to 1.03 at 1 on default models of the plane, 1.3 of a rough
-# network that is told t; -0.1 to 0.25 with the wrong sign, 70 and more under a swapped schedule.
+# Measured slopes: 0.97 to 1.09 at noise 0.2 and 1.00 to 1.03 at 1 on default models of the plane, 1.3 for a rough
+# network with the input t; -0.1 to 0.25 with the wrong sign, 70 and more under a swapped schedule.
 SCORE_SLACK = 0.2
-MOST_DOUBT = 0.3  # that a standard error may add: a model that is broken enough makes errors of any size
+MOST_DOUBT = 0.3  # the most that a standard error may add: that of a broken model can be of any size
 
 ROUND_TRIP_SLACK = 0.02  # standard deviations; 3e-6 on default models, 0.018 of a rough network on a chain in 24 steps
 BOUND_SLACK = 0.02  # nats per dimension; default models of the plane are 0.47 to 0.53 above their bound of 200 steps
@@ -49,8 +49,7 @@ def mass(subject: Subject) -> Finding:
     error = found.error or 0.0
     if error > UNCERTAIN:
         raise DoesNotApply(
-            f"{found.points:,} draws give {found.value:.2f} with a standard error of {error:.2f}, too uncertain to "
-            "judge by"
+            f"{found.points:,} draws give {found.value:.2f} with a standard error of {error:.2f}, too large to judge by"
         )
     slack = MASS_SLACK + 4 * error
     details = {"noise": found.noise, "points": found.points}
@@ -58,14 +57,14 @@ def mass(subject: Subject) -> Finding:
 
 
 def needs_ode(subject: Subject) -> None:
-    """Raise DoesNotApply for a model without one."""
+    """Raises DoesNotApply for a model without an ODE."""
     if subject.is_kernel:
         raise DoesNotApply("a learned kernel has no probability-flow ODE, and its density is a bound")
 
 
 @dataclass(frozen=True)
 class Mass:
-    """An integral of a density, how it was found, and at which noise level."""
+    """The integral of a density, how it was computed, and at which noise level."""
 
     value: float
     error: float | None
@@ -101,7 +100,7 @@ def _grid_mass(subject: Subject) -> Mass:
 
 
 def _log_volume(subject: Subject) -> float:
-    """The logarithm of the volume, in the user's units, of a unit cube of the network's: from where its corners go."""
+    """Log of the volume, in the user's units, of a unit cube in the network's, from the images of its corners."""
     D = subject.model.dimensions
     corner = subject.model.codec.decode(np.zeros((1, D)))
     edges = subject.model.codec.decode(np.eye(D)) - corner  # (D, D)
@@ -146,9 +145,9 @@ def _sampled_mass(subject: Subject) -> Mass:
 def score(subject: Subject) -> Finding:
     """The slope of central differences of the log-density on those that the learned score predicts.
 
-    Both belong to random directions at noised rows. Differences of a density by the ODE hold second derivatives of the
-    network, so that they scatter about the score even of a good one; the slope sees what is wrong throughout, a sign or
-    a factor, and the scatter is said beside it.
+    Both are taken along random directions at noised rows. Differences of the density contain second derivatives of the
+    network, so that they scatter around the score even for a good network. The slope shows systematic errors, such as a
+    sign or a factor; the scatter is reported with it.
     """
     needs_ode(subject)
     found = {level: _differences(subject, level) for level in subject.levels(SCORE_LEVELS)}
@@ -156,8 +155,8 @@ def score(subject: Subject) -> Finding:
     here = found[worst]
     slack = SCORE_SLACK + min(4 * here.error, MOST_DOUBT)
     note = (
-        f"slope of finite differences of log p on the score, at noise {worst:.2g}; scatter about it "
-        f"{here.scatter:.2g} of the score"
+        f"slope of finite differences of log p on the score, at noise {worst:.2g}; the scatter around it "
+        f"is {here.scatter:.2g} of the score"
     )
     details = {
         "slope_by_noise": {f"{level:.3g}": each.slope for level, each in found.items()},
@@ -167,7 +166,7 @@ def score(subject: Subject) -> Finding:
 
 
 class Differences(NamedTuple):
-    """Differences of log p beside those that the score predicts: slope, its standard error, and two relative errors."""
+    """Differences of log p against those that the score predicts: slope, its standard error, two relative errors."""
 
     slope: float
     error: float

@@ -1,13 +1,14 @@
 r"""Check of the latent codes: the ODE carries the data to N(0, I), if the model is right.
 
-The codes of held-out rows are projected on each axis and on some random directions, which by Cramer and Wold see any
-difference, and their radius is compared with the chi distribution of D degrees of freedom. The statistic is the largest
-Kolmogorov-Smirnov distance. It is an effect size: for n codes of a perfect model the largest of m distances is below
+The codes of held-out rows are projected on each axis and on some random directions (by the theorem of Cramér and Wold
+projections determine a distribution), and their radius is compared with the chi distribution of D degrees of freedom.
+The statistic is the largest Kolmogorov-Smirnov distance, an effect size. For n codes of a perfect model the largest of
+m distances is below
 
     floor = K^{-1}(1 - 0.01 / m) / sqrt(n)                                        (Bonferroni; K: Kolmogorov's
     distribution)
 
-in 99 of 100 verifications, and a good model may add a little to that, however many rows there are.
+in 99 of 100 verifications. A good model may exceed that by a little, however many rows there are.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SLACK = 0.03
 
 
 def latents(subject: Subject) -> Finding:
-    """Are the codes of held-out rows N(0, I)?"""
+    """How far the codes of held-out rows are from N(0, I)."""
     needs_ode(subject)
     codes = subject.latents
     n, D = codes.shape

@@ -1,4 +1,4 @@
-"""What a verification asks, in its order; to add a check, write what finds it and add a row here."""
+"""The questions of a verification, in order. To add a check, write the function that measures it and add a row here."""
 
 from driftfield.verification import denoising, density, latents, sampling, truth, units
 from driftfield.verification.check import Question
@@ -9,7 +9,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "units",
         "Units",
-        "of what is allowed",
+        "of the tolerance",
         "The map between your units and the network's is not the one that the model was trained with: samples, scores "
         "and densities are in wrong units.",
         units.units,
@@ -18,24 +18,24 @@ QUESTIONS: tuple[Question, ...] = (
         "prior",
         "Prior",
         "nats per dimension",
-        "The forward process does not reach its prior: sampling starts from a distribution the network never saw; "
-        "more steps or larger betas would mend it, no training can.",
+        "The forward process does not reach its prior: sampling starts from a distribution that the network was not "
+        "trained on; more steps or larger betas would fix it, training cannot.",
         units.prior,
     ),
     Question(
         "calibration",
         "Estimated against true noise",
         "slope",
-        "The estimated noise is no conditional mean of the true noise: at that noise level the score is too strong, "
-        "too weak or of the wrong sign.",
+        "The estimated noise is not the conditional mean of the true noise: at that noise level the score is too "
+        "strong, too weak or of the wrong sign.",
         denoising.calibration,
     ),
     Question(
         "clock",
-        "Noise level that the network is told",
-        "share of its error",
-        "The network sees better when it is told another noise level than the one it meets: its schedule is not the "
-        "one that it was trained with.",
+        "Noise level given to the network",
+        "fraction of the error",
+        "The network does better with another noise level as its input than the true one: its schedule is not the one "
+        "that it was trained with.",
         denoising.clock,
     ),
     Question(
@@ -50,15 +50,15 @@ QUESTIONS: tuple[Question, ...] = (
         "score",
         "Score against the density",
         "slope",
-        "Score and density contradict each other, by a sign or a factor: one of the two is in wrong units, or the "
-        "scores of different noise levels do not belong to one process.",
+        "Score and density disagree by a sign or a factor: one of the two is in wrong units, or the scores of "
+        "different noise levels do not belong to one process.",
         density.score,
     ),
     Question(
         "round_trip",
         "Round trip through the ODE",
         STD,
-        "The ODE is solved too coarsely: codes do not lead back to their rows, and log-densities carry that error.",
+        "The ODE is solved too coarsely: codes do not lead back to their rows, and log-densities have that error too.",
         density.round_trip,
     ),
     Question(
@@ -89,7 +89,7 @@ QUESTIONS: tuple[Question, ...] = (
         "network",
         "Network with a fine sampler",
         STD,
-        "Even a fine sampler does not make rows like the data of this network: train longer, or its weights are "
+        "Even with a fine sampler the rows of this network differ from the data: train longer, or its weights are "
         "damaged.",
         sampling.network,
     ),
@@ -97,16 +97,16 @@ QUESTIONS: tuple[Question, ...] = (
         "sampler",
         "Sampler apart from the network",
         STD,
-        "The sampler of the recipe adds an error of its own, whatever the network: take more steps, or another sampler "
-        "or grid; where the prior fails too, it is the wrong start.",
+        "The sampler of the recipe adds an error that does not come from the network: take more steps, or another "
+        "sampler or grid; if the prior fails too, sampling starts from the wrong distribution.",
         sampling.sampler,
     ),
     Question(
         "memorisation",
         "Memorisation",
-        "share",
-        "Samples lie on training rows more often than fresh rows do: the model repeats what it was shown; train "
-        "shorter, on more rows, or with a smaller network.",
+        "fraction",
+        "Samples are closer to training rows than fresh rows are: the model repeats its training rows; train for fewer "
+        "steps, on more rows, or with a smaller network.",
         sampling.copies,
     ),
 )

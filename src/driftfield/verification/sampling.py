@@ -1,11 +1,11 @@
 r"""Checks of samples: the error of the sampler apart from that of the network, and memorisation.
 
-    sampler    the exact denoiser with the recipe's sampler, against fresh rows: what is wrong is the sampler's
-    network    this denoiser with a fine reference sampler, against fresh rows: what is wrong is the network's
+    sampler    the exact denoiser with the recipe's sampler, against fresh rows: the error is that of the sampler
+    network    this denoiser with a fine reference sampler, against fresh rows: the error is that of the network
 
-Where the distribution is not known there is no exact denoiser. Then the recipe's sampler is compared with the reference
-sampler, row by row from the same noise if it is deterministic, else as two samples. Distances are Wasserstein-2 along
-200 random directions, in standard deviations of the real rows; the floor is that between two real samples.
+If the distribution is not known there is no exact denoiser, and the recipe's sampler is compared with the reference
+sampler: row by row from the same noise if it is deterministic, otherwise as two samples. Distances are Wasserstein-2
+along 200 random directions, in standard deviations of the real rows; the floor is the distance of two real samples.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def sampler(subject: Subject) -> Finding:
         denoiser, rows = exact
         try:
             made = subject.draw(denoiser, own, rows)
-        except InputError as error:  # a sampler that needs more than a denoiser gives
-            raise DoesNotApply(f"it asks for more than the exact denoiser gives: {error}") from None
+        except InputError as error:  # the sampler needs more than a denoiser
+            raise DoesNotApply(f"the sampler needs more than an exact denoiser: {error}") from None
         found, floor = _distance(subject, made), _distance(subject, subject.other[: len(made)])
         note = f"sliced Wasserstein-2 between {len(made):,} rows of the exact denoiser with this sampler, and real rows"
         return _beside_floor(found, floor, note)
@@ -69,7 +69,7 @@ def sampler(subject: Subject) -> Finding:
 
 
 def _is_deterministic(subject: Subject) -> bool:
-    """Whether other noise on the way leaves the samples as they are."""
+    """Whether the samples do not depend on noise drawn on the way."""
     one, two = (subject.draw(subject.model.denoiser, subject.own_sampler(), FEW, purpose) for purpose in ("one", "two"))
     return bool(np.array_equal(one, two))
 
@@ -82,22 +82,22 @@ def _distance(subject: Subject, made: FloatArray, real: FloatArray | None = None
 
 
 def _beside_floor(value: Measured, floor: Measured, note: str) -> Finding:
-    """A distance that may exceed its floor by a slack, in squares, and by two standard errors."""
+    """A distance that may exceed its floor by a slack, added in squares, and by two standard errors."""
     high = math.hypot(floor.value, SLACK) + 2 * (floor.error or 0.0)
     details = {"floor_error": floor.error}
     return Finding(value.value, high=high, error=value.error, floor=floor.value, note=note, details=details)
 
 
 def copies(subject: Subject) -> Finding:
-    """The share of samples closer to a training row than the closest per cent of fresh rows, or equal to one."""
+    """The fraction of samples closer to a training row than the closest per cent of fresh rows, or equal to one."""
     found = memorisation(subject.samples, subject.model.train, subject.real, subject.seed)
     value, floor, error = found.closer, found.expected, found.error
     high = floor + max(SIGNIFICANT * found.expected_error, MATERIAL)
     what = "suspiciously close to"
-    if found.present and value <= high:  # copies in a table that repeats its rows, where no distance is suspicious
+    if found.present and value <= high:  # copies in a table with repeated rows, where a small distance means nothing
         value, floor, high, what = found.duplicates, found.held_out_duplicates, found.held_out_duplicates, "equal to"
     note = (
-        f"share of samples that are {what} one of {found.training_rows:,} training rows; median distance "
+        f"fraction of samples that are {what} one of {found.training_rows:,} training rows; median distance "
         f"{found.median_generated:.3g}, of fresh rows {found.median_held_out:.3g}"
     )
     details = {"ratio": found.ratio, "duplicates": found.duplicates}

@@ -1,7 +1,8 @@
-"""Subject: the model under test, with the rows and draws that several checks share.
+"""Subject: the model under test, with the rows and draws that several checks use.
 
-Noised rows are x_t / alpha_t = z + k eps in the network's units, at a noise level k = sigma / alpha: there the noise is
-isotropic. All draws come from streams of (seed, purpose), so that no check moves the numbers of another.
+Noised rows are x_t / alpha_t = z + kappa eps in the network's units, at a noise level kappa = sigma / alpha; in these
+units the noise is isotropic. All draws come from streams of (seed, purpose), so that no check changes the numbers of
+another.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ REFERENCE_STEPS = 100  # of Heun's method: halving them moves samples of the def
 
 @dataclass
 class Subject:
-    """The model, at most ``rows`` real rows to judge it by, and the seed of every draw."""
+    """The model, with at most ``rows`` real rows to compare with, and the seed of all draws."""
 
     model: Model
     rows: int
@@ -37,7 +38,7 @@ class Subject:
 
     @property
     def distribution(self) -> Distribution | None:
-        """The distribution of the data, where it is known."""
+        """The distribution of the data, if it is known."""
         return self.model.distribution
 
     @property
@@ -85,7 +86,7 @@ class Subject:
         return float(self.model.denoiser.schedule.kappa(t))
 
     def level(self, noise: float) -> float:
-        """The noise level nearest to ``noise`` at which the network may be asked; of a chain, one of its steps."""
+        """The nearest noise level at which the network may be evaluated; on a chain, that of one of its steps."""
         schedule = self.model.denoiser.schedule
         t = self.time(noise)
         if schedule.T is not None:
@@ -114,12 +115,12 @@ class Subject:
 
     @cached_property
     def samples(self) -> FloatArray:
-        """Rows of the model as a user would draw them (n, D)."""
+        """Samples of the model, as a user would draw them (n, D)."""
         return self.model.sample(len(self.real), self.seed)
 
     @cached_property
     def start(self) -> Tensor:
-        """Draws from the prior (n, D), in the network's units: where every sampler here starts."""
+        """Draws from the prior (n, D), in the network's units, from which all samplers here start."""
         eps = self.stream("start").standard_normal((len(self.real), self.model.dimensions))
         prior = self.model.prior
         return prior.sample(torch.as_tensor(eps, dtype=torch.float32, device=self.model.device))
@@ -141,7 +142,7 @@ class Subject:
         return step, times.to(self.model.device)
 
     def reference_sampler(self) -> tuple[Step, Tensor]:
-        """Heun's method in 100 steps, or in all steps of a chain, between which its network is untrained."""
+        """Heun's method in 100 steps, or in all steps of a chain, as its network is not trained between them."""
         schedule = self.model.denoiser.schedule
         name, steps = ("karras", REFERENCE_STEPS) if schedule.T is None else ("uniform", schedule.T)
         return SAMPLERS["heun"], GRIDS[name](schedule, steps).to(self.model.device)

@@ -26,7 +26,7 @@ from driftfield.errors import InputError
 from driftfield.verification.check import DoesNotApply, Finding
 from driftfield.verification.subject import Subject
 
-FINEST, COARSEST = 0.02, 10.0  # standard deviations: below the finest, most rows carry no structure any more
+FINEST, COARSEST = 0.02, 10.0  # standard deviations; most data have no structure below the finest
 LEVELS = 12
 ROWS = 1_000
 MOST_PAIRS = 40_000_000  # of rows and nodes at one noise level, a second or two
@@ -37,9 +37,9 @@ SLACK = 0.04  # nats per dimension
 EXACT_SCALES = (
     0.02,
     0.05,
-)  # standard deviations: the exact denoiser may be blind to structure below the first that serves
+)  # standard deviations: the exact denoiser may ignore structure below the first one that is feasible
 EXACT_PAIRS = 60_000_000  # of rows and nodes in a whole sampling, some seconds
-EXACT_ROWS = 500  # the fewest that a distance is worth computing of
+EXACT_ROWS = 500  # the fewest for which a distance is worth computing
 MAP_NOISE = 0.2
 MAP_CELLS = 60
 MAP_MARGIN = 0.3  # of the range of the rows: noise of 0.2 standard deviations goes beyond them
@@ -60,7 +60,7 @@ class ErrorMap:
 
 
 def nodes_at(subject: Subject, noise: float) -> Nodes | None:
-    """The distribution in the network's units, fit for noise of at least ``noise``; None where it is not known."""
+    """The distribution in the network's units, good for noise of at least ``noise``; None if it is not known."""
     distribution, scaler = subject.distribution, subject.scaler
     if distribution is None:
         return None
@@ -73,9 +73,9 @@ def nodes_at(subject: Subject, noise: float) -> Nodes | None:
 
 
 def exact_score(subject: Subject) -> Finding:
-    """The cost of the network's error in nats; ``details`` hold its curve over noise levels.
+    """The cost of the network's error in nats; ``details`` contain its curve over noise levels.
 
-    There, "relative" is the relative error of the score and "cost" is E |eps_hat - eps*|^2, nats per unit of ln k.
+    "relative" is the relative error of the score, and "cost" is E |eps_hat - eps*|^2 in nats per unit of ln kappa.
     """
     if subject.is_kernel:
         raise DoesNotApply("a learned kernel has no score of its own")
@@ -114,7 +114,7 @@ def _errors(subject: Subject) -> tuple[list[float], list[float], list[FloatArray
 
 
 def error_map(subject: Subject) -> ErrorMap | None:
-    """The error in the plane at one noise level; None where the distribution is not known, or has other dimensions."""
+    """The error in the plane at one noise level; None if the distribution is not known, or not of two dimensions."""
     if subject.is_kernel or subject.model.dimensions != 2:
         return None
     noise = subject.level(MAP_NOISE)
@@ -134,9 +134,9 @@ def error_map(subject: Subject) -> ErrorMap | None:
 
 
 def denoiser_of_distribution(subject: Subject, evaluations: int) -> tuple[BaseDenoiser, int] | None:
-    """The exact denoiser on the model's schedule, in its units, and how many rows it can carry through its evaluations.
+    """The exact denoiser for the model's schedule and units, and for how many rows it can be evaluated this often.
 
-    None where the distribution is not known, or where it is cut into too many nodes.
+    None if the distribution is not known, or is divided into too many nodes.
     """
     for scale in EXACT_SCALES:
         nodes = nodes_at(subject, scale)

@@ -8,37 +8,37 @@ from driftfield.diffusion.basics.schedules import PRIOR_TOLERANCE
 from driftfield.verification.check import Finding
 from driftfield.verification.subject import Subject
 
-UNITS_SLACK = 0.02  # of a standard deviation, beside four standard errors
+UNITS_SLACK = 0.02  # of a standard deviation, in addition to four standard errors
 FRESH_SLACK = 0.2  # of a variance; a whitened table of 30 columns and 455 rows has 1.15 for fresh rows
 JACOBIAN_SLACK = 0.01  # nats: float32 rounding of the corners of a cube leaves less than 0.003 in 30 columns
 RETURN_SLACK = 1e-3  # standard deviations: float32
 
 
 def units(subject: Subject) -> Finding:
-    """The largest of three errors of the units, each as a share of what is allowed."""
+    """The largest of three errors of the units, each relative to its tolerance."""
     scaler, model = subject.scaler, subject.model
     moments = _moments(subject)
     points = subject.real[:100]
     back = scaler.back(scaler.forward(points))
     returned = float(np.abs((back - points) / model.train.std(0)).max())
     jacobian = abs(_log_volume_ratio(subject) - scaler.log_det)
-    shares = {"moments": moments, "return": returned / RETURN_SLACK, "jacobian": jacobian / JACOBIAN_SLACK}
-    worst = max(shares, key=lambda key: shares[key])
-    said = {
+    errors = {"moments": moments, "return": returned / RETURN_SLACK, "jacobian": jacobian / JACOBIAN_SLACK}
+    worst = max(errors, key=lambda key: errors[key])
+    names = {
         "moments": "mean and variance of the training and held-out rows in the network's units",
-        "return": "the way to the network's units and back",
-        "jacobian": f"log |det|, {scaler.log_det:.4f} where the volume ratio says {_log_volume_ratio(subject):.4f}",
+        "return": "the map to the network's units and back",
+        "jacobian": f"log |det|, {scaler.log_det:.4f} against {_log_volume_ratio(subject):.4f} by the ratio of volumes",
     }
-    note = f"share of the tolerance that is used; the largest is of {said[worst]}"
-    return Finding(shares[worst], high=1.0, floor=0.0, note=note, details=shares)
+    note = f"error relative to its tolerance; the largest is that of {names[worst]}"
+    return Finding(errors[worst], high=1.0, floor=0.0, note=note, details=errors)
 
 
 def _moments(subject: Subject) -> float:
-    """How far the network's units are from mean 0 and variance 1, over what is allowed; 0 where nothing is promised.
+    """How far the network's units are from mean 0 and variance 1, relative to the tolerance; 0 for unscaled data.
 
-    Training rows, which the scaler was fitted to, column by column: four standard errors are allowed beside the slack,
-    as the model keeps only some of them. Held-out rows over all columns, by the mean square: what a scaler of few rows
-    and many columns promises for fresh rows is nearer to 1 than to any other number, but not more.
+    For training rows, to which the scaler was fitted, by column, with four standard errors in addition to the slack, as
+    the model keeps only some of these rows. For held-out rows by their mean square over all columns, with a large
+    slack: for few rows and many columns the variance of fresh rows is only roughly 1.
     """
     model = subject.model
     if model.recipe.data.scaling == "none":
@@ -55,7 +55,7 @@ def _moments(subject: Subject) -> float:
 
 
 def _log_volume_ratio(subject: Subject) -> float:
-    """log of the volume, in the network's units, of a cube in the user's, over its own: from where its corners go."""
+    """Log of the ratio of volumes of a cube, in the network's units over the user's, from the images of its corners."""
     scaler = subject.scaler
     edge = subject.model.train.std(0)  # (D,)
     corner = subject.model.train.mean(0)
@@ -65,8 +65,8 @@ def _log_volume_ratio(subject: Subject) -> float:
 
 
 def prior(subject: Subject) -> Finding:
-    """What the forward process leaves of the data at t = 1."""
+    """How much of the data is left at t = 1."""
     mismatch = subject.model.prior_mismatch
-    note = f"what is left of the data at t = 1, where the signal variance is {mismatch.signal:.2g}"
+    note = f"mismatch of x_1 and the prior, with a signal variance of {mismatch.signal:.2g} at t = 1"
     details = {"marginal": mismatch.marginal, "signal": mismatch.signal}
     return Finding(mismatch.bound, high=PRIOR_TOLERANCE, floor=0.0, note=note, details=details)

@@ -1,4 +1,4 @@
-"""Verify: all checks of one model, in seconds, and what their pattern says."""
+"""Verify: run all checks of a model, in seconds, and name the most likely cause of failures."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FEWEST_ROWS = 20
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked, and what it says.
+    """The checks of a model and their conclusion.
 
     Attributes:
-        conclusion: one sentence, with the most likely cause where something fails.
-        cause: its key (see :mod:`driftfield.verification.cause`), "nothing" where all pass.
+        conclusion: one sentence, with the most likely cause if a check fails.
+        cause: its key (see :mod:`driftfield.verification.cause`), "nothing" if all pass.
         checks: one line each.
-        map: the error of the score in the plane; None where the distribution is not known.
-        rows, seed, seconds: how it was made.
+        map: the error of the score in the plane; None if the distribution is not known.
+        rows, seed, seconds: how many rows were used, with which seed, and how long it took.
     """
 
     conclusion: str
@@ -72,14 +72,14 @@ def verify(
     Args:
         rows: of each side, at most; 4,000 by default. Held-out rows, or fresh ones of a known distribution.
         seed: of every draw.
-        observe: told the name of each check before it is made.
+        observe: called with the name of each check before it runs.
 
     Raises:
-        InputError: fewer than 20 rows are asked for, or held out.
+        InputError: ``rows`` is below 20, or fewer rows are held out.
     """
     rows = ROWS if rows is None else rows
     if rows < FEWEST_ROWS:
-        raise InputError(f"A verification needs at least {FEWEST_ROWS} rows, but {rows} were asked for.")
+        raise InputError(f"A verification needs at least {FEWEST_ROWS} rows, got {rows}.")
     started = time.monotonic()
     subject = Subject(model, rows, seed)
     if len(subject.real) < FEWEST_ROWS:
@@ -88,7 +88,7 @@ def verify(
     for question in QUESTIONS:
         if observe is not None:
             observe(question.label)
-        checks.append(question.ask(subject))
+        checks.append(question.answer(subject))
     return Verification(
         conclusion(checks),
         likely_cause(checks),
