@@ -121,7 +121,7 @@ def test_the_hybrid_loss_is_the_denoising_loss_and_a_part_of_the_bound(name: str
     kl = bridge(schedule, x_t, x, t, s).kl(reverse_kernel(denoiser, "learned").step(x_t, t, s))
     kl = torch.where(t > 0.06, kl, 0.0)  # the decoder's term is left out
     for weight in (WEIGHTS["simple"], WEIGHTS["snr"]):
-        loss = hybrid_loss(denoiser, x, t, eps, weight, METRICS["huber"], share=0.01)
+        loss = hybrid_loss(denoiser, x, t, eps, weight, METRICS["huber"], bound_factor=0.01)
         expected = denoising_loss(denoiser, x, t, eps, weight, METRICS["huber"]) + 0.01 * 20 * kl
         torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
 
@@ -130,7 +130,9 @@ def test_the_bound_in_the_hybrid_loss_moves_the_variance_and_not_the_mean() -> N
     denoiser = halves("linear", 0.3)
     network = denoiser.network
     t, x, eps = f64([1 / 20, 0.1, 0.5, 1.0]), normal(4, 2), normal(4, 2, seed=1)
-    both = torch.autograd.grad(hybrid_loss(denoiser, x, t, eps, share=10.0).sum(), [network.slope, network.second])
+    both = torch.autograd.grad(
+        hybrid_loss(denoiser, x, t, eps, bound_factor=10.0).sum(), [network.slope, network.second]
+    )
     (alone,) = torch.autograd.grad(denoising_loss(denoiser, x, t, eps).sum(), [network.slope])
     torch.testing.assert_close(both[0], alone, rtol=1e-13, atol=0)
     assert torch.isfinite(both[1]).all()

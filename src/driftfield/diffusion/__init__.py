@@ -46,7 +46,7 @@ More denoisers.
 
 More to learn than a mean.
 
-    objectives         what training minimises: a loss at drawn times, with labels hidden
+    objectives         what training minimises: a loss at random times, with labels hidden
     learned_kernel     mean and standard deviation of a reverse step, without a denoiser
     learned_variance   the variance of a reverse step, and the hybrid loss that trains it
     learned_schedule   gamma(t) as a monotone network

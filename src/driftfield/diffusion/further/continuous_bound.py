@@ -101,7 +101,7 @@ def continuous_bound(denoiser: BaseDenoiser, x: Tensor, t: Tensor, eps: Tensor, 
 def bound(
     denoiser: BaseDenoiser, *, times: TimesOption = stratified, label_dropout: LabelDropout = LABEL_DROPOUT
 ) -> Loss:
-    """The objective "bound": :func:`continuous_bound` at drawn times."""
+    """The objective "bound": :func:`continuous_bound` at random times."""
     return at_times(denoiser, continuous_bound, times, label_dropout)
 
 

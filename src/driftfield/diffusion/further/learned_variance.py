@@ -122,23 +122,24 @@ def hybrid_loss(
     eps: Tensor,
     weight: Weight = simple,
     metric: Callable[[Tensor], Tensor] = squared,
-    share: float = 1e-3,
+    bound_factor: float = 1e-3,
     cond: Tensor | None = None,
 ) -> Tensor:
-    """denoising_loss + share T KL( q(x_s | x_t, x) || p(x_s | x_t) ), s = t - 1 / T, with one network evaluation.
+    """denoising_loss + c T KL( q(x_s | x_t, x) || p(x_s | x_t) ), s = t - 1 / T, with one evaluation of the network.
 
-    The mean of p is held still in the second part, which so teaches the variance alone. At t = 1 / T it is 0: the
-    decoder's term has no learned variance here.
+    No gradient passes through the mean of p in the second term, which therefore trains only the variance. At t = 1 / T
+    the second term is 0, as the decoder has no learned variance here.
 
     Args:
         x, eps: (B, *D) data and standard normal noise.
-        t: () or (B,) times i / T, uniform if the second part is to be share times the bound.
+        t: () or (B,) times i / T; if they are uniform, the mean of the second term is c times the bound.
+        bound_factor: c.
 
     Returns:
         (B,) losses, summed over dimensions.
 
     Raises:
-        InputError: the schedule is no chain, or the denoiser has no learned variance.
+        InputError: the schedule is not a chain, or the denoiser has no learned variance.
     """
     schedule = denoiser.schedule
     if schedule.T is None:
@@ -156,11 +157,11 @@ def hybrid_loss(
 
     s = t - 1 / schedule.T
     decoder = s < 0.5 / schedule.T
-    s = torch.where(decoder, t / 2, s)  # any time will do where the term is left out
+    s = torch.where(decoder, t / 2, s)  # any time where the term is left out
     estimate = denoiser.estimate(x_t, t, first.detach(), second)
     p = Gaussian(bridge_mean(schedule, x_t, estimate.x0, t, s), interpolated_log_variance(estimate, t, s))
     kl = bridge(schedule, x_t, x, t, s).kl(p)
-    return loss + share * schedule.T * torch.where(decoder, 0.0, kl)
+    return loss + bound_factor * schedule.T * torch.where(decoder, 0.0, kl)
 
 
 def hybrid(
@@ -172,6 +173,6 @@ def hybrid(
     label_dropout: LabelDropout = LABEL_DROPOUT,
     bound_share: Annotated[PositiveFloat, Field(description="factor of the bound")] = 1e-3,
 ) -> Loss:
-    """The objective "hybrid": :func:`hybrid_loss` at drawn times; 1e-3 is from Nichol, Dhariwal 2021, sec. 3.1."""
-    draw = partial(hybrid_loss, weight=weight, metric=metric, share=bound_share)
+    """The objective "hybrid": :func:`hybrid_loss` at random times; 1e-3 is from Nichol, Dhariwal 2021, sec. 3.1."""
+    draw = partial(hybrid_loss, weight=weight, metric=metric, bound_factor=bound_share)
     return at_times(denoiser, draw, times, label_dropout)

@@ -1,10 +1,11 @@
-"""Objectives: what a training minimises. The loss of one draw is taken at drawn times, with some labels hidden.
+"""Objectives: what training minimises. A loss is evaluated at random times, with some of the class labels hidden.
 
-An objective is a function (denoiser, **options) -> loss, and a loss a function (rows, generator, labels) -> (B,), of
-each row. "denoising" is here; the others stand beside the loss that they draw, and the table ``OBJECTIVES`` of
-:mod:`driftfield.diffusion` names them all.
+An objective is a function (denoiser, **options) -> loss, and a loss is a function (rows, generator, labels) -> (B,),
+one value for each row. "denoising" is defined here, the others beside their losses; the table ``OBJECTIVES`` of
+:mod:`driftfield.diffusion` lists all of them.
 
-Hidden labels (Ho, Salimans 2022, algorithm 1) teach the network to do without, which guidance needs.
+With labels hidden for some rows the network also learns the unconditional model (Ho, Salimans 2022, algorithm 1), which
+guidance needs.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ LABEL_DROPOUT = 0.1
 WeightOption = Annotated[Weight, OneOf("weight", WEIGHTS)]
 MetricOption = Annotated[Metric, OneOf("metric", METRICS)]
 TimesOption = Annotated[Callable[..., Tensor], OneOf("distribution of times", TIMES)]
-LabelDropout = Annotated[Fraction, Field(description="share of rows whose class label is hidden"), FROM_DATA]
+LabelDropout = Annotated[Fraction, Field(description="fraction of rows whose class label is hidden"), FROM_DATA]
 
 
 def denoising(
@@ -37,7 +38,7 @@ def denoising(
     times: TimesOption = log_normal,
     label_dropout: LabelDropout = LABEL_DROPOUT,
 ) -> Loss:
-    """The objective "denoising": :func:`denoising_loss` at drawn times."""
+    """The objective "denoising": :func:`denoising_loss` at random times."""
     return at_times(denoiser, partial(denoising_loss, weight=weight, metric=metric), times, label_dropout)
 
 
@@ -48,7 +49,7 @@ def at_times(
     label_dropout: float,
     **noise: Callable[[Tensor, torch.Generator], Tensor],
 ) -> Loss:
-    """The loss of which ``draw(denoiser, x, t, eps, cond=.., **noise)`` is one draw, at times drawn by ``times``."""
+    """The loss ``draw(denoiser, x, t, eps, cond=.., **noise)`` at random times drawn by ``times``."""
 
     def loss(rows: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
         t = times(denoiser.schedule, len(rows), generator)
@@ -61,6 +62,6 @@ def at_times(
 
 
 def _partly_hidden(labels: Tensor, dropout: float, generator: torch.Generator) -> Tensor:
-    """The labels (B,), with a share of them replaced by -1, which is none."""
+    """The labels (B,), with a random fraction of them replaced by -1, which stands for no label."""
     chances = torch.rand(len(labels), generator=generator, device=labels.device)
     return torch.where(chances < dropout, -1, labels)

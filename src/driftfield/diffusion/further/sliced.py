@@ -51,7 +51,7 @@ def sliced_score_loss(
 def sliced_score(
     denoiser: BaseDenoiser, *, times: TimesOption = log_normal, label_dropout: LabelDropout = LABEL_DROPOUT
 ) -> Loss:
-    """The objective "sliced-score": :func:`sliced_score_loss` along random signs, at drawn times."""
+    """The objective "sliced-score": :func:`sliced_score_loss` along random signs, at random times."""
     return at_times(denoiser, sliced_score_loss, times, label_dropout, v=rademacher)
 
 
