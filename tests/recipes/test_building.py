@@ -152,3 +152,12 @@ def test_a_recipe_that_chooses_its_noise_levels_keeps_those_of_its_schedule(obje
 def test_noise_levels_outside_those_of_the_schedule_are_refused(kappas: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"change one of them"):
         build_schedule(Recipe.parse({"schedule": {"kind": "cosine"}, "denoiser": kappas}))
+
+
+@pytest.mark.parametrize("beta", [1e-5, 0.5, 0.9999])
+def test_the_default_recipe_takes_a_chain_of_one_noise_level_wherever_it_lies(beta: float) -> None:
+    """sigma / alpha is 0.003, 1 or 100; the default noise levels end at 0.01 or less and at 20."""
+    rows = np.random.default_rng(0).normal(size=(1_000, 2)).astype(np.float32)
+    recipe = resolve(Recipe.parse({"schedule": {"kind": "constant", "T": 1, "beta": beta}}), rows, 10_000)
+    schedule = build_schedule(recipe)
+    assert (schedule.t_low, schedule.t_high) == (1.0, 1.0)

@@ -51,13 +51,13 @@ def _narrowed(schedule: Schedule, section: DenoiserSection) -> Schedule:
     if section.kappa_min is section.kappa_max is None:
         return schedule
     low, high = (schedule.gamma_ends() / 2).exp().tolist()
-    kappas = torch.tensor([section.kappa_min or low, section.kappa_max or high], dtype=torch.float64)
-    narrow(schedule, 2 * kappas.log())
-    if schedule.t_low >= schedule.t_high:
+    kappa_min, kappa_max = section.kappa_min or low, section.kappa_max or high
+    if kappa_min > kappa_max or max(kappa_min / high, low / kappa_max) > 1 + 1e-6:  # equal ends may differ by rounding
         raise InputError(
             f"No noise level of the schedule, with sigma / alpha from {low:.2g} to {high:.2g}, lies between "
             "denoiser.kappa_min and denoiser.kappa_max: change one of them."
         )
+    narrow(schedule, 2 * torch.tensor([kappa_min, kappa_max], dtype=torch.float64).log())
     return schedule
 
 

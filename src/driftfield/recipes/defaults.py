@@ -66,9 +66,10 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
         changes["schedule"]["sigma_min"] = recipe.schedule.sigma_min or kappa_min
         changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or kappa_max
     elif _noise_levels_are_open(recipe):
+        low, high = (recipe.schedule.part().gamma_ends() / 2).exp().tolist()
         changes["denoiser"] = {
-            "kappa_min": recipe.denoiser.kappa_min or kappa_min,
-            "kappa_max": recipe.denoiser.kappa_max or kappa_max,
+            "kappa_min": recipe.denoiser.kappa_min or min(kappa_min, high),
+            "kappa_max": recipe.denoiser.kappa_max or max(kappa_max, low),
         }
     if network.kind == "mlp":
         changes["network"] = _network(recipe, delta, n, D)
