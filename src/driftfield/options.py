@@ -138,9 +138,9 @@ class OneOf:
         """The parts that take an option, themselves or in a part of their own."""
         return [kind for kind in self.table if _takes(self.model(kind), option)]
 
-    def field(self) -> Any:
-        """The default of a pydantic field that holds such a part."""
-        return Field(default_factory=lambda: self.parse(self.default))
+    def field(self, description: str | None = None) -> Any:
+        """A pydantic field that holds such a part, by default the default one."""
+        return Field(default_factory=lambda: self.parse(self.default), description=description)
 
     def _unknown(self, kind: str, model: type[Options], key: str) -> UnknownOption:
         owners, known = self.owners(key), [name for name in model.model_fields if name != "kind"]

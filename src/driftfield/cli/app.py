@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import driftfield
+from driftfield.cli.flags import WithSampleFlags, given_flags
 from driftfield.errors import DriftfieldError, Interrupted
 
 app = typer.Typer(
@@ -96,22 +97,15 @@ def tutorial(
     lessons.tutorial(name, out, epochs, time, seed, settings or [], force, quiet, json_)
 
 
-@app.command()
+@app.command(cls=WithSampleFlags)
 def sample(
+    ctx: typer.Context,
     run: RunArgument,
     n: Annotated[int, typer.Option("-n", min=1, help="number of rows")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")
     ] = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="a name; driftfield samplers lists them")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="sampling steps")] = None,
-    grid: Annotated[str | None, typer.Option("--grid", help="uniform, trailing, quadratic, log-snr, karras")] = None,
-    eta: Annotated[float | None, typer.Option("--eta", min=0, max=1, help="noise of ddim")] = None,
-    tolerance: Annotated[float | None, typer.Option("--tolerance", help="of rk45; 1e-4 by default")] = None,
-    churn: Annotated[float | None, typer.Option("--churn", min=0, help="S_churn of churn; 40 by default")] = None,
-    langevin: Annotated[float | None, typer.Option("--langevin", help="of predictor-corrector; 0.16")] = None,
     label: Annotated[str | None, typer.Option("--class", metavar="C", help="draw from this class alone")] = None,
-    guidance: Annotated[float | None, typer.Option("--guidance", metavar="W", help="weight of the class")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -119,11 +113,7 @@ def sample(
     """Draw new rows, under the names of the training columns."""
     from driftfield.cli import commands
 
-    options = {
-        "sampler": sampler, "steps": steps, "grid": grid, "label": label, "guidance": guidance,
-        "eta": eta, "tolerance": tolerance, "churn": churn, "langevin": langevin,
-    }  # fmt: skip
-    commands.sample(run, n, out, options, seed, device, quiet)
+    commands.sample(run, n, out, {"label": label, **given_flags(ctx)}, seed, device, quiet)
 
 
 @app.command()

@@ -96,10 +96,12 @@ class TrainSection(Section):
 class SampleSection(Section):
     """How rows are drawn."""
 
-    sampler: Annotated[Options, SAMPLER] = SAMPLER.field()
-    steps: Positive | None = Field(None, description="28, all T of a chain for samplers that walk it, 1 for rk45")
-    grid: Annotated[Options, GRID] = GRID.field()
-    guidance: float | None = Field(None, description="of class labels: 0 ignores them, 1 obeys, more exaggerates")
+    sampler: Annotated[Options, SAMPLER] = SAMPLER.field("the method; driftfield samplers says what they are")
+    steps: Positive | None = Field(
+        None, description="28 by default, all T of a chain for samplers that walk it, 1 for rk45"
+    )
+    grid: Annotated[Options, GRID] = GRID.field("the times that the sampler visits")
+    guidance: float | None = Field(None, description="weight of the class: 0 ignores it, 1 obeys, more exaggerates")
     last_noise: bool = Field(False, description="add noise in the last step too")
     round: bool = Field(True, description="write columns with as many decimals as the data have, at most 6")
 
@@ -253,17 +255,23 @@ def load_recipe(source: "str | Path | Mapping[str, Any] | Recipe | None") -> Rec
 def parse_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
     """``["train.steps=500", "network.activation=gelu"]`` as nested mappings; values are TOML, bare words, or nothing.
 
-    Nothing, as in ``schedule.beta_end=``, leaves the key out.
+    Nothing, as in ``schedule.beta_end=``, leaves the key out. An option of a part may be named through the part, as in
+    ``sample.grid.rho=5``, or beside it, as in ``sample.rho=5``.
     """
-    changes: dict[str, dict[str, Any]] = {}
+    changes: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        section, dot, key = name.strip().partition(".")
-        if not (equals and dot and section and key):
+        *path, key = name.strip().split(".")
+        if not (equals and path and key and all(path)):
             raise InputError(f'"--set {setting}" is not of the form section.key=value, such as train.steps=500.')
         try:
             value = tomllib.loads(f"value = {text}")["value"] if text.strip() else None
         except tomllib.TOMLDecodeError:
             value = text.strip()
-        changes.setdefault(section, {})[key] = value
+        place = changes
+        for part in path:
+            there = place.get(part)
+            place[part] = there if isinstance(there, dict) else {} if there is None else {"kind": there}
+            place = place[part]
+        place[key] = value
     return changes
