@@ -19,11 +19,9 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 
 TIME ?= 60s
-RECIPES := swiss-roll-elbo ddpm-vlb moons-ddpm s-curve-ddpm swiss-roll-ddpm ring-score-sde ring-sliced-score \
-	parabola-x0 moons-circles-x0 moons-classes
 
 tutorials: .venv/installed-dev
-	for name in $(RECIPES); do \
+	for name in $$($(BIN)/python -c 'from driftfield.tutorials import TUTORIALS; print(*TUTORIALS)'); do \
 		$(BIN)/driftfield tutorial $$name -o runs/tutorials/$$name --time $(TIME) --force || exit 1; done
 	$(BIN)/python -m benchmarks lessons --runs runs/tutorials
 

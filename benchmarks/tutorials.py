@@ -14,7 +14,6 @@ from driftfield.datasets import DISTRIBUTIONS
 from driftfield.recipes.building import Parts, build_denoiser, build_loss
 from driftfield.recipes.schema import load_recipe
 from driftfield.tutorials import TUTORIALS
-from driftfield.tutorials.elbo import PRINTED
 
 ROWS = 10_000
 FULL = {"moons-ddpm": 0.59, "ring-score-sde": 0.52}  # C2ST at full length, mean of the two judges
@@ -128,7 +127,7 @@ def printed(run: str) -> Iterator[list[str]]:
         if record["step"] % steps_per_epoch == 0
     }
     yield ["epoch", "the tutorial prints (one batch)", "this run, mean of the epoch", "mean of 20 epochs up to it"]
-    for epoch, value in PRINTED.items():
+    for epoch, value in TUTORIALS["swiss-roll-elbo"].printed.items():
         if epoch in means:
             recent = [means[i] for i in range(max(1, epoch - 19), epoch + 1)]
             yield [f"{epoch:,}", f"{value:.5f}", f"{means[epoch]:.5f}", f"{np.mean(recent):.5f}"]

@@ -11,7 +11,7 @@ import typer.main
 from benchmarks import pictures
 
 from driftfield.cli.app import app
-from driftfield.cli.lessons import DEFAULT_TIME
+from driftfield.cli.tutorials import DEFAULT_TIME
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.recipes.building import check_recipe
 from driftfield.recipes.schema import Recipe, load_recipe, parse_settings, recipe_names, section_keys

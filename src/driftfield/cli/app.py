@@ -91,10 +91,10 @@ def tutorial(
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Train a tutorial, show all its figures, say what is wrong with it, and mend it."""
-    from driftfield.cli import lessons
+    """Train a tutorial, show all its figures, measure what limits it, and compare it with the default recipe."""
+    from driftfield.cli import tutorials
 
-    lessons.tutorial(name, out, epochs, time, seed, settings or [], force, quiet, json_)
+    tutorials.tutorial(name, out, epochs, time, seed, settings or [], force, quiet, json_)
 
 
 @app.command(cls=WithSampleFlags)

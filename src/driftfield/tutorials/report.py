@@ -1,30 +1,54 @@
-"""The report of a lesson: the chapters, the diagnosis, the repair and the bridge, then the usual sections."""
+"""The report of a tutorial: its chapters, what limits it, the default recipe, its ideas, then the usual sections."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 
 from driftfield.report.contents import Command, Contents
 from driftfield.report.gather import gather
-from driftfield.tutorials.closing import closing
-from driftfield.tutorials.tutorial import Lesson
+from driftfield.report.section import Section
+from driftfield.tutorials import chapters, classes, ddpm, ring, vlb, x0
+from driftfield.tutorials.conclusions import default_recipe, diagnosis, ideas
+from driftfield.tutorials.results import Results
+
+CHAPTERS: dict[str, Callable[[Results], Section]] = {  # by the names that the tutorials' files use
+    "data": chapters.data,
+    "forward": chapters.forward,
+    "reverse": chapters.reverse,
+    "loss": chapters.loss,
+    "result": chapters.result,
+    "film": chapters.film,
+    "three_distributions": ddpm.three_distributions,
+    "three_schedules": ddpm.three_schedules,
+    "two_schedules": x0.two_schedules,
+    "learned_variance": x0.learned_variance,
+    "learned_schedule": x0.learned_schedule,
+    "guidance": classes.guidance,
+    "striding": classes.striding,
+    "closed_forms": vlb.closed_forms,
+    "terms": vlb.terms,
+    "from_entropy_to_bound": vlb.from_entropy_to_bound,
+    "histograms": ring.histograms,
+    "two_objectives": ring.two_objectives,
+    "smoluchowski": ring.smoluchowski,
+}
 
 
-def contents_of(lesson: Lesson, run: str) -> Contents:
+def contents_of(results: Results, run: str) -> Contents:
     """Everything that the page shows."""
-    contents = gather(lesson.model, lesson.judged, run)
-    name = lesson.tutorial.name
+    tutorial, contents = results.tutorial, gather(results.model, results.judged, run)
+    name, quoted = tutorial.name, shlex.quote(run)
+    own = [CHAPTERS[chapter] for chapter in tutorial.chapters]
     steps = [
         Command(f"driftfield tutorial {name} --time 5m --force", "the same, trained longer"),
         Command(f"driftfield recipes {name}", "its recipe; every key can be changed with --set"),
-        Command(
-            f"driftfield report {shlex.quote(run)} --theme blackboard", "the plain report in the tutorial's dark style"
-        ),
+        Command(f"driftfield report {quoted} --theme blackboard", "the plain report in the tutorial's dark style"),
         *contents.next_steps[:4],
     ]
     return replace(
         contents,
-        title=lesson.tutorial.title,
-        source=f"after tutorial {lesson.tutorial.source} · {contents.source}",
-        chapters=(*lesson.tutorial.chapters(lesson), *closing(lesson)),
+        title=tutorial.title,
+        source=f"after tutorial {tutorial.source} · {contents.source}",
+        chapters=tuple(chapter(results) for chapter in (*own, diagnosis, default_recipe, ideas)),
         next_steps=steps,
     )

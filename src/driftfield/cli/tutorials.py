@@ -1,4 +1,4 @@
-"""What the command ``tutorial`` does: a training like any other, and the report of its lesson."""
+"""What the command ``tutorial`` does: a training like any other, then the tutorial's own report."""
 
 import json
 import shlex
@@ -35,12 +35,12 @@ def tutorial(
     if name not in TUTORIALS:
         raise unknown_name("tutorial", name, TUTORIALS)
     if epochs is not None and time is not None:
-        raise InputError("Give --epochs or --time, but not both: each says how long the training is.")
+        raise InputError("Give --epochs or --time, but not both: each sets the length of the training.")
     out = out or Path("runs") / name
     plain = not force and epochs is None and time is None and not settings
     if runs.is_complete(out) and plain:
-        say(f"The run {out} exists and is used; --force makes it anew.")
-        print(write_lesson(name, out, seed))
+        say(f"Using the finished run {out}; --force trains it again.")
+        print(write_tutorial(name, out, seed))
         return
     resume = runs.is_started(out) and plain
     if epochs is None and time is None and not resume:
@@ -55,39 +55,40 @@ def tutorial(
         request = Request(None, out, name, None, epochs, time, seed, settings=settings, force=force, quiet=quiet)
     train(request)
     try:
-        print(write_lesson(name, out, seed))
+        print(write_tutorial(name, out, seed))
     except Interrupted:
         raise Interrupted(
-            f"Interrupted while measuring; the trained run is kept. Go on with: driftfield tutorial {name} -o "
+            f"Interrupted while measuring; the trained run is kept. Continue with: driftfield tutorial {name} -o "
             f"{shlex.quote(str(out))}"
         ) from None
 
 
-def write_lesson(name: str, out: Path, seed: int) -> Path:
+def write_tutorial(name: str, out: Path, seed: int) -> Path:
     """Measure a trained run of a tutorial, write its report and figures, and return the report's path."""
     from driftfield.model.loading import load_model
     from driftfield.report import write_pictures, write_report
-    from driftfield.tutorials import TUTORIALS, study
+    from driftfield.tutorials import TUTORIALS
     from driftfield.tutorials.report import contents_of
+    from driftfield.tutorials.results import study
 
-    lesson = study(TUTORIALS[name], load_model(out), seed, say)
+    results = study(TUTORIALS[name], load_model(out), seed, say)
     say("Drawing ..")
-    write_rows(out / runs.SAMPLES, lesson.judged.samples, lesson.model.columns)
-    contents = contents_of(lesson, str(out))
+    write_rows(out / runs.SAMPLES, results.judged.samples, results.model.columns)
+    contents = contents_of(results, str(out))
     figures = out / runs.FIGURES
     figures.mkdir(exist_ok=True)
     for section in contents.chapters:
         if section.gif is not None:
             write_atomically(figures / "film.gif", section.gif)
     write_pictures(contents, figures)
-    runs.write_json(out / runs.LESSON, lesson.summary())
+    runs.write_json(out / runs.LESSON, results.summary())
     write_report(contents, out / runs.REPORT)
-    say(lesson.judged.verdict)
+    say(results.judged.verdict)
     return out / runs.REPORT
 
 
 def _full_length(name: str) -> int:
-    """The epochs of a recipe; rows that are fresh make an epoch of every step."""
+    """The epochs of a recipe; where every step draws fresh rows, each step counts as an epoch."""
     from driftfield.recipes.defaults import steps_of_a_pass
     from driftfield.recipes.schema import load_recipe
 

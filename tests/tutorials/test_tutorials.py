@@ -5,25 +5,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import driftfield
 from driftfield.datasets import DISTRIBUTIONS
+from driftfield.evaluation import metrics
 from driftfield.evaluation.metric import Metric
 from driftfield.recipes.schema import load_recipe
 from driftfield.report import Contents, Link, Section
+from driftfield.report import gather as gathering
 from driftfield.report.panels import figure
 from driftfield.report.style import LIGHT
-from driftfield.tutorials import TUTORIALS, common, lesson, measure, ring, vlb, x0
-from driftfield.tutorials.report import contents_of
-from driftfield.tutorials.tutorial import Lesson
+from driftfield.tutorials import TUTORIALS, chapters, classes, measure, results, ring, vlb, x0
+from driftfield.tutorials.report import CHAPTERS, contents_of
+from driftfield.tutorials.results import Results
 
 SMALL = {  # constants of the modules, as small as their pictures allow
     measure: {"ROWS": 100},
-    lesson: {"ROWS": 100, "REPAIR_SECONDS": 0.15, "FIRST_SECONDS": 0.1},
-    common: {"POINTS": 60},
+    results: {"ROWS": 100, "DEFAULT_SECONDS": 0.15, "FIRST_SECONDS": 0.1},
+    chapters: {"POINTS": 60},
+    classes: {"ROWS": 100, "PER_CLASS": 50, "STRIDES": (20, 5)},
     ring: {"ROWS": 100, "ROWS_OF_HISTOGRAMS": 500, "PARTICLES": 400, "CELLS": 48, "STEPS": 12},
     vlb: {"ROWS": 60, "PATHS": 500, "IMPORTANCE_PATHS": 2},
-    x0: {"ROWS": 100, "BOUND_ROWS": 60, "STRIDES": (20, 5)},
+    gathering: {"GRID_CELLS": 12, "ARROWS": 4, "FILM_ROWS": 100, "FILM_FRAMES": 5, "SHOWN_ROWS": 100},
+    x0: {"BOUND_ROWS": 60, "SCHEDULE_ROWS": 500},
 }
 T = 20
 SHORT = {
@@ -52,20 +57,21 @@ GIF = b"GIF89a" + bytes(10)
 
 def same_accuracy(samples: np.ndarray, real: np.ndarray, seed: int) -> list[Metric]:
     """In place of two classifiers, which have tests of their own."""
-    return [Metric("c2st", "C2ST", 0.625, 0.5, 0.01, 0.01, "accuracy", 0.5, len(samples), "")]
+    return [Metric("c2st", "C2ST", 0.625, 0.5, 0.01, 0.01, "accuracy", 0.5, len(samples), "")] * 2
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that a lesson measures, made small; what takes long in any case is tested elsewhere."""
+    """Everything that a tutorial measures, made small; what takes long in any case is tested elsewhere."""
     for module, values in SMALL.items():
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(measure, "c2st", same_accuracy)
-    monkeypatch.setattr(ring, "_score_errors", lambda model, x, levels: np.ones_like(levels))
+    monkeypatch.setattr(metrics, "c2st", same_accuracy)
+    monkeypatch.setattr(ring, "score_errors", lambda model, x, levels: np.ones_like(levels))
 
 
-def taught(name: str) -> tuple[Lesson, Contents]:
+def taught(name: str) -> tuple[Results, Contents]:
     """A tutorial after three epochs on 300 rows, studied."""
     recipe = load_recipe(name)
     if recipe.train.epochs:
@@ -77,25 +83,25 @@ def taught(name: str) -> tuple[Lesson, Contents]:
     model.facts["command"] = f"driftfield tutorial {name}"
     assert model.distribution is not None
     vars(model.distribution).setdefault("entropy", 1.0)  # its quadrature takes seconds for some
-    found = lesson.study(TUTORIALS[name], model, 0, lambda text: None)
+    found = results.study(TUTORIALS[name], model, 0, lambda text: None)
     return found, contents_of(found, "runs/x")
 
 
-def draw(sections: tuple[Section, ...], folder: Path) -> list[str]:
-    """Draw the pictures of sections, small; the names of those that have some."""
-    written = []
+def draw(sections: tuple[Section, ...], folder: Path) -> dict[str, Figure]:
+    """Draw the pictures of the sections that have some, small."""
+    drawn = {}
     for section in sections:
         if section.panels:
             path = folder / f"{section.anchor}.png"
-            figure(section.panels, LIGHT, section.across).savefig(path, dpi=20)
+            drawn[section.anchor] = figure(section.panels, LIGHT, section.across)
+            drawn[section.anchor].savefig(path, dpi=20)
             assert path.stat().st_size > 500
-            written.append(section.anchor)
-    return written
+    return drawn
 
 
-def strip_lengths(section: Section) -> list[int]:
+def strip_lengths(drawn: Figure) -> list[int]:
     """How many clouds each strip of a section shows, in the drawing."""
-    return [len(figure([panel], LIGHT).axes[0].child_axes) for panel in section.panels]
+    return [len(axes.child_axes) for axes in drawn.axes]
 
 
 @pytest.mark.slow
@@ -104,40 +110,41 @@ def test_a_tutorials_report_has_all_its_chapters_and_their_figures(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name != "moons-ddpm":
-        monkeypatch.setattr(common, "gif_bytes", lambda *arguments, **options: GIF)
+        monkeypatch.setattr(chapters, "gif_bytes", lambda *arguments, **options: GIF)
     found, contents = taught(name)
-    chapters = {section.anchor: section for section in contents.chapters}
-    assert list(chapters) == [*FIRST[name], "diagnosis", "repair", "bridge"]
+    sections = {section.anchor: section for section in contents.chapters}
+    assert list(sections) == [*FIRST[name], "diagnosis", "repair", "bridge"]
     drawn = draw(contents.chapters, tmp_path)
-    assert set(drawn) == set(chapters) - {"tutorial-film", "diagnosis", "bridge"}
+    assert set(drawn) == set(sections) - {"tutorial-film", "diagnosis", "bridge"}
     panels = [panel.name for section in contents.chapters for panel in section.panels]
     assert len(set(panels)) == len(panels)  # a name is a place on the page
 
-    if "tutorial-forward" in chapters:
+    if "tutorial-forward" in sections:
         expected = 10 if name.endswith("-ddpm") else 11
-        assert strip_lengths(chapters["tutorial-forward"]) == [expected]
-        reverse = chapters["tutorial-reverse"]
-        assert len(reverse.panels) == len(found.model.snapshots) + 1
-        assert set(strip_lengths(reverse)) == {expected}
-    _closing(found, chapters)
-    CHECKS.get(name, lambda found, chapters: None)(found, chapters)
+        assert strip_lengths(drawn["tutorial-forward"]) == [expected]
+        strips = len(found.model.snapshots) + 1
+        assert strip_lengths(drawn["tutorial-reverse"]) == [expected] * strips
+    if "guidance" in sections:
+        assert strip_lengths(drawn["guidance"]) == [4]
+    _closing(found, sections)
+    CHECKS.get(name, lambda found, sections: None)(found, sections)
     assert found.summary()["accuracy"] == 0.625
     assert f"driftfield tutorial {name}" in contents.next_steps[0].command
 
 
-def _closing(found: Lesson, chapters: dict[str, Section]) -> None:
+def _closing(found: Results, sections: dict[str, Section]) -> None:
     """The diagnosis names every fault, the repair compares, and the bridge leads to modules that explain themselves."""
-    diagnosis = chapters["diagnosis"]
+    diagnosis = sections["diagnosis"]
     assert diagnosis.table is not None
     assert [row[0] for row in diagnosis.table.rows] == [fault.what for fault in found.tutorial.faults]
     for row, fault in zip(diagnosis.table.rows, found.tutorial.faults, strict=True):
         assert ("→" in str(row[2])) == bool(fault.sampling)
     assert "signal variance" in diagnosis.prose[0] or "reaches its prior" in diagnosis.prose[0]
-    repair = chapters["repair"]
+    repair = sections["repair"]
     assert len(repair.panels) == 2
     assert repair.table is not None
     assert len(repair.table.rows) >= 4
-    bridge = chapters["bridge"]
+    bridge = sections["bridge"]
     anchors = {details.anchor for details in bridge.details}
     links = [cell for row in bridge.table.rows for cell in row if isinstance(cell, Link)]
     assert len(links) == len(found.tutorial.ideas)
@@ -147,23 +154,23 @@ def _closing(found: Lesson, chapters: dict[str, Section]) -> None:
         assert details.text.split()[0] in (import_module(details.summary).__doc__ or "")
 
 
-def _elbo(found: Lesson, chapters: dict[str, Section]) -> None:
-    table = chapters["tutorial-loss"].table
+def _elbo(found: Results, sections: dict[str, Section]) -> None:
+    table = sections["tutorial-loss"].table
     assert table is not None
     assert table.rows[0][:2] == ("1", "0.805")  # what the tutorial prints after its first epoch
 
 
-def _film(found: Lesson, chapters: dict[str, Section]) -> None:
+def _film(found: Results, sections: dict[str, Section]) -> None:
     import io
 
     from PIL import Image
 
-    assert Image.open(io.BytesIO(chapters["tutorial-film"].gif)).n_frames == 200
-    table = chapters["tutorial-loss"].table
+    assert Image.open(io.BytesIO(sections["tutorial-film"].gif)).n_frames == 200
+    table = sections["tutorial-loss"].table
     assert table is not None
     assert table.rows[0][0] == "1"
-    assert [len(chapters[key].panels) for key in ("tutorial-data", "tutorial-schedules")] == [3, 2]
-    assert [row[0] for row in chapters["tutorial-schedules"].table.rows] == ["linear", "quadratic", "sigmoid"]
+    assert [len(sections[key].panels) for key in ("tutorial-data", "tutorial-schedules")] == [3, 2]
+    assert [row[0] for row in sections["tutorial-schedules"].table.rows] == ["linear", "quadratic", "sigmoid"]
 
 
 POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
@@ -176,37 +183,36 @@ def numbers_of(cell: object) -> list[float]:
     return [factor * float(part) for part in text.strip("()").split(" ± ")]
 
 
-def _bound(found: Lesson, chapters: dict[str, Section]) -> None:
-    assert [row[0] for row in chapters["terms"].table.rows] == ["learned", "small", "large"]
-    for row in chapters["closed-forms"].table.rows:
+def _bound(found: Results, sections: dict[str, Section]) -> None:
+    assert [row[0] for row in sections["terms"].table.rows] == ["learned", "small", "large"]
+    for row in sections["closed-forms"].table.rows:
         closed, (simulated, error) = numbers_of(row[2])[0], numbers_of(row[3])
         # Of some thirty numbers none is off by five standard errors; a hundredth of the number is lost in its digits.
         assert abs(closed - simulated) < 5 * error + 1e-2 * abs(closed), row
 
 
-def _ring(found: Lesson, chapters: dict[str, Section]) -> None:
-    assert [panel.name for panel in chapters["ring-histograms"].panels] == [
+def _ring(found: Results, sections: dict[str, Section]) -> None:
+    assert [panel.name for panel in sections["ring-histograms"].panels] == [
         "ring-data", "ring-samples", "ring-radius", "ring-angle",
     ]  # fmt: skip
-    objectives = [row[0] for row in chapters["ring-sliced"].table.rows]
+    objectives = [row[0] for row in sections["ring-sliced"].table.rows]
     assert objectives == ["denoising", "sliced", "denoising, network of sliced", "the distribution"]
-    table = chapters["smoluchowski"].table
-    assert len(chapters["smoluchowski"].panels) == len(table.rows) == 4
+    table = sections["smoluchowski"].table
+    assert len(sections["smoluchowski"].panels) == len(table.rows) == 4
     for row in table.rows:
         assert float(str(row[1])) == pytest.approx(1, abs=0.05)  # mass, on a grid of 48 cells
 
 
-def _parabola(found: Lesson, chapters: dict[str, Section]) -> None:
-    assert [row[0] for row in chapters["learned-variance"].table.rows] == ["learned", "small", "large"]
-    if "learned-schedule" in chapters:
-        assert [row[0] for row in chapters["learned-schedule"].table.rows] == ["straight line", "learned"]
+def _parabola(found: Results, sections: dict[str, Section]) -> None:
+    assert [row[0] for row in sections["learned-variance"].table.rows] == ["learned", "small", "large"]
+    if "learned-schedule" in sections:
+        assert [row[0] for row in sections["learned-schedule"].table.rows] == ["straight line", "learned"]
 
 
-def _classes(found: Lesson, chapters: dict[str, Section]) -> None:
-    assert [row[0] for row in chapters["guidance"].table.rows] == ["the distribution", "0", "1", "2", "4"]
-    assert strip_lengths(chapters["guidance"]) == [4]
-    assert chapters["striding"].table.header == ("sampler", "20 steps", "5 steps")
-    assert [row[0] for row in chapters["striding"].table.rows] == ["ancestral", "ddim", "dpmpp-2m"]
+def _classes(found: Results, sections: dict[str, Section]) -> None:
+    assert [row[0] for row in sections["guidance"].table.rows] == ["the distribution", "0", "1", "2", "4"]
+    assert sections["striding"].table.header == ("sampler", "20 steps", "5 steps")
+    assert [row[0] for row in sections["striding"].table.rows] == ["ancestral", "ddim", "dpmpp-2m"]
 
 
 CHECKS = {
@@ -221,17 +227,21 @@ CHECKS = {
 }
 
 
+def test_every_chapter_is_in_the_table_and_the_table_holds_no_other() -> None:
+    assert {chapter for tutorial in TUTORIALS.values() for chapter in tutorial.chapters} == set(CHAPTERS)
+
+
 def test_every_tutorial_has_a_recipe_of_its_name_on_a_distribution_and_faults_whose_settings_are_keys() -> None:
     for name, tutorial in TUTORIALS.items():
         assert tutorial.name == name
         recipe = load_recipe(name)
         assert recipe.data.name is not None
         for fault in tutorial.faults:
-            if " " not in fault.toggle and fault.toggle:
-                section, key = fault.toggle.split(".")
+            if " " not in fault.setting and fault.setting:
+                section, key = fault.setting.split(".")
                 assert key in type(getattr(recipe, section)).model_fields
-        for companion in tutorial.companions:
-            load_recipe(companion.recipe).updated(companion.changes)
+        for companion in tutorial.companions.values():
+            load_recipe(companion.recipe or name).updated(companion.changes)
 
 
 def test_rows_that_start_from_noised_data_are_closer_than_those_from_a_prior_that_is_missed() -> None:
