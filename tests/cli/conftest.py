@@ -1,35 +1,28 @@
 """Fixtures that run the command."""
 
-import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
-from command import COMMAND, TINY, Run, environment
+from command import TINY, Run, run_here, run_process
 
 
 @pytest.fixture
 def driftfield(tmp_path: Path) -> Run:
     """Run the command in an empty folder; ``driftfield("fit", "moons", stdin="..")``."""
+    return partial(run_here, cwd=tmp_path)
 
-    def run(*arguments: str, stdin: str | None = None, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [COMMAND, *arguments],
-            cwd=cwd or tmp_path,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=environment(),
-            timeout=300,
-        )
 
-    return run
+@pytest.fixture
+def process(tmp_path: Path) -> Run:
+    """The same in a process of its own, where that is what matters: signals, streams, exit codes, the installation."""
+    return partial(run_process, cwd=tmp_path)
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two moons, trained for a moment."""
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    command = [COMMAND, "fit", "moons", "-o", str(folder), "--set", "data.rows=1000", *TINY]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
+    folder = tmp_path_factory.mktemp("runs")
+    done = run_here("fit", "moons", "-o", "tiny", "--set", "data.rows=1000", *TINY, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return folder
+    return folder / "tiny"

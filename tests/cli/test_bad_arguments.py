@@ -113,16 +113,3 @@ def test_samples_are_not_written_where_they_cannot_be(driftfield: Run, tiny_run:
         assert done.returncode == 2
         assert word in done.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unexpected_error_shows_its_trace_only_with_debug(driftfield: Run, tiny_run: Path, tmp_path: Path) -> None:
-    import shutil
-
-    broken = tmp_path / "broken"
-    shutil.copytree(tiny_run, broken)
-    (broken / "model.safetensors").write_bytes(b"nothing")
-    plain = driftfield("sample", str(broken), "-n", "3")
-    assert plain.returncode == 1
-    assert "model.safetensors" in plain.stderr
-    assert "Traceback" not in plain.stderr
-    assert "Traceback" in driftfield("sample", str(broken), "-n", "3", "--debug").stderr

@@ -14,21 +14,6 @@ from command import TINY, Run
 from driftfield.diffusion import SAMPLERS
 
 
-def test_help_names_every_command_and_imports_no_torch(driftfield: Run) -> None:
-    shown = driftfield("--help")
-    assert shown.returncode == 0
-    for command in ("demo", "fit", "sample", "score", "evaluate", "report", "animate", "recipes", "data"):
-        assert command in shown.stdout
-
-
-def test_the_command_line_loads_neither_torch_nor_matplotlib_for_help() -> None:
-    import subprocess
-    import sys
-
-    check = "import sys, driftfield.cli; print(sorted({'torch', 'matplotlib', 'sklearn', 'polars'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "[]"
-
-
 def test_a_run_holds_what_the_design_names(tiny_run: Path) -> None:
     names = {item.name for item in tiny_run.iterdir()}
     expected = {

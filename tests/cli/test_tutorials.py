@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import COMMAND, Run, environment
+from command import Run, run_here
 
 from driftfield.cli import commands
 from driftfield.cli.commands import Request
@@ -28,13 +28,10 @@ def animals() -> str:
 @pytest.fixture(scope="module")
 def classed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that knows two kinds, trained for 300 steps of a wider learning rate."""
-    import subprocess
-
     folder = tmp_path_factory.mktemp("classed")
     (folder / "animals.csv").write_text(animals())
     more = ["--epochs", "100", "--set", "train.lr=1e-2", "--set", "train.snapshots=[1, 50]"]
-    command = [COMMAND, "fit", "animals.csv", "-o", "run", *more, *CLASSED]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), timeout=300)
+    done = run_here("fit", "animals.csv", "-o", "run", *more, *CLASSED, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "300 steps" in done.stderr  # 144 rows to train on make three batches of 64
     return folder / "run"
