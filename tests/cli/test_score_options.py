@@ -34,7 +34,7 @@ def test_densities_at_a_noise_level_and_by_tolerance(driftfield: Run, tiny_run: 
     ("options", "message"),
     [
         (("--noise", "0.1", "--bound"), "leave out --bound"),
-        (("--noise", "0.1", "--t", "0.5"), "not by both"),
+        (("--noise", "0.1", "--t", "0.5"), "not both"),
         (("--tolerance", "3"), "must lie between 0 and 1"),
         (("--divergence", "hutch"), 'did you mean "hutchinson"'),
     ],
