@@ -192,7 +192,7 @@ def tables_to_show(options: argparse.Namespace) -> dict[str, tuple[str, Iterator
             schedules.schedules(names or schedules.NAMES, options.schedules, options.heads, seed, options.steps),
         ),
         "full": ("Tutorials at full length", tutorials.full_length(judge, seed)),
-        "lessons": ("Tutorial against repair", tutorials.lessons(options.runs)),
+        "lessons": ("Each tutorial against the default recipe", tutorials.lessons(options.runs)),
         "printed": ("swiss-roll-elbo: the loss", tutorials.printed(options.runs)),
     }
 

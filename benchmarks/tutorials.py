@@ -22,7 +22,7 @@ Judge = Callable[[str, np.ndarray], tuple[list[float], list[float]]]
 
 
 def lessons(folder: str) -> Iterator[list[str]]:
-    """Every tutorial beside its repair, from the runs that ``make tutorials`` wrote."""
+    """Every tutorial and the default recipe on the same data, from the runs that ``make tutorials`` wrote."""
     yield [
         "tutorial",
         "training s",
@@ -30,7 +30,7 @@ def lessons(folder: str) -> Iterator[list[str]]:
         "C2ST",
         "W2",
         "NLL",
-        "repair s",
+        "default recipe s",
         "C2ST",
         "W2",
         "NLL",
