@@ -1,5 +1,6 @@
 """Each tutorial's report has the figures of the tutorial, the numbers beside them, and the three closing sections."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -25,7 +26,14 @@ SMALL = {  # constants of the modules, as small as their pictures allow
     results: {"ROWS": 100, "DEFAULT_SECONDS": 0.15, "FIRST_SECONDS": 0.1},
     chapters: {"POINTS": 60},
     classes: {"ROWS": 100, "PER_CLASS": 50, "STRIDES": (20, 5)},
-    ring: {"ROWS": 100, "ROWS_OF_HISTOGRAMS": 500, "PARTICLES": 400, "CELLS": 48, "STEPS": 12},
+    ring: {
+        "ROWS": 100,
+        "ROWS_OF_HISTOGRAMS": 500,
+        "ROWS_OF_DENSITIES": 100,
+        "PARTICLES": 400,
+        "CELLS": 48,
+        "STEPS": 12,
+    },
     vlb: {"ROWS": 60, "PATHS": 500, "IMPORTANCE_PATHS": 2},
     gathering: {"GRID_CELLS": 12, "ARROWS": 4, "FILM_ROWS": 100, "FILM_FRAMES": 5, "SHOWN_ROWS": 100},
     x0: {"BOUND_ROWS": 60, "SCHEDULE_ROWS": 500},
@@ -229,6 +237,12 @@ CHECKS = {
 
 def test_every_chapter_is_in_the_table_and_the_table_holds_no_other() -> None:
     assert {chapter for tutorial in TUTORIALS.values() for chapter in tutorial.chapters} == set(CHAPTERS)
+
+
+def test_the_module_of_an_idea_defines_the_names_of_its_part() -> None:
+    for idea in (idea for tutorial in TUTORIALS.values() for idea in tutorial.ideas):
+        for name in re.findall(r"\b[A-Za-z]*[A-Z_]\w*", idea.part):
+            assert hasattr(import_module(idea.module), name), idea
 
 
 def test_every_tutorial_has_a_recipe_of_its_name_on_a_distribution_and_faults_whose_settings_are_keys() -> None:

@@ -12,25 +12,15 @@ from driftfield.tutorials.conclusions import default_recipe, diagnosis, ideas
 from driftfield.tutorials.results import Results
 
 CHAPTERS: dict[str, Callable[[Results], Section]] = {  # by the names that the tutorials' files use
-    "data": chapters.data,
-    "forward": chapters.forward,
-    "reverse": chapters.reverse,
-    "loss": chapters.loss,
-    "result": chapters.result,
-    "film": chapters.film,
-    "three_distributions": ddpm.three_distributions,
-    "three_schedules": ddpm.three_schedules,
-    "two_schedules": x0.two_schedules,
-    "learned_variance": x0.learned_variance,
-    "learned_schedule": x0.learned_schedule,
-    "guidance": classes.guidance,
-    "striding": classes.striding,
-    "closed_forms": vlb.closed_forms,
-    "terms": vlb.terms,
-    "from_entropy_to_bound": vlb.from_entropy_to_bound,
-    "histograms": ring.histograms,
-    "two_objectives": ring.two_objectives,
-    "smoluchowski": ring.smoluchowski,
+    chapter.__name__: chapter
+    for chapter in (
+        *(chapters.data, chapters.forward, chapters.reverse, chapters.loss, chapters.result, chapters.film),
+        *(vlb.closed_forms, vlb.terms, vlb.from_entropy_to_bound),
+        *(ddpm.three_distributions, ddpm.three_schedules),
+        *(ring.histograms, ring.two_objectives, ring.smoluchowski),
+        *(x0.two_schedules, x0.learned_variance, x0.learned_schedule),
+        *(classes.guidance, classes.striding),
+    )
 }
 
 

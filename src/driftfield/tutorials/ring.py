@@ -18,7 +18,7 @@ from driftfield.tutorials.measure import ROWS, distribution_of, fresh_rows, mean
 from driftfield.tutorials.results import Results
 from driftfield.wording import number, plus_minus
 
-ROWS_OF_HISTOGRAMS, ROWS_OF_SCORES = 20_000, 300
+ROWS_OF_HISTOGRAMS, ROWS_OF_DENSITIES, ROWS_OF_SCORES = 20_000, 2_000, 300
 PARTICLES = 20_000
 CELLS, REACH, STEPS = 240, 3.6, 200  # of the grid of the density, its half width, and steps in time
 BLOCKS = 24  # along each axis, of the histogram of the particles
@@ -53,7 +53,7 @@ def two_objectives(results: Results) -> Section:
     """Denoising and sliced score matching, and the former with the network of the latter."""
     trained = {results.tutorial.name: results.model, **results.companions}
     distribution = distribution_of(results.model)
-    x, levels = fresh_rows(distribution, 2_000, results.seed), np.geomspace(0.05, 2.0, 9)
+    x, levels = fresh_rows(distribution, ROWS_OF_DENSITIES, results.seed), np.geomspace(0.05, 2.0, 9)
     variants = []
     for name, key in (
         ("denoising", "ring-score-sde"),

@@ -28,7 +28,7 @@ def two_schedules(results: Results) -> Section:
         curves = (schedule.alpha(t).numpy() ** 2, weight.numpy())
         variants.append(Variant(kind, (number(left.signal), number(left.bound)), curves))
     prose = (
-        f"{T} steps: linear from 1e-4 to 0.02, and cosine with s = 0.008, its betas cut to 1e-4 and 0.1.",
+        f"{T} steps: linear from 1e-4 to 0.02, and cosine with s = 0.008 and betas clipped to [1e-4, 0.1].",
         f"The table is for data of unit variance. The rows here are not scaled: their mean square is "
         f"{number(mean_square(results.model))}, which multiplies the signal that is left.",
     )
