@@ -1,4 +1,4 @@
-"""The commands. Nothing heavy is imported before a command runs, so that --help answers at once."""
+"""The commands. Nothing heavy is imported before a command runs, so that --help is instant."""
 
 import signal
 import sys
@@ -20,20 +20,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="DATA is a built-in name (moons), sklearn:wine, a file (.csv, .parquet, .npy; file.csv:col1,col2), or - for "
-    "CSV from stdin. Exit codes: 0 done, 1 the work failed, 2 wrong usage or input, 130 interrupted. --debug shows the "
+    "CSV from stdin. Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. --debug shows the "
     "traceback of an error.",
 )
 
 DataArgument = Annotated[str | None, typer.Argument(metavar="DATA", help="a built-in name, sklearn:NAME, a file, or -")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="seed of everything random")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="random seed")]
 Force = Annotated[bool, typer.Option("--force", help="replace an existing run")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ..")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change the recipe, such as train.lr=1e-3")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
+RowsFile = Annotated[
+    Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy file; by default CSV to stdout")
+]
+Theme = Annotated[
+    str | None, typer.Option("--theme", help="light, dark or blackboard; by default a page follows the reader's system")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="show no progress")]
 
 
 @app.command()
@@ -43,7 +49,7 @@ def demo(
     force: Force = False,
     settings: Settings = None,
 ) -> None:
-    """Fit two moons and write a report; the last line names it."""
+    """Fit two moons and write a report; the last line of output is its path."""
     from driftfield.cli import commands
 
     commands.demo(out, seed, force, settings or [])
@@ -55,18 +61,18 @@ def fit(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="folder of the run; runs/NAME by default")] = None,
     recipe: Annotated[str | None, typer.Option("-r", "--recipe", help="a recipe's name or TOML file")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="training steps")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="passes through the rows, in place of steps")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="passes over the rows, instead of steps")] = None,
     time: Annotated[str | None, typer.Option("--time", help="time for training, such as 30s or 5m")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="such as train.lr=1e-3")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with an interrupted training")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue an interrupted training")] = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit a model to DATA and write it as a run."""
+    """Fit a model to DATA and write a run folder."""
     from driftfield.cli import commands
 
     request = commands.Request(
@@ -77,10 +83,10 @@ def fit(
 
 @app.command()
 def tutorial(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="a tutorial; without, they are listed")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="a tutorial; without it, all are listed")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="folder of the run; runs/NAME by default")] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="length of the training, in place of time")
+        int | None, typer.Option("--epochs", min=1, help="passes over the rows, instead of --time")
     ] = None,
     time: Annotated[
         str | None, typer.Option("--time", help="time for the training, such as 60s; 15s by default")
@@ -102,15 +108,13 @@ def sample(
     ctx: typer.Context,
     run: RunArgument,
     n: Annotated[int, typer.Option("-n", min=1, help="number of rows")],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")
-    ] = None,
-    label: Annotated[str | None, typer.Option("--class", metavar="C", help="draw from this class alone")] = None,
+    out: RowsFile = None,
+    label: Annotated[str | None, typer.Option("--class", metavar="C", help="draw only from this class")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Draw new rows, under the names of the training columns."""
+    """Draw new rows with the columns of the training data."""
     from driftfield.cli import commands
 
     commands.sample(run, n, out, {"label": label, **given_flags(ctx)}, seed, device, quiet)
@@ -120,19 +124,21 @@ def sample(
 def score(
     run: RunArgument,
     data: Annotated[str, typer.Argument(metavar="DATA", help="rows with the columns of the model")],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy; CSV to stdout without")
+    out: RowsFile = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="number of Runge-Kutta steps, even")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="error per step; each row then chooses its own steps")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Runge-Kutta steps, even")] = None,
-    tolerance: Annotated[float | None, typer.Option("--tolerance", help="of steps that each row chooses")] = None,
     t: Annotated[float | None, typer.Option("--t", help="density of the noisy rows at this time")] = None,
-    noise: Annotated[float | None, typer.Option("--noise", help="at this noise level, in std of the data")] = None,
+    noise: Annotated[
+        float | None, typer.Option("--noise", help="the same at this noise level, in std of the data")
+    ] = None,
     divergence: Annotated[str | None, typer.Option("--divergence", help="exact or hutchinson")] = None,
-    probes: Annotated[int | None, typer.Option("--probes", help="for each row, of hutchinson")] = None,
+    probes: Annotated[int | None, typer.Option("--probes", help="random probes for each row, with hutchinson")] = None,
     bound: Annotated[bool, typer.Option("--bound", help="add the variational bound and its error")] = False,
     latent: Annotated[bool, typer.Option("--latent", help="add the latent code of each row")] = False,
     seed: Seed = 0,
-    label: Annotated[str | None, typer.Option("--class", metavar="C", help="density of this class")] = None,
+    label: Annotated[str | None, typer.Option("--class", metavar="C", help="density given this class")] = None,
     device: Device = "auto",
     json_: Json = False,
     quiet: Quiet = False,
@@ -150,13 +156,13 @@ def score(
 @app.command()
 def evaluate(
     run: RunArgument,
-    rows: Annotated[int | None, typer.Option("--rows", min=5, help="rows of each side, at most")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", min=5, help="at most so many rows on each side")] = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Every metric beside its floor.
+    """Evaluate a run: every metric, with its floor.
 
-    The floor is the same metric between two real samples of that size: no model can be expected to be below it.
+    The floor is the same metric between two real samples of that size: no model can be expected to go below it.
     """
     from driftfield.cli import commands
 
@@ -166,17 +172,17 @@ def evaluate(
 @app.command()
 def verify(
     run: RunArgument,
-    rows: Annotated[int | None, typer.Option("--rows", min=20, help="rows to check by; 4,000 without")] = None,
-    theme: Annotated[
-        str | None, typer.Option("--theme", help="light, dark or blackboard; the page follows its reader without")
+    rows: Annotated[
+        int | None, typer.Option("--rows", min=20, help="number of rows to check; 4,000 by default")
     ] = None,
+    theme: Theme = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Check a model's own numbers, also against exact truth where it is known; exit code 1 if a check fails.
+    """Check a model for consistency, and against exact truth where it is known; exit code 1 if a check fails.
 
-    Mass, score, ODE, latent codes, bound, error of the network apart from that of the sampler, memorisation, units. The
-    page of the checks is RUN/verify.html, and the report shows it too.
+    Checks mass, score, ODE, latent codes, bound, the errors of the network and of the sampler apart, memorisation and
+    units. The results are written to RUN/verify.html, and the report shows them too.
     """
     from driftfield.cli import verifying
 
@@ -187,13 +193,11 @@ def verify(
 def report(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="file to write; RUN/report.html by default")] = None,
-    rows: Annotated[int | None, typer.Option("--rows", min=5, help="rows to judge by, at most")] = None,
-    theme: Annotated[
-        str | None, typer.Option("--theme", help="light, dark or blackboard; the page follows its reader without")
-    ] = None,
+    rows: Annotated[int | None, typer.Option("--rows", min=5, help="evaluate on at most so many rows")] = None,
+    theme: Theme = None,
     seed: Seed = 0,
 ) -> None:
-    """Write one page on what was learned and how good it is."""
+    """Write a page on what was learned and how good it is."""
     from driftfield.cli import commands
 
     commands.report(run, out, rows, theme, seed)
@@ -204,12 +208,10 @@ def animate(
     run: RunArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help=".gif, .html or .mp4")],
     view: Annotated[str, typer.Option("--view", help="forward, reverse, both or loop")] = "both",
-    theme: Annotated[
-        str | None, typer.Option("--theme", help="light, dark or blackboard; a page follows its reader without")
-    ] = None,
+    theme: Theme = None,
     seed: Seed = 0,
 ) -> None:
-    """The process as a moving picture; prints its path."""
+    """Animate the process between noise and data; prints the path of the file."""
     from driftfield.cli import commands
 
     commands.animate(run, out, view, theme, seed)
@@ -219,12 +221,12 @@ def animate(
 def samplers(
     measure: Annotated[bool, typer.Option("--measure", help="measure order and error where truth is known")] = False,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="the picture of the measurements; samplers.png by default")
+        Path | None, typer.Option("-o", "--out", help="picture of the measurements; samplers.png by default")
     ] = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """List the samplers: order, evaluations a step, source; or measure them on an exact mixture."""
+    """List the samplers with order, evaluations per step and source; or measure them on a mixture known exactly."""
     from driftfield.cli import samplers as listing
 
     listing.samplers(measure, out, seed, json_)
@@ -248,7 +250,7 @@ def data(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """List the built-in data, describe some, or write its rows."""
+    """List the built-in data sets, describe one, or write its rows."""
     from driftfield.cli import commands
 
     commands.data(name, n, out, seed, json_)
@@ -289,7 +291,7 @@ def _explain(error: Exception) -> int:
     if isinstance(error, DriftfieldError):
         message, code = str(error), error.exit_code
     elif isinstance(error, MemoryError):
-        message, code = "There is not enough memory for this: take fewer rows, or a smaller batch.", 1
+        message, code = "Not enough memory: use fewer rows or a smaller batch.", 1
     elif isinstance(error, OSError):
         message, code = f"{error.strerror or error} ({error.filename or 'no file'}).", 1
     else:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What ``fit`` is asked for."""
+    """The arguments of ``fit``."""
 
     data: str | None
     out: Path | None = None
@@ -50,7 +50,7 @@ def demo(out: Path, seed: int, force: bool, settings: list[str]) -> None:
         resume = runs.is_started(out) and not force
         train(Request("moons", out, seed=seed, settings=settings, resume=resume, force=force))
     else:
-        say(f"The run {out} exists and is used; --force makes it anew.")
+        say(f"Using the finished run {out}; --force trains it again.")
     if (out / runs.REPORT).exists():
         print(out / runs.REPORT)
     else:
@@ -58,7 +58,7 @@ def demo(out: Path, seed: int, force: bool, settings: list[str]) -> None:
 
 
 def fit(request: Request) -> None:
-    """Fit, and say what next."""
+    """Fit, and print the next command."""
     out = train(request)
     say(f"Next: driftfield report {shlex.quote(str(out))}")
     print(out)
@@ -69,9 +69,9 @@ def train(request: Request) -> Path:
     from driftfield.fitting import fit as fitting
     from driftfield.training.callbacks import Callbacks
 
-    asked = _asked_recipe(request)
-    out = request.out or Path("runs") / _name_of(request.data or asked.data.name or "")
-    prepared = None if request.resume else _prepare(request, asked, out)
+    requested = _requested_recipe(request)
+    out = request.out or Path("runs") / _name_of(request.data or requested.data.name or "")
+    prepared = None if request.resume else _prepare(request, requested, out)
     with Bar("training", request.quiet) as bar, _saving_signals() as interrupted:
         callbacks = Callbacks(
             observe=bar.training,
@@ -84,10 +84,10 @@ def train(request: Request) -> Path:
             else:
                 model = _resume(request, out, callbacks)
         except Interrupted as error:
-            raise Interrupted(f"{error} Go on with: {fitting.resume_command(out)}") from None
+            raise Interrupted(f"{error} Continue with: {fitting.resume_command(out)}") from None
         except TrainingError as error:
             state = out / runs.CHECKPOINT / runs.STATE
-            kept = f" The last good checkpoint stays in {state}." if state.exists() else ""
+            kept = f" The last good checkpoint is kept in {state}." if state.exists() else ""
             raise TrainingError(f"{error}{kept}") from None
     facts = model.facts
     say(
@@ -97,17 +97,17 @@ def train(request: Request) -> Path:
     return out
 
 
-def _prepare(request: Request, asked: Recipe, out: Path) -> "Preparation":
+def _prepare(request: Request, requested: Recipe, out: Path) -> "Preparation":
     from driftfield.fitting.devices import choose_device
     from driftfield.fitting.preparation import prepare
 
     runs.check_free(out, request.force)
     choose_device(request.device)
     seconds = None if request.time is None else _seconds(request.time)
-    prepared = prepare(request.data, asked, request.seed, seconds, _command_line())
+    prepared = prepare(request.data, requested, request.seed, seconds, _command_line())
     plan = prepared.plan
-    steps = asked.train.steps or plan.recipe.train.steps
-    chosen = asked.train.steps is not None or request.epochs is not None
+    steps = requested.train.steps or plan.recipe.train.steps
+    chosen = requested.train.steps is not None or request.epochs is not None
     length = f"{steps} steps" if seconds is None else f"{seconds:g} s"
     if seconds is not None and chosen:
         length += f", at most {steps} steps"
@@ -125,7 +125,7 @@ def _resume(request: Request, out: Path, callbacks: "Callbacks") -> "Model":
     if request.data is not None and runs.is_started(out):
         source = runs.read_json(out / runs.CHECKPOINT / runs.SETUP)["source"]
         if source != request.data:
-            raise InputError(f"The training in {out} is of {source}, not of {request.data}: leave out DATA to go on.")
+            raise InputError(f"The training in {out} is on {source}, not {request.data}: leave out DATA to resume it.")
     return fitting.resume(out, device=None if request.device == "auto" else request.device, callbacks=callbacks)
 
 
@@ -166,7 +166,7 @@ def score(
     model = _load(run, device, out)
     if (bound or latent) and (options["t"] is not None or options["noise"] is not None):
         what = "--bound" if bound else "--latent"
-        raise InputError(f"Bounds and latent codes are of the data themselves: leave out {what}, or --noise and --t.")
+        raise InputError(f"Bounds and latent codes are for data without noise: leave out {what}, or --noise and --t.")
     rows = load_like(data, model.columns).values
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
@@ -197,7 +197,7 @@ def score(
 
 
 def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:
-    """Metrics beside floors."""
+    """Print every metric with its floor."""
     model = _load(run)
     judged = model.evaluate(rows, seed)
     write_rows(run / runs.SAMPLES, judged.samples, model.columns)
@@ -208,7 +208,7 @@ def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:
 
 
 def report(run: Path, out: Path | None, rows: int | None, theme: str | None, seed: int) -> None:
-    """The page."""
+    """Evaluate a run and write its report."""
     from driftfield.report import write_pictures, write_report
     from driftfield.report.gather import gather
     from driftfield.report.style import find_theme
@@ -231,7 +231,7 @@ def report(run: Path, out: Path | None, rows: int | None, theme: str | None, see
 
 
 def animate(run: Path, out: Path, view: str, theme: str | None, seed: int) -> None:
-    """The moving picture."""
+    """Write the animation."""
     from driftfield.report import animate as write_animation
     from driftfield.report import check_animation
     from driftfield.report.gather import gather_process
@@ -243,7 +243,7 @@ def animate(run: Path, out: Path, view: str, theme: str | None, seed: int) -> No
 
 
 def recipes(name: str | None, json_: bool) -> None:
-    """List or print."""
+    """List the built-in recipes, or print one."""
     if name is not None:
         chosen = load_recipe(name)
         print(chosen.model_dump_json(indent=2) if json_ else chosen.toml())
@@ -255,7 +255,7 @@ def recipes(name: str | None, json_: bool) -> None:
 
 
 def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bool) -> None:
-    """List, describe or write."""
+    """List the built-in data sets, describe one, or write its rows."""
     if name is None:
         if out is not None:
             raise InputError("Nothing to write: name the data, such as driftfield data moons -o moons.csv.")
@@ -274,17 +274,17 @@ def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bo
     print(json.dumps(described, indent=2)) if json_ else tables.print_description(described)
 
 
-def _asked_recipe(request: Request) -> Recipe:
+def _requested_recipe(request: Request) -> Recipe:
     settings = parse_settings(list(request.settings))
-    asked = load_recipe(request.recipe).updated(settings, "--set")
+    requested = load_recipe(request.recipe).updated(settings, "--set")
     if request.steps is not None:
         train: dict[str, Any] = {"steps": request.steps, "epochs": request.epochs}
-        if asked.train.epochs is not None and "snapshots" not in settings.get("train", {}):
+        if requested.train.epochs is not None and "snapshots" not in settings.get("train", {}):
             train["snapshots"] = ()  # those of the recipe count epochs
-        return asked.updated({"train": train}, "--steps")
+        return requested.updated({"train": train}, "--steps")
     if request.epochs is not None:
-        return asked.updated({"train": {"epochs": request.epochs, "steps": None}}, "--epochs")
-    return asked
+        return requested.updated({"train": {"epochs": request.epochs, "steps": None}}, "--epochs")
+    return requested
 
 
 def _seconds(text: str) -> float:
@@ -311,7 +311,7 @@ class _Flag:
 
 @contextmanager
 def _saving_signals() -> Iterator[_Flag]:
-    """The first SIGINT or SIGTERM asks the training to save and stop; a second one ends it at once."""
+    """The first SIGINT or SIGTERM makes the training save and stop; a second one ends it at once."""
     flag = _Flag()
     before: dict[int, Any] = {}
 

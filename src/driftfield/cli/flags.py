@@ -1,6 +1,6 @@
 """Flags that derive from [sample] of the recipe: one for each key, and one for each option of its parts.
 
-They are built when the command is parsed, not when it is listed, for the parts stand beside the mathematics, which
+They are built when the command is parsed, not when it is listed: the parts are defined beside the mathematics, which
 takes a second to import.
 """
 
@@ -18,7 +18,7 @@ GIVEN = "driftfield.flags"  # where the context of a command keeps the derived f
 
 
 class WithSampleFlags(TyperCommand):
-    """A command with a flag for each key of [sample] that is no switch, and for each option of samplers and grids."""
+    """A command with a flag for each key of [sample] except switches, and for each option of samplers and grids."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The declared parameters, the derived flags, and --help."""
@@ -73,7 +73,7 @@ def _flag(key: str, field: "FieldInfo", more: str | None) -> Any:
 
 
 def _type(field: "FieldInfo") -> type:
-    """int, float or bool, and str for all else; bounds are those of the recipe, which checks them."""
+    """int, float or bool, and str for everything else; the recipe checks bounds."""
     annotation: Any = field.annotation
     if get_origin(annotation) in (Union, UnionType):
         annotation = next(each for each in get_args(annotation) if each is not type(None))

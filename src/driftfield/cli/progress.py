@@ -18,7 +18,7 @@ def say(text: str) -> None:
 
 
 class Bar:
-    """A bar that knows how far the work is and says one line about it.
+    """A progress bar with one line of text.
 
     Args:
         what: the work, such as "training".
@@ -27,7 +27,7 @@ class Bar:
 
     def __init__(self, what: str, quiet: bool = False) -> None:
         self.what, self.quiet = what, quiet
-        self.spoke = time.monotonic()
+        self.printed = time.monotonic()
         self.bar: Progress | None = None
         if not quiet and sys.stderr.isatty():
             columns = TextColumn(what), BarColumn(bar_width=24), TextColumn("{task.fields[text]}")
@@ -46,15 +46,15 @@ class Bar:
             self.bar.stop()
 
     def show(self, done: int, total: int, text: str) -> None:
-        """``done`` of ``total``, at once on a terminal."""
+        """Show ``done`` of ``total``: at once on a terminal, else every ten seconds."""
         if self.bar is not None:
             self.bar.update(self.task, completed=done, total=total, text=text)
-        elif not self.quiet and time.monotonic() - self.spoke >= LINE_SECONDS:
-            self.spoke = time.monotonic()
+        elif not self.quiet and time.monotonic() - self.printed >= LINE_SECONDS:
+            self.printed = time.monotonic()
             say(f"{self.what}: {text}")
 
     def training(self, report: Report) -> None:
-        """Loss, held-out loss, rows a second and the time left."""
+        """Loss, held-out loss, rows per second and the time left."""
         held_out = "" if report.validation is None else f"  held-out {report.validation:.4f}"
         text = (
             f"step {report.step}/{report.steps}  loss {report.loss:.4f}{held_out}  "

@@ -19,9 +19,9 @@ PICTURE = Path("samplers.png")
 
 
 def samplers(measure: bool, out: Path | None, seed: int, json_: bool) -> None:
-    """Print the table of all samplers; with ``measure`` also their orders and errors, and draw the picture of these."""
+    """Print the table of all samplers; with ``measure``, measure their orders and errors and draw a picture of them."""
     if out is not None and not measure:
-        raise InputError("The picture -o is drawn of measurements: add --measure.")
+        raise InputError("The picture that -o names shows measurements: add --measure.")
     if measure:
         _measured(out or PICTURE, seed, json_)
         return
@@ -45,8 +45,8 @@ def samplers(measure: bool, out: Path | None, seed: int, json_: bool) -> None:
         )
     plain_console(160).print(table)
     say(
-        "Evaluations: of the denoiser, per step. Steps from: with fewer, the variance of the rows can be more than a "
-        "factor of two off (two simple distributions, VE, karras grid). Next: driftfield samplers --measure"
+        "Evaluations: of the denoiser, per step. Steps from: with fewer, the variance of the rows can be off by more "
+        "than a factor of two (two simple distributions, VE, karras grid). Next: driftfield samplers --measure"
     )
 
 
@@ -109,9 +109,9 @@ def _table(found: "list[Convergence]", floor: float) -> None:
     plain_console(120).print(table)
     say(
         "N: steps, and the median end-point error of 256 particles on a mixture of 8 Gaussians, VE from 80 to 0.002, "
-        "karras grid. Measured: the order of that error, of a random sampler that of the variance of Gaussian data, "
-        "negative where it moves away from it. Variance: what 50 steps add to it. "
-        f"W2 at 10: Wasserstein-2 with 10 evaluations at most, on the better of two grids; floor {floor:.4f}."
+        "karras grid. Measured: the order of that error, or for random samplers that of the error in the variance of "
+        "Gaussian data; negative if the error grows. Variance: its relative error with 50 steps. "
+        f"W2 at 10: Wasserstein-2 with at most 10 evaluations, on the better of two grids; floor {floor:.4f}."
     )
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def plain_console(width: int = 120) -> Console:
-    """Plain text of a fixed width where stdout is no terminal, so that it can be piped."""
+    """Plain text of a fixed width where stdout is not a terminal, so that it can be piped."""
     return Console() if sys.stdout.isatty() else Console(width=width, no_color=True, highlight=False)
 
 
 def print_evaluation(judged: "Evaluation") -> None:
-    """The verdict, every metric beside its floor, and the baselines."""
+    """The verdict, every metric with its floor, and the baselines."""
     console = plain_console()
     console.print(judged.verdict, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
@@ -90,7 +90,7 @@ def describe(
 
 
 def print_description(described: dict[str, Any]) -> None:
-    """What :func:`describe` says."""
+    """Print what :func:`describe` returns."""
     console = plain_console()
     entropy = "" if described["entropy"] is None else f", entropy {described['entropy']:.3f} nats"
     console.print(f"{described['source']}: {described['rows']:,} rows{entropy}", markup=False)

@@ -39,7 +39,7 @@ def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: boo
         print(json.dumps(found.as_dict(), indent=2))
     else:
         tables.print_verification(whole)
-    say(f"The page: {run / runs.VERIFY_PAGE}; driftfield report {run} shows it too.")
+    say(f"Details in {run / runs.VERIFY_PAGE}; driftfield report {run} shows them too.")
     if not found.passed:
         raise typer.Exit(1)
 
