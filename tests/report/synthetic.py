@@ -141,7 +141,7 @@ def synthetic(rows: int = 8000, points: int = 1200, frames: int = 45) -> Content
         schedule=schedule_curves(),
         metrics=METRICS,
         baselines=(
-            Baseline("this model", -1.0192, 0.0062, ours=True),
+            Baseline("this model", -1.0192, 0.0062),
             Baseline("Gaussian mixture (BIC, 16 parts)", -1.112, 0.007),
             Baseline("kernel density", -1.094, 0.0068),
             Baseline("Gaussian, full covariance", -1.962, 0.0075),

@@ -13,7 +13,7 @@ from synthetic import film, moons, synthetic_table
 
 from driftfield.errors import InputError
 from driftfield.report import Film, Process, animate, check_animation, gif_bytes
-from driftfield.report.player import at_time, resampled
+from driftfield.report.player import frame_at, frames_at
 from driftfield.report.style import THEMES
 
 
@@ -88,12 +88,12 @@ def test_a_page_of_a_loop_has_one_screen_for_both_films(process: Process, tmp_pa
 def test_resampling_keeps_the_ends_and_lies_on_the_lines_between(process: Process) -> None:
     old = process.reverse
     for frames in (2, 6, 11):
-        new = resampled(old, frames)
+        new = frames_at(old, np.linspace(0, 5, frames))
         assert new.states.shape == (frames, *old.states.shape[1:])
         np.testing.assert_allclose(new.states[[0, -1]], old.states[[0, -1]])
         for t, states in zip(new.times, new.states, strict=True):
-            np.testing.assert_allclose(states, at_time(old, float(t))[0], atol=1e-12)
-    np.testing.assert_array_equal(resampled(old, 6).noise, old.noise)
+            np.testing.assert_allclose(states, frame_at(old, float(t)).states[0], atol=1e-12)
+    np.testing.assert_array_equal(frames_at(old, np.arange(6.0)).noise, old.noise)
 
 
 def test_a_gif_shows_noise_in_the_middle_and_data_at_its_ends(process: Process, tmp_path) -> None:
@@ -188,17 +188,16 @@ def test_tables_of_one_and_of_many_columns_move(tmp_path) -> None:
         shown = synthetic_table(columns, rows=20).process
         animate(shown, tmp_path / "a.html")
         text = (tmp_path / "a.html").read_text("utf-8")
-        assert ("first two of 5 columns" in text) == (len(columns) == 5)
+        assert ("first two of 5 columns are shown" in text) == (len(columns) == 5)
 
 
 def test_points_between_frames_lie_on_the_line_between_them() -> None:
     states = np.array([[[2.0, 0.0]], [[1.0, 4.0]], [[0.0, 4.0]]])
     drawn = Film(np.array([1.0, 0.5, 0.0]), states, np.array([np.inf, 1.0, 0.0]))
     for t, expected in ((1.0, (2.0, 0.0)), (0.75, (1.5, 2.0)), (0.5, (1.0, 4.0)), (0.1, (0.2, 4.0)), (0.0, (0.0, 4.0))):
-        points, _, _ = at_time(drawn, t)
-        assert points[0] == pytest.approx(expected)
-    assert at_time(drawn, 0.9)[1] == np.inf
-    assert at_time(drawn, 0.6)[1] == 1.0
+        assert frame_at(drawn, t).states[0, 0] == pytest.approx(expected)
+    assert frame_at(drawn, 0.9).noise == np.inf
+    assert frame_at(drawn, 0.6).noise == 1.0
 
 
 def test_points_that_are_lost_on_the_way_are_not_drawn(tmp_path) -> None:

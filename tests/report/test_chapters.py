@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
-from synthetic import film, moons, synthetic
+from synthetic import film, moons
 from test_report import Page, bare
 
 from driftfield.errors import InputError
@@ -23,15 +23,17 @@ from driftfield.report import (
     Table,
     clouds,
     curves,
+    dots,
     gif_bytes,
     histograms,
+    maps,
     render,
     write_pictures,
     write_report,
 )
+from driftfield.report.axes import spread
+from driftfield.report.figures import sections
 from driftfield.report.panels import figure, picture
-from driftfield.report.plots import pairs
-from driftfield.report.sections import sections
 from driftfield.report.style import BLACKBOARD, DARK, LIGHT, THEMES, Theme
 from driftfield.report.view import View
 
@@ -74,10 +76,10 @@ def every_panel() -> list[Panel]:
         clouds.field_of_clouds("field", "Guidance", classed(), COLUMNS),
         curves.lines("lines", "Lines", STEPS, [Curve("one", STEPS), Curve("two", 2 * STEPS)], "step", "nats"),
         curves.training_loss("loss", "Loss", epochs, np.exp(-epochs / 10), {1: 0.9}),
-        curves.ladder("ladder", "Bounds", [Level("entropy", 1.0), Level("bound", 1.2, 0.01)]),
+        dots.ladder("ladder", "Bounds", [Level("entropy", 1.0), Level("bound", 1.2, 0.01)]),
         histograms.histogram("histogram", "A column", rows[:, 0], rows[:, 0], 20, "x"),
-        histograms.histogram_2d("histogram-2d", "A plane", rows, COLUMNS),
-        histograms.density_over_histogram("density", "Both", *ring(), rows, COLUMNS),
+        maps.histogram_2d("histogram-2d", "A plane", rows, COLUMNS),
+        maps.density_over_histogram("density", "Both", *ring(), rows, COLUMNS),
     ]
 
 
@@ -191,7 +193,7 @@ def test_references_are_named_at_their_right_end_without_overlap() -> None:
     ],
 )
 def test_places_are_spread_around_their_middle(places: list[float], moved: list[float]) -> None:
-    assert curves.spread(places, 0.1) == pytest.approx(moved, abs=0.005)
+    assert spread(places, 0.1) == pytest.approx(moved, abs=0.005)
 
 
 def test_a_training_loss_has_the_printed_numbers_and_says_what_it_leaves_out() -> None:
@@ -203,19 +205,22 @@ def test_a_training_loss_has_the_printed_numbers_and_says_what_it_leaves_out() -
     assert printed.get_xydata().tolist() == [[0, 1.1], [4, 0.2]]
     assert (printed.get_label(), printed.get_markerfacecolor()) == ("printed by the tutorial", LIGHT.paper)
     assert (axes.get_yscale(), axes.get_xlabel()) == ("log", "step")
-    assert "the last 0.250; 2 values printed by the tutorial; 3 that are not above zero are left out." in panel.alt
+    assert panel.alt == (
+        "Loss: this run ends at 0.250; printed by the tutorial ends at 0.200; "
+        "3 values that cannot be shown are left out."
+    )
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_loss_that_is_nowhere_positive_spoils_no_picture() -> None:
     panel = curves.training_loss("loss", "Loss", np.arange(3), np.zeros(3))
     picture(panel, LIGHT)
-    assert "the last 0" in panel.alt  # on a linear axis, where zero has its place
+    assert "ends at 0." in panel.alt  # on a linear axis, where zero has its place
 
 
 def test_a_ladder_names_its_levels_and_the_gaps_between_them() -> None:
     levels = [Level("entropy", 1.98, role="data"), Level("ODE", 2.03, 0.006, "generated"), Level("bound", 2.0, 0.01)]
-    axes = drawn(curves.ladder("ladder", "Bounds", levels))
+    axes = drawn(dots.ladder("ladder", "Bounds", levels))
     words = [text.get_text() for text in axes.texts]
     assert words[:6] == ["entropy", "1.98", "ODE", "2.0300 ± 0.0060", "bound", "2.000 ± 0.010"]
     assert words[6:] == ["+0.050", "−0.030"]
@@ -225,7 +230,7 @@ def test_a_ladder_names_its_levels_and_the_gaps_between_them() -> None:
 
 
 def test_a_ladder_does_without_a_level_that_is_not_finite() -> None:
-    panel = curves.ladder("ladder", "Bounds", [Level("a", 1.0), Level("b", np.inf, 0.1), Level("c", 2.0)])
+    panel = dots.ladder("ladder", "Bounds", [Level("a", 1.0), Level("b", np.inf, 0.1), Level("c", 2.0)])
     assert [text.get_text() for text in drawn(panel).texts] == ["a", "1.00", "b", "–", "c", "2.00"]
 
 
@@ -233,7 +238,7 @@ def test_a_histogram_of_the_plane_counts_every_point_in_its_view() -> None:
     rows = np.concatenate([moons(500, 0.1, 0), [[np.nan, 0.0], [50.0, 0.0]]])
     window = View((-2, -2), (3, 3), 1.0)
     plain, log = (
-        drawn(histograms.histogram_2d("plane", "A plane", rows, COLUMNS, window, log)).images[0].get_array()
+        drawn(maps.histogram_2d("plane", "A plane", rows, COLUMNS, window, log)).images[0].get_array()
         for log in (False, True)
     )
     assert plain.sum() == 500
@@ -267,7 +272,7 @@ def test_an_exact_peak_stays_in_the_picture() -> None:
 def test_contours_lie_where_the_density_has_their_height() -> None:
     centres, density = ring()
     rows = moons(300, 0.1, 0)
-    axes = drawn(histograms.density_over_histogram("d", "Both", centres, density, rows, COLUMNS))
+    axes = drawn(maps.density_over_histogram("d", "Both", centres, density, rows, COLUMNS))
     (contours,) = axes.collections
     for level, path in zip(contours.levels, contours.get_paths(), strict=True):
         x, y = path.vertices.T
@@ -352,7 +357,7 @@ def test_a_wide_picture_is_scrolled_sideways_and_several_have_captions() -> None
     assert len(scrolled) == 1
     assert "A strip" in "".join(page.words)
     assert "Loss" in "".join(page.words)
-    assert pairs(synthetic(200, 20, 3)).wide
+    assert clouds.pairs(rows := moons(50, 0.1, 0), rows, COLUMNS).wide
 
 
 def test_a_page_of_one_theme_keeps_to_it() -> None:

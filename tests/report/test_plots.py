@@ -7,14 +7,22 @@ import numpy as np
 import pytest
 from synthetic import METRICS, FakeMetric, history, schedule_curves, synthetic, synthetic_table
 
-from driftfield.report import Neighbours, ScoreField, charts, plots
+from driftfield.report import Contents, Neighbours, Panel, ScoreField, clouds, curves, dots, histograms, maps
 from driftfield.report.panels import figure
 from driftfield.report.style import DARK, LIGHT, THEMES, Theme
 from driftfield.report.view import common_interval, fitted_view, interval
 
 
+def beside(contents: Contents) -> list[Panel]:
+    return clouds.data_beside_samples(contents.train, contents.samples, contents.columns)
+
+
+def marginals(contents: Contents) -> list[Panel]:
+    return histograms.marginals(contents.train, contents.samples, contents.columns)
+
+
 def test_data_and_samples_have_identical_axes() -> None:
-    drawn = figure(plots.data_beside_samples(synthetic(500, 20, 3)), LIGHT)
+    drawn = figure(beside(synthetic(500, 20, 3)), LIGHT)
     left, right = drawn.axes
     assert left.get_xlim() == right.get_xlim()
     assert left.get_ylim() == right.get_ylim()
@@ -24,7 +32,7 @@ def test_data_and_samples_have_identical_axes() -> None:
 
 def test_names_are_never_read_as_mathematics() -> None:
     contents = synthetic_table(("$x^2$", "$\\frac{"), rows=30)
-    drawn = figure(plots.data_beside_samples(contents), DARK)
+    drawn = figure(beside(contents), DARK)
     for axes in drawn.axes:
         assert axes.get_xlabel() == "$x^2$"
         assert axes.get_ylabel() == "$\\frac{"
@@ -33,37 +41,40 @@ def test_names_are_never_read_as_mathematics() -> None:
 
 def test_drawing_leaves_matplotlibs_settings_alone() -> None:
     before = dict(matplotlib.rcParams)
-    figure(plots.marginals(synthetic_table(("a", "b", "c"), rows=30)), DARK)
+    figure(marginals(synthetic_table(("a", "b", "c"), rows=30)), DARK)
     assert dict(matplotlib.rcParams) == before
 
 
 def test_points_outside_the_frame_are_counted_in_the_picture() -> None:
     contents = synthetic(500, 20, 3)
     contents.samples[:7] = 1e6
-    _, right = figure(plots.data_beside_samples(contents), LIGHT).axes
+    _, right = figure(beside(contents), LIGHT).axes
     assert [text.get_text() for text in right.texts] == ["7 of 500 outside"]
 
 
 @pytest.mark.filterwarnings("error")
 def test_numbers_that_are_not_finite_spoil_no_picture() -> None:
     nothing = np.full(4, np.nan)
-    figure([plots.nearest_neighbours(Neighbours(nothing, nothing))], LIGHT)
-    figure([charts.loss([{"step": 1, "loss": float("nan")}])], LIGHT)
+    figure([histograms.nearest_neighbours(Neighbours(nothing, nothing))], LIGHT)
+    figure([curves.loss([{"step": 1, "loss": float("nan")}])], LIGHT)
     contents = synthetic(300, 20, 3)
-    figure([plots.density(contents, replace(contents.density, log_density=np.full((90, 90), -np.inf)))], LIGHT)
+    figure([maps.density(replace(contents.density, log_density=np.full((90, 90), -np.inf)), ("x", "y"), 1.0)], LIGHT)
     contents.samples[:2] = np.nan
-    figure([plots.pairs(contents), *plots.marginals(contents), *plots.data_beside_samples(contents)], LIGHT)
+    figure(
+        [clouds.pairs(contents.train, contents.samples, contents.columns), *marginals(contents), *beside(contents)],
+        LIGHT,
+    )
 
 
 def test_every_axis_has_a_name() -> None:
     contents = synthetic(300, 20, 3)
     panels = [
-        *plots.data_beside_samples(contents),
-        *plots.score_fields(contents),
-        plots.density(contents, contents.density),
-        plots.nearest_neighbours(contents.neighbours),
-        charts.loss(history()),
-        *charts.schedule(schedule_curves()),
+        *beside(contents),
+        clouds.score_field("score", contents.scores[0], contents.train, contents.columns, 1.0),
+        maps.density(contents.density, contents.columns, 1.0),
+        histograms.nearest_neighbours(contents.neighbours),
+        curves.loss(history()),
+        *curves.schedule(schedule_curves()),
     ]
     for panel in panels:
         axes = figure([panel], LIGHT).axes[0]
@@ -73,7 +84,7 @@ def test_every_axis_has_a_name() -> None:
 
 def test_the_colour_bar_of_the_density_is_in_nats() -> None:
     contents = synthetic(300, 20, 3)
-    axes = figure([plots.density(contents, contents.density)], LIGHT).axes[0]
+    axes = figure([maps.density(contents.density, contents.columns, 1.0)], LIGHT).axes[0]
     (bar,) = axes.child_axes
     assert bar.get_ylabel() == "log-density (nats)"
 
@@ -82,7 +93,7 @@ def test_arrows_follow_the_gradient_of_the_picture_at_any_scale() -> None:
     contents = synthetic_table(("a", "b"), rows=30)
     positions = np.array([[0.0, 0.0], [1e30, 0.0], [0.0, 1.0], [1e30, 1.0]])
     field = ScoreField(1.0, positions, np.tile([1e-30, 1.0], (4, 1)))  # both axes gain as much across the frame
-    (panel,) = plots.score_fields(replace(contents, scores=[field]))
+    panel = clouds.score_field("score", field, contents.train, contents.columns, 0.8)
     quiver = figure([panel], LIGHT).axes[0].collections[-1]
     box = figure([panel], LIGHT).axes[0].get_box_aspect()
     np.testing.assert_allclose(quiver.V / quiver.U, 1 / box)
@@ -100,7 +111,7 @@ def test_arrows_follow_the_gradient_of_the_picture_at_any_scale() -> None:
     ],
 )
 def test_the_scale_of_a_metric_keeps_small_gaps_small(metric: FakeMetric, holds: tuple[float, float]) -> None:
-    low, high = charts.metric_range(metric)
+    low, high = dots.metric_range(metric)
     assert low <= holds[0]
     assert high >= holds[1]
 

@@ -13,9 +13,21 @@ from synthetic import METRICS, moons, schedule_curves, synthetic, synthetic_tabl
 
 from driftfield.errors import InputError
 from driftfield.report import Contents, render, write_pictures, write_report
+from driftfield.report.figures import FIGURES, sections
 from driftfield.report.player import LEVELS, stage
-from driftfield.report.sections import sections
 
+VERIFIED = {
+    "passed": True,
+    "conclusion": "All checks pass.",
+    "map": None,
+    "checks": [
+        {
+            **{"name": "mass", "label": "Mass of the density", "unit": "", "status": "pass", "reason": ""},
+            **{"value": 1.001, "error": 0.002, "low": 0.98, "high": 1.02, "note": "on a grid", "failure": "It leaks."},
+            "details": {},
+        }
+    ],
+}
 HOSTILE = ("<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "$x^2$ & $\\frac{")
 
 
@@ -108,7 +120,8 @@ def test_the_page_is_small(text: str) -> None:
 
 def test_every_image_has_words_a_size_and_a_dark_twin(page: Page) -> None:
     images, sources = page.named("img"), page.named("source")
-    assert len(images) == len(sources) == 12
+    shown = [panel for section in sections(synthetic()) for panel in section.panels]
+    assert len(images) == len(sources) == len(shown)
     for image, source in zip(images, sources, strict=True):
         assert image["alt"]
         assert int(image["width"]) > 0 < int(image["height"])
@@ -116,9 +129,30 @@ def test_every_image_has_words_a_size_and_a_dark_twin(page: Page) -> None:
         assert source["srcset"] != image["src"]
 
 
-def test_sections_come_in_reading_order(page: Page) -> None:
-    shown = "samples process field metrics baselines memorisation loss schedule command next"
-    assert page.sections() == shown.split()
+def test_the_page_shows_every_figure_of_the_table_in_its_order(page: Page) -> None:
+    """`marginals` belongs to tables of more than two columns, and `verification` to a model that was verified."""
+    others = [name for name in FIGURES if name not in ("marginals", "verification")]
+    assert page.sections() == [*others, "command", "next"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_row_of_the_table_is_a_section_of_its_name_or_nothing(name: str) -> None:
+    contents = synthetic_table(("a", "b", "c"), rows=60)
+    full = synthetic(rows=300, points=20, frames=4)
+    contents = replace(contents, scores=full.scores, density=full.density, verification=VERIFIED)
+    section = FIGURES[name](contents)
+    assert section is not None
+    assert section.anchor == name
+    assert section.title
+    assert all(section.prose)
+    assert section.panels or section.player or section.results
+    if name != "samples":
+        assert FIGURES[name](bare()) is None
+
+
+def test_the_sections_of_a_report_are_those_of_the_table() -> None:
+    contents = replace(synthetic(rows=300, points=20, frames=4), verification=VERIFIED)
+    assert [section.anchor for section in sections(contents)] == [name for name in FIGURES if name != "marginals"]
 
 
 def test_what_is_not_there_leaves_no_empty_section() -> None:
@@ -164,7 +198,7 @@ def test_names_from_files_are_text_and_nothing_else() -> None:
 def test_quantised_frames_decode_to_the_states_within_half_a_quantum() -> None:
     contents = replace(bare(), process=synthetic(rows=500, points=200, frames=9).process)
     shown = stage(contents.process)
-    for film, drawn in zip(Page(render(contents)).films()["films"], (shown.forward, shown.reverse), strict=True):
+    for film, drawn in zip(Page(render(contents)).films()["films"], shown.films.values(), strict=True):
         levels = np.frombuffer(base64.b64decode(film["states"]), "<u2").reshape(9, 200, 2)
         low, high = np.array(film["low"]), np.array(film["high"])
         states = low + levels / LEVELS * (high - low)

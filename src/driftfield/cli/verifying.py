@@ -21,8 +21,8 @@ def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: boo
     runs.find(run)
     from driftfield.fitting.devices import choose_device
     from driftfield.model.loading import load_model
+    from driftfield.report import render_verification
     from driftfield.report.style import find_theme
-    from driftfield.report.verification import render_verification
     from driftfield.verification import QUESTIONS
     from driftfield.verification import verify as verify_model
 

@@ -1,8 +1,9 @@
 """Plots, animations and the HTML report, all from plain arrays in the user's units.
 
-`Contents` says what there is to show; `write_report` shows it on one page, `write_pictures` in a folder, and `animate`
-plays the forward and the reverse process. Chapters of a report are sections whose panels come from `clouds`, `curves`
-and `histograms`.
+`gather` reads from a model what there is to show, as `Contents`; `write_report` shows it on one page, `write_pictures`
+in a folder, and `animate` plays the forward and the reverse process. `figures.FIGURES` is the table of the report's
+figures. A chapter of a tutorial is a `Section` whose panels come from the same modules: `clouds`, `maps`, `histograms`,
+`curves` and `dots`.
 """
 
 from driftfield.report.animation import animate, check_animation, gif_bytes
@@ -12,40 +13,19 @@ from driftfield.report.contents import (
     Contents,
     Film,
     Grid,
-    Metric,
     Neighbours,
     Process,
     ScheduleCurves,
     ScoreField,
 )
-from driftfield.report.curves import Curve, Level
+from driftfield.report.curves import Curve
+from driftfield.report.dots import Level
 from driftfield.report.panels import Panel
-from driftfield.report.report import render, write_pictures, write_report
-from driftfield.report.section import Cell, Details, Link, Section, Table
+from driftfield.report.report import render, render_verification, write_pictures, write_report
+from driftfield.report.section import Cell, Details, Link, Result, Results, Section, Table
 
 __all__ = [
-    "Baseline",
-    "Cell",
-    "Command",
-    "Contents",
-    "Curve",
-    "Details",
-    "Film",
-    "Grid",
-    "Level",
-    "Link",
-    "Metric",
-    "Neighbours",
-    "Panel",
-    "Process",
-    "ScheduleCurves",
-    "ScoreField",
-    "Section",
-    "Table",
-    "animate",
-    "check_animation",
-    "gif_bytes",
-    "render",
-    "write_pictures",
-    "write_report",
-]
+    "Baseline", "Cell", "Command", "Contents", "Curve", "Details", "Film", "Grid", "Level", "Link", "Neighbours",
+    "Panel", "Process", "Result", "Results", "ScheduleCurves", "ScoreField", "Section", "Table", "animate",
+    "check_animation", "gif_bytes", "render", "render_verification", "write_pictures", "write_report",
+]  # fmt: skip

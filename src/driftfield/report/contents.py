@@ -6,40 +6,15 @@ Shapes: n rows of training data, K frames of a film, M arrows of a score field, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftfield.evaluation.metric import Metric
 from driftfield.report.section import Section
 
 FloatArray = NDArray[np.floating]
-
-
-class Metric(Protocol):
-    """One metric beside its floor, as `driftfield.evaluation.Metric` holds it.
-
-    `floor` is the same metric between two independent real samples; `error` and `floor_error` are standard errors.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def value(self) -> float: ...
-    @property
-    def floor(self) -> float | None: ...
-    @property
-    def error(self) -> float | None: ...
-    @property
-    def floor_error(self) -> float | None: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def note(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -107,7 +82,6 @@ class Baseline:
     label: str
     log_density: float
     error: float
-    ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,10 +119,10 @@ class Contents:
     history: Sequence[Mapping[str, float | None]] = ()
     schedule: ScheduleCurves | None = None
     metrics: Sequence[Metric] = ()
-    baselines: Sequence[Baseline] = ()
+    baselines: Sequence[Baseline] = ()  # this model first
     neighbours: Neighbours | None = None
     verification: Mapping[str, Any] | None = None  # as verify.json holds it
     recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     next_steps: Sequence[Command] = ()
-    chapters: Sequence[Section] = ()  # before all other sections; their anchors are none of those of `sections`
+    chapters: Sequence[Section] = ()  # before all other sections, under anchors that no figure has

@@ -2,7 +2,6 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from driftfield.report.contents import (
     Command,
     Contents,
     Film,
+    FloatArray,
     Grid,
     Neighbours,
     Process,
@@ -31,7 +31,7 @@ NOISE_LEVELS = (0.5, 0.15, 0.05)  # of a standard deviation: the whole, the shap
 
 def gather(model: Model, judged: Evaluation, run: str) -> Contents:
     """Everything a report shows of a model."""
-    planar = model.dimensions == 2
+    planar, verified = model.dimensions == 2, Path(run) / runs.VERIFY
     source = model.source if model.distribution is None else f"{model.source}, a distribution known in closed form"
     return Contents(
         title=model.source,
@@ -48,24 +48,13 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         history=model.history,
         schedule=_schedule(model),
         metrics=judged.metrics,
-        baselines=[
-            Baseline(label, mean, error, ours=i == 0)
-            for i, (label, mean, error) in enumerate(judged.densities() if judged.baselines else [])
-        ],
-        verification=_verification(Path(run) / runs.VERIFY),
+        baselines=[Baseline(*each) for each in judged.densities()] if judged.baselines else [],
+        verification=runs.read_json(verified) if verified.is_file() else None,
         neighbours=Neighbours(judged.memorisation.generated, judged.memorisation.held_out),
         recipe=model.recipe.toml(),
         facts={key: str(value) for key, value in model.facts.items() if key != "command"},
         next_steps=_next_steps(shlex.quote(run), model.source),
     )
-
-
-def _verification(path: Path) -> dict[str, Any] | None:
-    """What a verification of this run found, if there was one."""
-    if not path.is_file():
-        return None
-    found: dict[str, Any] = runs.read_json(path)
-    return found
 
 
 def gather_process(model: Model, seed: int = 0, frames: int = FILM_FRAMES) -> Process:
@@ -79,25 +68,22 @@ def gather_process(model: Model, seed: int = 0, frames: int = FILM_FRAMES) -> Pr
     return Process(model.columns, films["forward"], films["reverse"])
 
 
-def _frame(model: Model) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], ...]:
-    """The range of each of two columns, with a margin."""
+def _lattice(model: Model, cells: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """So many places on each axis over the training data, with a margin, and all points (cells^2, 2) of the plane."""
     low, high = np.quantile(model.train, [0.001, 0.999], axis=0)
     margin = 0.15 * (high - low)
-    return low - margin, high + margin
+    x, y = np.linspace(low - margin, high + margin, cells).T
+    return x, y, np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
 
 
 def _density(model: Model) -> Grid:
-    low, high = _frame(model)
-    x, y = (np.linspace(low[i], high[i], GRID_CELLS) for i in (0, 1))
-    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    x, y, points = _lattice(model, GRID_CELLS)
     values, _ = model.log_prob(points, steps=16)
     return Grid(x, y, values.reshape(GRID_CELLS, GRID_CELLS))
 
 
 def _scores(model: Model) -> list[ScoreField]:
-    low, high = _frame(model)
-    x, y = (np.linspace(low[i], high[i], ARROWS) for i in (0, 1))
-    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    _, _, points = _lattice(model, ARROWS)
     return [ScoreField(noise, points, model.score(points, noise=noise)) for noise in NOISE_LEVELS]
 
 
@@ -121,10 +107,10 @@ def _schedule(model: Model) -> ScheduleCurves:
 
 def _next_steps(run: str, source: str) -> list[Command]:
     return [
-        Command(f"driftfield sample {run} -n 10000 -o new.csv", "draw new rows under the names of your columns"),
-        Command(f"driftfield score {run} {shlex.quote(source)} -o scores.csv", "log-density of each row, in nats"),
+        Command(f"driftfield sample {run} -n 10000 -o new.csv", "draw new rows, with the names of your columns"),
+        Command(f"driftfield score {run} {shlex.quote(source)} -o scores.csv", "the log-density of each row, in nats"),
         Command(f"driftfield evaluate {run} --json", "every metric with its floor, for scripts"),
-        Command(f"driftfield verify {run}", "check the model's own numbers, also against exact truth"),
-        Command(f"driftfield animate {run} -o process.gif", "the process as a moving picture"),
-        Command("driftfield fit your.csv -o runs/yours", "the same for a table of your own"),
+        Command(f"driftfield verify {run}", "check the model's numbers, against exact truth where it is known"),
+        Command(f"driftfield animate {run} -o process.gif", "the two processes as an animation"),
+        Command("driftfield fit your.csv -o runs/yours", "fit a table of your own"),
     ]

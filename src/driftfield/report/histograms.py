@@ -1,69 +1,14 @@
-"""Pictures of how many points lie where: histograms of one column and of two, beside exact densities."""
-
-from collections.abc import Sequence
+"""Histograms of one column: real values as an area, generated ones as a line, and the exact density where known."""
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from driftfield.report.clouds import robust_view
-from driftfield.report.contents import FloatArray
+from driftfield.report.axes import Axis, legend_above, name_axes
+from driftfield.report.contents import FloatArray, Neighbours
 from driftfield.report.panels import Panel
-from driftfield.report.plots import legend_above, name_axes, plane_size, two_histograms
-from driftfield.report.style import Theme, density_colours
-from driftfield.report.view import View, common_interval, fitted_view, interval
+from driftfield.report.style import Theme
+from driftfield.report.view import common_interval
 from driftfield.wording import shorten
-
-_CELLS = 80  # of a two-dimensional histogram, along each axis
-_CONTOURS = (0.05, 0.2, 0.4, 0.6, 0.8)  # of the density's peak
-
-
-def histogram_2d(
-    name: str,
-    title: str,
-    points: FloatArray,
-    columns: Sequence[str],
-    view: View | None = None,
-    log: bool = False,
-) -> Panel:
-    """How many points of (n, 2) fall in each cell of the plane; with `log`, by the logarithm of one more than that."""
-    window = view or robust_view([points])
-
-    def draw(axes: Axes, theme: Theme) -> None:
-        name_axes(axes, columns)
-        _heat(axes, points, window, theme, log)
-        window.frame(axes)
-
-    x, y = (shorten(column) for column in columns[:2])
-    alt = f"{title}: histogram of {len(points):,} points, {x} across and {y} up."
-    return Panel(name, title, alt, draw, plane_size(window))
-
-
-def density_over_histogram(
-    name: str,
-    title: str,
-    centres: FloatArray | tuple[FloatArray, FloatArray],
-    density: FloatArray,
-    points: FloatArray,
-    columns: Sequence[str],
-) -> Panel:
-    """A histogram of points (n, 2) with the contours of a density (G, G) over it.
-
-    `density[i, j]` belongs to (x[j], y[i]), where x and y are the centres of the grid: one array for both axes, or two.
-    """
-    x, y = centres if isinstance(centres, tuple) else (centres, centres)
-    window = fitted_view(interval(x), interval(y))
-    peak = float(np.nanmax(density, initial=0.0))
-
-    def draw(axes: Axes, theme: Theme) -> None:
-        name_axes(axes, columns)
-        _heat(axes, points, window, theme)
-        if peak > 0:
-            levels = [share * peak for share in _CONTOURS]
-            axes.contour(x, y, density, levels=levels, colors=theme.data, linewidths=0.9)
-        window.frame(axes)
-
-    alt = f"{title}: histogram of {len(points):,} particles under the contours of the density."
-    return Panel(name, title, alt, draw, plane_size(window), colours=48)
 
 
 def histogram(
@@ -74,39 +19,56 @@ def histogram(
     bins: int | FloatArray,
     label: str,
     exact: tuple[FloatArray, FloatArray] | None = None,
+    legend: tuple[str, str] = ("data", "samples"),
+    size: tuple[float, float] = (4.4, 2.9),
 ) -> Panel:
     """Real values as an area and generated ones as a line, in so many bins or between these edges.
 
-    `exact` is a density as places and values; it is drawn as the share that a bin of mean width would hold.
+    `exact` is a density as places and values; it is drawn as what a bin of mean width would hold of it.
     """
     edges = np.linspace(*common_interval(real, generated, pad=0.02), bins + 1) if isinstance(bins, int) else bins
+    percent = [100 * np.histogram(v[np.isfinite(v)], edges)[0] / max(len(v), 1) for v in (real, generated)]
+    line = None if exact is None else 100 * exact[1] * float(np.diff(edges).mean())
+    shown = percent if line is None else [*percent, line]
+    top = 1.05 * max(float(np.nanmax(each, initial=0.0, where=np.isfinite(each))) for each in shown)
 
     def draw(axes: Axes, theme: Theme) -> None:
-        two_histograms(axes, (real, "data"), (generated, "samples"), edges, theme)
-        if exact is not None:
-            share = 100 * exact[1] * float(np.diff(edges).mean())
-            axes.plot(exact[0], share, color=theme.ink, linewidth=0.9, zorder=3, label="exact")
-            top = float(np.nanmax(share[np.isfinite(share)], initial=0.0))
-            axes.set_ylim(0, max(axes.get_ylim()[1], 1.05 * top))
-            legend_above(axes, theme)
-        axes.set_xlim(float(edges[0]), float(edges[-1]))
-        axes.set_xlabel(shorten(label))
+        axes.stairs(percent[0], edges, fill=True, color=theme.data, alpha=0.38, linewidth=0, label=legend[0])
+        axes.stairs(percent[1], edges, color=theme.generated, linewidth=1.5, label=legend[1])
+        if exact is not None and line is not None:
+            axes.plot(exact[0], line, color=theme.ink, linewidth=0.9, zorder=3, label="exact")
+        ends = float(edges[0]), float(edges[-1])
+        name_axes(axes, Axis(label, ends=ends), Axis("% of rows", ends=(0, top or 1.0)))
+        legend_above(axes, theme, size[0])
 
-    alt = f"{title}: histograms of {shorten(label)}, of the data and of the samples."
-    return Panel(name, title, alt, draw, (4.4, 2.9))
+    what = f"{title}: histograms" if title else "Histograms"
+    alt = f"{what} of {label}, of the {legend[0]} and of the {legend[1]}."
+    return Panel(name, title, alt, draw, size)
 
 
-def _heat(axes: Axes, points: FloatArray, view: View, theme: Theme, log: bool = False) -> None:
-    """A histogram of points as an image that fills the view."""
-    edges = [np.linspace(view.low[i], view.high[i], _CELLS + 1) for i in (0, 1)]
-    inside = points[np.isfinite(points).all(axis=1)]
-    counts = np.histogram2d(inside[:, 0], inside[:, 1], bins=edges)[0].T
-    axes.imshow(
-        np.log1p(counts) if log else counts,
-        extent=(view.low[0], view.high[0], view.low[1], view.high[1]),
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        cmap=density_colours(theme),
-        vmin=0.0,
+def marginals(train: FloatArray, samples: FloatArray, columns: tuple[str, ...]) -> list[Panel]:
+    """One histogram for each of these columns, data and samples on the same bins."""
+    size = (5.6, 3.2) if len(columns) == 1 else (3.3, 2.5)
+    bins = int(np.clip(np.sqrt(len(train)), 10, 40))
+    return [
+        histogram(f"marginal-{i + 1}", "", train[:, i], samples[:, i], bins, shorten(column, 26), size=size)
+        for i, column in enumerate(columns)
+    ]
+
+
+def nearest_neighbours(neighbours: Neighbours) -> Panel:
+    """How far generated and held-out rows lie from the nearest training row."""
+    pooled = np.concatenate([neighbours.generated, neighbours.held_out])
+    finite = pooled[np.isfinite(pooled)]
+    high = (float(np.quantile(finite, 0.995)) if finite.size else 0.0) or 1.0
+    beyond = float((~(pooled <= high)).mean())
+    return histogram(
+        "memorisation",
+        "Distance to the nearest training row",
+        neighbours.held_out,
+        neighbours.generated,
+        np.linspace(0.0, high, 46),
+        f"distance ({neighbours.unit}{f'; {beyond:.1%} beyond' if beyond else ''})",
+        legend=("held-out rows", "generated rows"),
+        size=(4.8, 2.9),
     )

@@ -1,15 +1,27 @@
 """A page that is one file: its style and its script inside, and a policy that lets it load nothing else."""
 
+import io
 from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from driftfield import __version__
+from driftfield.report.panels import data_uri, painted
+from driftfield.report.section import Link
 from driftfield.report.style import DARK, LIGHT, Theme
+
+_TEMPLATES = Environment(
+    autoescape=True,
+    loader=PackageLoader("driftfield.report"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 def page(template: str, theme: Theme | None = None, **values: Any) -> str:
@@ -23,24 +35,25 @@ def page(template: str, theme: Theme | None = None, **values: Any) -> str:
         f"default-src 'none'; img-src data:; style-src '{_fingerprint(style)}'; script-src '{_fingerprint(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    environment = Environment(
-        autoescape=True,
-        loader=FunctionLoader(_read),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(
-        policy=policy, style=Markup(style), script=Markup(script), scheme=_scheme(theme), version=__version__, **values
+    return _TEMPLATES.get_template(template).render(
+        policy=policy,
+        style=Markup(style),
+        script=Markup(script),
+        scheme=_scheme(theme),
+        version=__version__,
+        painted=lambda panel: painted(panel, theme),
+        data_uri=data_uri,
+        size_of=lambda image: Image.open(io.BytesIO(image)).size,
+        is_link=lambda cell: isinstance(cell, Link),
+        **values,
     )
 
 
 def _style(theme: Theme | None) -> str:
     """The style sheet, with the theme's colours, or with both themes' and the reader's choice between them."""
-    if theme is not None:
-        return f":root {{ {_variables(theme)} color-scheme: {_scheme(theme)}; }}\n" + _read("report.css")
-    dark = f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}\n"
-    return f":root {{ {_variables(LIGHT)} color-scheme: {_scheme(None)}; }}\n" + dark + _read("report.css")
+    colours = f":root {{ {_variables(theme or LIGHT)} color-scheme: {_scheme(theme)}; }}\n"
+    dark = f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}\n" if theme is None else ""
+    return colours + dark + _read("report.css")
 
 
 def _scheme(theme: Theme | None) -> str:

@@ -5,7 +5,7 @@ Each coordinate is stored as an unsigned 16-bit number q (little-endian, base64)
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,62 +22,57 @@ _GOLDEN = (np.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True)
 class Stage:
-    """Two films as they are drawn in the plane, in one window: what every kind of animation needs."""
+    """Two films by name as they are drawn in the plane, in one window: what every kind of animation needs."""
 
     columns: tuple[str, str]
-    forward: Film
-    reverse: Film
+    films: dict[str, Film]
     view: View
     ticks: tuple[list[tuple[float, str]], list[tuple[float, str]]]
     note: str
 
 
-def stage(process: Process, points: int = 1200, frames: int = 45) -> Stage:
-    """Put a process in the plane: at most so many points and frames, the first two columns, one window."""
-    films = [_fewer(_planar(film), points, frames) for film in (process.forward, process.reverse)]
-    x, y = (_range([film.states[..., i] for film in films]) for i in (0, 1))
+def stage(process: Process, points: int = 1200, frames: int = 45, exactly: bool = False) -> Stage:
+    """Put a process in the plane: at most so many points, the first two columns, one window.
+
+    Each film has at most so many frames, chosen among its own; or `exactly` so many, linear between its own.
+    """
+    films = {}
+    for name, film in (("forward", process.forward), ("reverse", process.reverse)):
+        places = np.linspace(0, len(film.times) - 1, frames if exactly else min(frames, len(film.times)))
+        films[name] = frames_at(_planar(film, points), places if exactly else np.unique(places.round()))
+    x, y = (_range([film.states[..., i] for film in films.values()]) for i in (0, 1))
     names = [shorten(name) for name in process.columns]
     if len(names) == 1:
         view = View((x[0], y[0]), (x[1], y[1]), 1.0)
-        note = "The one column runs across; the height of a point only keeps it apart from the others."
-        return Stage((names[0], ""), films[0], films[1], view, (_ticks(*x), []), note)
+        note = "The one column runs across; the height of a point only separates it from the others."
+        return Stage((names[0], ""), films, view, (_ticks(*x), []), note)
     view = fitted_view(x, y, aspect=1.0)
     ticks = _ticks(view.low[0], view.high[0]), _ticks(view.low[1], view.high[1])
-    note = f"Drawn in the first two of {len(names)} columns." if len(names) > 2 else ""
-    return Stage((names[0], names[1]), films[0], films[1], view, ticks, note)
+    note = f"The first two of {len(names)} columns are shown." if len(names) > 2 else ""
+    return Stage((names[0], names[1]), films, view, ticks, note)
 
 
 def payload(
     shown: Stage, names: Sequence[str] = ("forward", "reverse"), frames_a_second: float = 12.0, one_screen: bool = False
 ) -> dict[str, Any]:
     """What `player.js` reads: the films named, in one window; side by side, or one after the other on one screen."""
-    films = {"forward": shown.forward, "reverse": shown.reverse}
     return {
         "columns": list(shown.columns),
         "frames_a_second": frames_a_second,
         "one_screen": one_screen,
         "window": {"low": list(shown.view.low), "high": list(shown.view.high)},
         "ticks": [[[place, text] for place, text in axis] for axis in shown.ticks],
-        "films": [_packed(name, films[name]) for name in names],
+        "films": [_packed(name, shown.films[name]) for name in names],
     }
 
 
-def quantise(states: FloatArray) -> tuple[NDArray[np.uint16], FloatArray, FloatArray]:
-    """States (K, n, 2) as 16-bit numbers between the lowest and the highest value of each column."""
-    low, high = (np.array(ends) for ends in zip(*(interval(states[..., i]) for i in (0, 1)), strict=True))
-    levels = np.rint((states - low) / (high - low) * LEVELS)
-    return levels.astype(np.uint16), low, high
-
-
-def resampled(film: Film, frames: int) -> Film:
-    """The film in exactly so many frames, evenly spaced over the old ones and linear between them."""
-    places = np.linspace(0, len(film.times) - 1, frames)
+def frames_at(film: Film, places: FloatArray) -> Film:
+    """The frames at some places 0 .. K - 1, linear between two frames; the noise level is that of the nearest one."""
     before = np.minimum(places.astype(int), max(len(film.times) - 2, 0))
     after = np.minimum(before + 1, len(film.times) - 1)
-    share = places - before
 
     def between(values: FloatArray) -> FloatArray:
-        weight = share.reshape(-1, *[1] * (values.ndim - 1))
+        weight = (places - before).reshape(-1, *[1] * (values.ndim - 1))
         mixed: FloatArray = (1 - weight) * values[before] + weight * values[after]
         return mixed
 
@@ -85,18 +80,10 @@ def resampled(film: Film, frames: int) -> Film:
     return Film(between(film.times), between(film.states), film.noise[places.round().astype(int)], scale)
 
 
-def at_time(film: Film, t: float) -> tuple[FloatArray, float, float]:
-    """The points (n, 2), the noise level and the scale at time t, linear between the two nearest frames."""
+def frame_at(film: Film, t: float) -> Film:
+    """The one frame at time t."""
     order = np.argsort(film.times)
-    times = film.times[order]
-    after = int(np.clip(np.searchsorted(times, t), 1, len(times) - 1)) if len(times) > 1 else 0
-    before = max(after - 1, 0)
-    share = float(np.clip((t - times[before]) / ((times[after] - times[before]) or 1.0), 0, 1))
-    first, second = order[before], order[after]
-    states = (1 - share) * film.states[first] + share * film.states[second]
-    scale = np.ones(len(times)) if film.scale is None else film.scale
-    nearest = second if share > 0.5 else first
-    return states, float(film.noise[nearest]), float(scale[nearest])
+    return frames_at(film, np.interp([t], film.times[order], order.astype(float)))
 
 
 def _packed(name: str, film: Film) -> dict[str, Any]:
@@ -113,29 +100,25 @@ def _packed(name: str, film: Film) -> dict[str, Any]:
     }
 
 
-def _planar(film: Film) -> Film:
-    """The first two columns; a single column gets heights from the golden ratio, which keep points apart."""
-    states = film.states[..., :2].astype(np.float64)
+def quantise(states: FloatArray) -> tuple[NDArray[np.uint16], FloatArray, FloatArray]:
+    """States (K, n, 2) as 16-bit numbers between the lowest and the highest value of each column."""
+    low, high = (np.array(ends) for ends in zip(*(interval(states[..., i]) for i in (0, 1)), strict=True))
+    return np.rint((states - low) / (high - low) * LEVELS).astype(np.uint16), low, high
+
+
+def _planar(film: Film, points: int) -> Film:
+    """The first two columns of points that are finite throughout; a single column gets heights by the golden ratio."""
+    states = film.states[:, np.isfinite(film.states).all(axis=(0, 2)), :2][:, :points].astype(np.float64)
     if states.shape[2] == 1:
         heights = (np.arange(states.shape[1]) * _GOLDEN) % 1.0
         states = np.concatenate([states, np.broadcast_to(heights[None, :, None], states.shape)], axis=2)
-    return replace(film, states=states)
-
-
-def _fewer(film: Film, points: int, frames: int) -> Film:
-    """Every so many frames, always with the first and the last; points that are finite throughout."""
-    kept = np.unique(np.linspace(0, len(film.times) - 1, min(frames, len(film.times))).round().astype(int))
-    finite = np.isfinite(film.states).all(axis=(0, 2))
-    scale = None if film.scale is None else film.scale[kept]
-    return Film(film.times[kept], film.states[kept][:, finite][:, :points], film.noise[kept], scale)
+    return Film(film.times, states, film.noise, film.scale)
 
 
 def _range(columns: list[FloatArray]) -> tuple[float, float]:
     """The range of one column over both films, without the outermost thousandth at either end."""
     pooled = np.concatenate([column.ravel() for column in columns])
-    if pooled.size == 0:
-        return interval(pooled)
-    low, high = interval(np.quantile(pooled, [0.001, 0.999]))
+    low, high = interval(np.quantile(pooled, [0.001, 0.999]) if pooled.size else pooled)
     margin = 0.04 * (high - low)
     return low - margin, high + margin
 

@@ -1,39 +1,42 @@
-"""report.html: what was learned, how good it is against the best possible, and what to do next, on one page."""
+"""The pages: report.html of a model, verify.html of a verification; and the pictures of a report as files."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from driftfield.files import replacing
 from driftfield.report.contents import Contents
+from driftfield.report.figures import key_numbers, sections
 from driftfield.report.page import page
-from driftfield.report.panels import data_uri, figure, painted
+from driftfield.report.panels import figure
 from driftfield.report.player import payload, stage
-from driftfield.report.section import Link
-from driftfield.report.sections import key_numbers, sections
-from driftfield.report.style import find_theme
-from driftfield.wording import plus_minus
+from driftfield.report.style import Theme, find_theme
+from driftfield.report.verification import verification_section
 
 
 def render(contents: Contents, theme: str | None = None) -> str:
-    """The report as one HTML page that asks nothing of the network.
+    """The report as one HTML page that loads nothing from the network.
 
     Without a theme, the page and its pictures follow the reader's own setting.
     """
-    chosen = find_theme(theme) if theme is not None else None
     shown = stage(contents.process) if contents.process is not None else None
     return page(
         "report.html.j2",
-        chosen,
+        find_theme(theme) if theme is not None else None,
         contents=contents,
         key_numbers=key_numbers(contents),
         sections=list(sections(contents)),
         films=payload(shown) if shown is not None else None,
         note=shown.note if shown is not None else "",
-        painted=lambda panel: painted(panel, chosen),
-        data_uri=data_uri,
-        gif_size=gif_size,
-        is_link=lambda cell: isinstance(cell, Link),
-        plus_minus=plus_minus,
     )
+
+
+def render_verification(
+    found: Mapping[str, Any], columns: Sequence[str], title: str, theme: Theme | None = None
+) -> str:
+    """A verification alone, as `verify.json` holds it, as one HTML page that loads nothing from the network."""
+    section = verification_section(found, columns)
+    return page("verify.html.j2", theme, title=title, found=found, section=section)
 
 
 def write_report(contents: Contents, path: Path | str, theme: str | None = None) -> None:
@@ -53,8 +56,3 @@ def write_pictures(contents: Contents, folder: Path | str, theme: str = "light")
                 figure(section.panels, chosen, section.across).savefig(temporary, dpi=160)
             written.append(path)
     return written
-
-
-def gif_size(gif: bytes) -> tuple[int, int]:
-    """The width and the height of a GIF in pixels, from its header."""
-    return int.from_bytes(gif[6:8], "little"), int.from_bytes(gif[8:10], "little")

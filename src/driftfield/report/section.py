@@ -1,4 +1,4 @@
-"""What a section of a report is made of: sentences, pictures, a table, a film, and text to unfold."""
+"""What a section of a report is made of: sentences, pictures, tables, a film, and text to unfold."""
 
 from dataclasses import dataclass
 
@@ -26,19 +26,27 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One check: its name and unit, "pass", "fail" or "not applicable", its value and what is allowed, a remark.
+class Result:
+    """A measured value beside what it is compared with: a metric and its floor, or a check and what is allowed.
 
-    ``failure`` says what it means, where it fails.
+    ``status`` is "pass", "fail" or "not applicable" for a check; ``failure`` says what it means, where it fails.
     """
 
     label: str
     unit: str
-    status: str
     value: str
-    allowed: str
+    beside: str
     note: str
+    status: str = ""
     failure: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results under their header; on a narrow screen each becomes a paragraph."""
+
+    header: tuple[str, ...]
+    rows: tuple[Result, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Details:
 class Section:
     """A heading, some sentences, and pictures: below the sentences, so many across, or beside them.
 
-    Then, where there are any, checks, a table, a film as a GIF that plays by itself, and texts to unfold.
+    Then, where there are any, results, a table, a film as a GIF that plays by itself, texts to unfold, the player.
     """
 
     anchor: str
@@ -64,8 +72,9 @@ class Section:
     across: int = 1
     beside: bool = False
     warning: str | None = None
-    checks: tuple[Verdict, ...] = ()
+    results: Results | None = None
     table: Table | None = None
     gif: bytes | None = None
     gif_alt: str = ""
     details: tuple[Details, ...] = ()
+    player: bool = False

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from driftfield.report.contents import FloatArray
 
@@ -27,10 +28,9 @@ class View:
         axes.set_box_aspect(self.aspect)
         axes.set_anchor("NW")
 
-    def outside(self, points: FloatArray) -> int:
-        """How many points of (n, 2) lie outside, or nowhere."""
-        inside = (points >= self.low).all(axis=1) & (points <= self.high).all(axis=1)
-        return int((~inside).sum())
+    def holds(self, points: FloatArray) -> NDArray[np.bool_]:
+        """Which points of (n, 2) lie inside; (n,)."""
+        return np.asarray(((points >= self.low) & (points <= self.high)).all(axis=1))
 
 
 def interval(values: FloatArray) -> tuple[float, float]:
@@ -76,3 +76,19 @@ def fitted_view(x: Sequence[float], y: Sequence[float], aspect: float | None = N
     middle = (x[0] + x[1]) / 2, (y[0] + y[1]) / 2
     low = middle[0] - width / 2, middle[1] - height / 2
     return View(low, (low[0] + width, low[1] + height), aspect)
+
+
+def robust_view(clouds: Sequence[FloatArray]) -> View:
+    """The window on several clouds (n, 2) that leaves out at most a two-hundredth at either end of each axis."""
+    pooled = np.concatenate([points[:, :2] for points in clouds])
+    pooled = pooled[np.isfinite(pooled).all(axis=1)]
+    ranges = []
+    for values in pooled.T:
+        low, high = interval(np.quantile(values, [0.005, 0.995]) if values.size else values)
+        ranges.append((low - 0.08 * (high - low), high + 0.08 * (high - low)))
+    return fitted_view(ranges[0], ranges[1])
+
+
+def plane_size(view: View) -> tuple[float, float]:
+    """The inches of a picture whose box, within its labels, has the view's shape."""
+    return 4.4, 3.75 * view.aspect + 0.6

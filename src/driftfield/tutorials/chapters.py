@@ -6,10 +6,11 @@ from driftfield.codecs import FloatArray
 from driftfield.model.model import Model
 from driftfield.recipes.schema import load_recipe
 from driftfield.report.animation import gif_bytes
-from driftfield.report.clouds import cloud, robust_view, strip
+from driftfield.report.clouds import cloud, strip
 from driftfield.report.curves import training_loss
 from driftfield.report.gather import gather_process
 from driftfield.report.section import Section, Table
+from driftfield.report.view import robust_view
 from driftfield.tutorials.measure import distribution_of, fresh_rows
 from driftfield.tutorials.results import Results
 from driftfield.wording import number

@@ -4,8 +4,9 @@ from importlib import import_module
 from inspect import cleandoc
 
 from driftfield.recipes.schema import load_recipe
-from driftfield.report.clouds import cloud, robust_view
+from driftfield.report.clouds import cloud
 from driftfield.report.section import Details, Link, Section, Table
+from driftfield.report.view import robust_view
 from driftfield.tutorials.chapters import POINTS
 from driftfield.tutorials.measure import ROWS
 from driftfield.tutorials.results import Results

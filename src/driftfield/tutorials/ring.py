@@ -9,10 +9,11 @@ from driftfield.datasets import Distribution
 from driftfield.diffusion import Schedule, walk
 from driftfield.diffusion.further.fokker_planck import convolved, evolve
 from driftfield.model.model import Model
-from driftfield.report.clouds import robust_view
 from driftfield.report.curves import lines
-from driftfield.report.histograms import density_over_histogram, histogram, histogram_2d
+from driftfield.report.histograms import histogram
+from driftfield.report.maps import density_over_histogram, histogram_2d
 from driftfield.report.section import Section, Table
+from driftfield.report.view import robust_view
 from driftfield.tutorials.comparison import Variant, comparison
 from driftfield.tutorials.measure import ROWS, distribution_of, fresh_rows, mean_and_error, sampled_accuracy
 from driftfield.tutorials.results import Results

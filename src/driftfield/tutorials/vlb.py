@@ -10,7 +10,8 @@ from driftfield.codecs import FloatArray
 from driftfield.diffusion import Schedule, walk
 from driftfield.diffusion.basics.bridge import bridge_log_variance, bridge_mean
 from driftfield.diffusion.basics.forward import chain_times
-from driftfield.report.curves import Curve, Level, ladder, lines
+from driftfield.report.curves import Curve, lines
+from driftfield.report.dots import Level, ladder
 from driftfield.report.section import Section, Table
 from driftfield.tutorials.comparison import Variant, comparison, terms_of_bound
 from driftfield.tutorials.measure import Bound, bound, distribution_of, fresh_rows, mean_and_error

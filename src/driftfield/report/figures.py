@@ -1,0 +1,234 @@
+"""The table of figures: each is a function from what a report shows to a section with its pictures, and one row.
+
+A function returns None where these contents have nothing for it to show.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from driftfield.evaluation.metric import Metric
+from driftfield.report import clouds, curves, dots, histograms, maps
+from driftfield.report.contents import Contents, FloatArray
+from driftfield.report.dots import Level
+from driftfield.report.section import Result, Results, Section
+from driftfield.report.verification import verification_section
+from driftfield.report.view import shared_view
+from driftfield.wording import number, plus_minus
+
+
+def samples(contents: Contents) -> Section:
+    """Data beside samples: one column as histograms, two as clouds, more as every pair of columns."""
+    title, names, train, made = "Data and samples", contents.columns, contents.train, contents.samples
+    if len(names) == 1:
+        prose = f"{len(train):,} rows of data as an area, {len(made):,} samples as a line."
+        return Section("samples", title, (prose,), tuple(histograms.marginals(train, made, names)))
+    if len(names) == 2:
+        prose = "The same number of points on the same axes: real rows in blue, generated rows in orange."
+        return Section("samples", title, (prose,), tuple(clouds.data_beside_samples(train, made, names)), across=2)
+    prose = "Each cell is one pair of columns: data below the diagonal in blue, samples above it in orange, mirrored."
+    return Section("samples", title, (prose,), (clouds.pairs(train, made, names),))
+
+
+def marginals(contents: Contents) -> Section | None:
+    """A histogram of each column, where there are more than two."""
+    columns, shown = len(contents.columns), contents.columns[: clouds.SHOWN_COLUMNS]
+    if columns < 3:
+        return None
+    some = "each column" if columns == len(shown) else f"the first {len(shown)} of {columns} columns"
+    prose = f"The distribution of {some}: data as a blue area, samples as an orange line."
+    panels = histograms.marginals(contents.train, contents.samples, shown)
+    return Section("marginals", "Column by column", (prose,), tuple(panels), across=3)
+
+
+def process(contents: Contents) -> Section | None:
+    """The forward and the reverse process, in the player."""
+    if contents.process is None:
+        return None
+    prose = (
+        "The forward process adds noise to real rows until no signal is left. The reverse process starts from noise, "
+        "and the model removes it step by step. At every t both clouds should look alike: that is what a diffusion "
+        "model learns."
+    )
+    if contents.process.forward.scale is not None:
+        prose += " Where the noise outgrows the data, the picture is scaled down to stay in the frame."
+    return Section("process", "From data to noise and back", (prose,), player=True)
+
+
+def field(contents: Contents) -> Section | None:
+    """The score at some noise levels, and the log-density, in the plane."""
+    panels, prose, columns = [], [], contents.columns
+    if not contents.scores and contents.density is None:
+        return None
+    aspect = shared_view(contents.train, contents.samples).aspect
+    if contents.scores:
+        prose.append(
+            "The score is what the model has learned: at each noise level, the arrows point to where the noised data "
+            "are denser. Their lengths are compressed so that short arrows remain visible."
+        )
+        panels += [
+            clouds.score_field(f"score-{place}", each, contents.train, columns, aspect)
+            for place, each in enumerate(contents.scores, start=1)
+        ]
+    if contents.density is not None:
+        prose.append("The log-density follows from the scores at all noise levels; in nats, per unit of the axes.")
+        panels.append(maps.density(contents.density, columns, aspect))
+    title = " and the density".join(["The score field", ""][: len(prose)]) if contents.scores else "The density"
+    across = 3 if len(panels) == 3 else min(len(panels), 2)
+    return Section("field", title, tuple(prose), tuple(panels), across=across)
+
+
+def metrics(contents: Contents) -> Section | None:
+    """Every metric beside its floor, as dots and as a table."""
+    if not contents.metrics:
+        return None
+    prose = (
+        "A score alone says little. Its floor is the same score between two independent sets of real rows: the best "
+        "that any model can be expected to reach.",
+        "The orange dot is this model with its standard error; the blue band is the floor, as wide as its own error.",
+    )
+    rows = tuple(
+        Result(
+            m.label,
+            f"{m.unit}, {m.rows:,} rows" if m.unit else f"{m.rows:,} rows",
+            plus_minus(m.value, m.error),
+            plus_minus(m.floor, m.floor_error),
+            m.note,
+        )
+        for m in contents.metrics
+    )
+    results = Results(("Metric", "Model", "Floor", "What it means"), rows)
+    title = "Quality, beside the best that is possible"
+    return Section("metrics", title, prose, (dots.metrics(contents.metrics),), beside=True, results=results)
+
+
+def verification(contents: Contents) -> Section | None:
+    """The checks of `driftfield verify`, where there was one."""
+    if contents.verification is None:
+        return None
+    return verification_section(contents.verification, contents.columns)
+
+
+def baselines(contents: Contents) -> Section | None:
+    """The mean held-out log-density of this model and of simpler ones, best first."""
+    if not contents.baselines:
+        return None
+    prose = (
+        "The mean log-density of held-out rows under this model, and under simpler models fitted to the same training "
+        "rows. Higher is better."
+    )
+    ours, *others = contents.baselines
+    levels = [Level(ours.label, ours.log_density, ours.error, "generated")]
+    levels += [Level(other.label, other.log_density, other.error, "muted") for other in others]
+    levels.sort(key=lambda level: -level.value if math.isfinite(level.value) else math.inf)
+    panel = dots.dots_on_rows("baselines", "Held-out log-density", levels, "mean log-density", "nats")
+    return Section("baselines", "Beside simpler models", (prose, _ranking(levels)), (panel,), beside=True)
+
+
+def _ranking(levels: Sequence[Level]) -> str:
+    """Which model is best, in a sentence: this one or, plainly, another."""
+    finite = [level for level in levels if math.isfinite(level.value)]  # best first
+    ours = next((level for level in finite if level.role == "generated"), None)
+    other = next((level for level in finite if level.role != "generated"), None)
+    if ours is None or other is None:
+        return "There is nothing to compare: one of the two sides has no finite log-density."
+    lead = f"{number(abs(ours.value - other.value))} nats"
+    if ours.value >= other.value:
+        return f"This model is the best of them, {lead} above the next, {other.label}."
+    return f"This model is not the best of them: {other.label} is better, by {lead}."
+
+
+def memorisation(contents: Contents) -> Section | None:
+    """How far samples lie from the training rows, beside how far fresh real rows do."""
+    neighbours = contents.neighbours
+    if neighbours is None:
+        return None
+    copies = int((neighbours.generated == 0).sum())
+    prose = (
+        "A model that memorises places its samples on its training rows. One that has learned the distribution keeps "
+        "the distance that new real rows keep.",
+        f"Median distance: {number(_median(neighbours.generated))} for generated rows, "
+        f"{number(_median(neighbours.held_out))} for held-out rows.",
+        f"Exact copies of a training row: {copies:,} of {len(neighbours.generated):,}.",
+    )
+    panels = (histograms.nearest_neighbours(neighbours),)
+    return Section("memorisation", "Has it memorised?", prose, panels, beside=True)
+
+
+def loss(contents: Contents) -> Section | None:
+    """The loss over the steps of the training."""
+    if not contents.history:
+        return None
+    held_out = [value for record in contents.history if (value := record.get("validation")) is not None]
+    prose = ["The denoising loss: every record as a thin line, the running median as a thick one."]
+    if held_out:
+        prose.append(f"On held-out rows it ends at {number(held_out[-1])}; its lowest was {number(min(held_out))}.")
+    return Section("loss", "Training", tuple(prose), (curves.loss(contents.history),), beside=True)
+
+
+def schedule(contents: Contents) -> Section | None:
+    """Signal and noise over t, and how well the process reaches its prior."""
+    shown = contents.schedule
+    if shown is None:
+        return None
+    prose = (
+        f"A noised row is xₜ = α(t) x + σ(t) ε; the schedule is {shown.name}.",
+        "Sampling starts from a prior that should be the distribution of xₜ at t = 1. The difference is the prior "
+        f"mismatch: {number(shown.prior_bound, 2)} nats per dimension in the variational bound, "
+        f"{number(shown.prior_mismatch, 2)} for the marginal itself. Below 0.01 it does no harm.",
+    )
+    panels = tuple(curves.schedule(shown))
+    return Section("schedule", "The schedule", prose, panels, across=2, warning=shown.warning)
+
+
+FIGURES: dict[str, Callable[[Contents], Section | None]] = {
+    "samples": samples,
+    "marginals": marginals,
+    "process": process,
+    "field": field,
+    "metrics": metrics,
+    "verification": verification,
+    "baselines": baselines,
+    "memorisation": memorisation,
+    "loss": loss,
+    "schedule": schedule,
+}
+"""In reading order, under the anchor of the section and the name of its file in figures/."""
+
+
+def sections(contents: Contents) -> Iterator[Section]:
+    """The chapters, then the figures that these contents allow, in reading order."""
+    yield from contents.chapters
+    for figure in FIGURES.values():
+        section = figure(contents)
+        if section is not None:
+            yield section
+
+
+def key_numbers(contents: Contents) -> list[tuple[str, str, str]]:
+    """Value, name and remark: of the first three metrics that have a value, of the training rows, of the time."""
+    measured = [metric for metric in contents.metrics if math.isfinite(metric.value)][:3]
+    shown = [(number(m.value), m.label, _floor(m)) for m in measured]
+    columns = len(contents.columns)
+    shown.append((f"{len(contents.train):,}", "training rows", f"{columns:,} column" + "s" * (columns != 1)))
+    seconds = contents.history[-1].get("seconds") if contents.history else None
+    if seconds is not None:
+        shown.append((_duration(seconds), "of training", f"{contents.history[-1]['step']:,.0f} steps"))
+    return shown
+
+
+def _floor(metric: Metric) -> str:
+    known = metric.floor is not None and math.isfinite(metric.floor)
+    return "; ".join(filter(None, (metric.unit, f"floor {number(metric.floor)}" if known else "")))
+
+
+def _median(distances: FloatArray) -> float:
+    finite = distances[np.isfinite(distances)]
+    return float(np.median(finite)) if finite.size else math.nan
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{number(seconds)} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
