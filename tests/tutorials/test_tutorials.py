@@ -38,6 +38,7 @@ SMALL = {  # constants of the modules, as small as their pictures allow
     gathering: {"GRID_CELLS": 12, "ARROWS": 4, "FILM_ROWS": 100, "FILM_FRAMES": 5, "SHOWN_ROWS": 100},
     x0: {"BOUND_ROWS": 60, "SCHEDULE_ROWS": 500},
 }
+SCORE_ERRORS = ring.score_errors  # the tests of reports do without
 T = 20
 SHORT = {
     "data": {"rows": 300},
@@ -256,6 +257,19 @@ def test_every_tutorial_has_a_recipe_of_its_name_on_a_distribution_and_faults_wh
                 assert key in type(getattr(recipe, section)).model_fields
         for companion in tutorial.companions.values():
             load_recipe(companion.recipe or name).updated(companion.changes)
+
+
+def test_the_error_of_a_score_is_relative_to_the_exact_one() -> None:
+    ring_of_data = DISTRIBUTIONS["ring"]
+
+    class TooLarge:
+        distribution = ring_of_data
+
+        def score(self, x: np.ndarray, noise: float) -> np.ndarray:
+            return 1.1 * ring_of_data.score(x, noise)
+
+    errors = SCORE_ERRORS(TooLarge(), ring_of_data.sample(50, 0), np.array([0.1, 1.0]))
+    assert errors == pytest.approx([0.1, 0.1], rel=1e-9)  # in float64, at any rows and levels
 
 
 def test_rows_that_start_from_noised_data_are_closer_than_those_from_a_prior_that_is_missed() -> None:
