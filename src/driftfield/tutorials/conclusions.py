@@ -26,7 +26,7 @@ def diagnosis(results: Results) -> Section:
         else f"The process reaches its prior: {number(mismatch.bound, 2)} nats per dimension are left in the bound."
     )
     prior += (
-        f" Started from real rows diffused to t = 1 instead of the prior, the same network and sampler give an "
+        f" Starting from real rows diffused to t = 1 instead of the prior, the same network and sampler give an "
         f"accuracy of {results.from_noised_data:.3f} instead of {results.accuracy:.3f} (floor {results.floor:.3f}): "
         f"the prior accounts for {signed(gain)}{', which is within the noise' * (abs(gain) <= NOTICED)}."
     )
@@ -37,7 +37,7 @@ def diagnosis(results: Results) -> Section:
             f"; with 40 steps of DPM-Solver++(2M) instead of the recipe's sampler the accuracy is "
             f"{results.other_sampler:.3f} ({signed(results.other_sampler - results.accuracy)})"
         )
-    rest += f". It was trained for {number(results.seconds)} s, {_share(results)}."
+    rest += f". The tutorial was trained for {number(results.seconds)} s, {_share(results)}."
     rows = []
     for fault in results.tutorial.faults:
         measured = results.faults.get(fault.what)
@@ -45,7 +45,7 @@ def diagnosis(results: Results) -> Section:
         rows.append((fault.what, fault.consequence, change, fault.setting or "–"))
     note = (
         f"Accuracy of a classifier at telling {ROWS:,} samples from fresh rows, mean of k-NN and boosting: as this "
-        "recipe samples → with the fault. Give a setting with --set: it brings the fault back, unless it says that it "
+        "recipe samples → with the fault. Settings are for --set: each reproduces its fault, unless it says that it "
         "fixes it."
     )
     table = Table(("what the published code does", "consequence", "accuracy", "setting"), tuple(rows), note)
