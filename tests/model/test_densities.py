@@ -11,10 +11,11 @@ from scipy.stats import multivariate_normal
 
 import driftfield
 from driftfield.datasets import DISTRIBUTIONS
-from driftfield.diffusion import HEADS, MixtureDenoiser
+from driftfield.diffusion import HEADS, MixtureDenoiser, log_prob
 from driftfield.errors import InputError
 from driftfield.model import bounds, densities
 from driftfield.model.model import Model
+from driftfield.model.priors import density_prior, spread
 from driftfield.recipes.schema import load_recipe
 
 TINY = {"steps": 40, "batch": 128, "network": {"width": 16}}
@@ -70,8 +71,36 @@ def test_the_density_at_a_noise_level_is_that_of_the_noisy_distribution_in_the_u
     smallest = float(model.denoiser.schedule.kappa(torch.tensor(0.0).clamp(model.denoiser.schedule.t_low)))
     # The prior has the moments of 1,200 rows: its mean is off by 2 / sqrt(1,200) at most, over sigma = 20, times 2.5.
     assert_allclose(value, true_density(model, x, noise or smallest), atol=7e-3)
-    assert (error < 1e-2).all()
-    assert np.median(error) < 1e-3
+    assert (error < 3e-2).all()
+    assert np.median(error) < 4e-3  # nearly all of it the prior's: 2 / sqrt(1,200) / 20 = 3e-3, in two columns
+
+
+def test_the_error_counts_the_prior_whose_moments_are_those_of_a_thousand_rows(model: Model) -> None:
+    x = draw(400, 1)
+    value, error = model.log_prob(x)
+    smallest = float(model.denoiser.schedule.kappa(torch.tensor(model.denoiser.schedule.t_low)))
+    off = np.abs(value - true_density(model, x, smallest))
+    # All but 2 % of the rows are further off than the error of the integration alone, up to 6e-3 nats. With the
+    # prior's, a standard error, a third may be; here the moments of the training rows happen to be better than that.
+    assert (off > error).mean() < 1 / 3
+    assert error.mean() < 3 * off.mean()
+
+
+@pytest.mark.parametrize("schedule", ["ve", "rectified-flow"])
+@pytest.mark.parametrize("width", [8, 32])
+def test_few_rows_are_further_from_the_solution_of_the_ode_than_the_error_of_a_tiny_network(
+    width: int, schedule: str
+) -> None:
+    """In one dimension, where the plain difference to half as many steps is too small for 10 to 50 % of the rows."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(-1, 0.1, 1000), rng.normal(1, 0.3, 1000)])[:, None]
+    small = driftfield.fit(rows, steps=100, network={"width": width, "depth": 1}, schedule=schedule)
+    z = small.encoded(small.held_out[:200])
+    prior, depth = density_prior(small), spread(small)
+    found = log_prob(small.denoiser, z, prior, spread=depth)
+    off = (found.value - log_prob(small.denoiser, z, prior, steps=640, spread=depth).value).abs()
+    assert float((off > found.error).double().mean()) < 0.05
+    assert float(found.error.mean()) < 20 * float(off.mean())  # of some use: 3 to 10 times were measured
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.5, 3.0])

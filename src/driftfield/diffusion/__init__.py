@@ -63,6 +63,7 @@ Densities.
     probability_flow   the probability-flow ODE in variables that suit its solution
     divergence         the divergence of its field, exact or estimated
     likelihood         log-densities, with their errors
+    prior_error        how far a prior is from the distribution of x_1
     dequantisation     the probability of integers from a density
     fokker_planck      the density of the forward process on a grid
 

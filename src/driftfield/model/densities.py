@@ -15,12 +15,13 @@ from driftfield.codecs import FloatArray
 from driftfield.diffusion import LearnedKernel, decode, dequantised_log_prob, encode
 from driftfield.diffusion import log_prob as ode_log_prob
 from driftfield.diffusion.further.likelihood import MOST_EXACT
+from driftfield.diffusion.further.prior_error import prior_error
 from driftfield.diffusion.further.probability_flow import MOST_NUMBERS
 from driftfield.errors import InputError
 from driftfield.model.bounds import importance_bound, row_noise, slices
 from driftfield.model.labels import Label, class_numbers
 from driftfield.model.noise_levels import check_in_range, find_time
-from driftfield.model.priors import density_prior, spread
+from driftfield.model.priors import density_prior, encoded_rows, spread
 from driftfield.seeds import derive
 
 if TYPE_CHECKING:
@@ -61,13 +62,15 @@ def log_prob(
         return importance_bound(model, x, model.recipe.likelihood.paths, None, None, seed, label)
     options = _solver(model, solving) | {"seed": seed, "spread": spread(model)}
     alpha = 1.0 if time is None else float(model.denoiser.schedule.alpha(time))
-    end = density_prior(model)
+    end, rows_of_prior = density_prior(model), encoded_rows(model)
     z = torch.from_numpy(model.codec.encode(rows)).to(model.device)
     values, errors = np.empty(len(z)), np.empty(len(z))
     for part in slices(len(z), max(1, MOST_NUMBERS // model.dimensions)):
         own = None if cond is None else cond[part]
         found = ode_log_prob(model.denoiser, alpha * z[part], end, cond=own, start=time, first=part.start, **options)
-        values[part], errors[part] = found.value.cpu().numpy(), found.total_error.cpu().numpy()
+        beside = prior_error(model.denoiser.schedule, rows_of_prior, end, found.latent, options["spread"])
+        values[part] = found.value.cpu().numpy()
+        errors[part] = torch.hypot(found.total_error, beside).cpu().numpy()
         if observe is not None:
             observe(part.stop)
     return values + (model.codec.log_det(rows) + model.dimensions * float(np.log(alpha))), errors

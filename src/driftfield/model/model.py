@@ -186,8 +186,12 @@ class Model:
 
         log p(x) = log p(z) + log |det dz/dx|, by the ODE (:mod:`driftfield.diffusion.further.likelihood`). At a time or
         noise level it is the density of x_t / alpha_t, whose gradient is :meth:`score`; without either, that of the
-        data at the schedule's smallest noise level. The error is that of the integration, joined with the standard
-        error over the probes where these are random.
+        data at the schedule's smallest noise level.
+
+        The error is an estimate, not a bound. It joins three parts as independent ones: that of the integration; that
+        of the prior, whose moments are those of the training rows (:mod:`driftfield.diffusion.further.prior_error`; of
+        all classes together); and the standard error over the probes where these are random. How often it is exceeded
+        stands in docs/densities.md.
 
         A learned kernel has no such equation: its value is the importance-weighted bound on the data's density
         (:mod:`driftfield.diffusion.further.chain_bound`), with its standard error.

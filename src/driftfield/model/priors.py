@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from driftfield.diffusion import Gaussian, correlated_prior, matched_prior, standard_prior
 from driftfield.diffusion.basics.schedules import PriorMismatch
 from driftfield.diffusion.further.likelihood import Prior
+from driftfield.seeds import stream
 
 if TYPE_CHECKING:
     from driftfield.model.model import Model
@@ -43,6 +45,12 @@ def density_prior(model: Model) -> Prior:
         return prior(model)
     z = torch.from_numpy(model.codec.encode(model.train)).double().to(model.device)
     return correlated_prior(schedule, z.mean(0), z.T.cov())
+
+
+def encoded_rows(model: Model) -> Tensor:
+    """The training rows that the model keeps, in random order and in the network's units; (N, D) float64."""
+    order = stream(0, "training rows that judge a prior").permutation(len(model.train))
+    return torch.from_numpy(model.codec.encode(model.train[order])).double().to(model.device)
 
 
 def spread(model: Model) -> float:

@@ -25,7 +25,7 @@ Together with z one can integrate what a ``Change`` computes from the field: its
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -137,21 +137,24 @@ def solve(
     Args:
         backward: go from t_high to the start.
     """
-    begin, end = (flow.end, flow.begin) if backward else (flow.begin, flow.end)
     if tolerance is not None:
-        return _adaptive(flow, z, change, tolerance, begin, end)
-    return _fixed(flow, z, change, steps, begin, end)
+        return _adaptive(flow, z, change, tolerance, backward)
+    total: Tensor | float = 0.0
+    for after, part in walk(flow, z, change, steps, backward):
+        z, total = after, total + part
+    return z, torch.as_tensor(total)
 
 
-def _fixed(
-    flow: ProbabilityFlow, z: Tensor, change: Change, steps: int, begin: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor]:
+def walk(
+    flow: ProbabilityFlow, z: Tensor, change: Change = no_divergence, steps: int = STEPS, backward: bool = False
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """z (B, *D) after each of the ``steps`` Runge-Kutta steps, and the integrals over that step (B, P) in float64."""
+    begin, end = (flow.end, flow.begin) if backward else (flow.begin, flow.end)
     rows = torch.arange(len(z), device=z.device)
     nodes = begin + (end - begin) * torch.linspace(0, 1, 2 * steps + 1, dtype=torch.float64, device=begin.device)
     points = [PathPoint(*parts) for parts in zip(*flow.point(nodes), strict=True)]
     h = (end - begin) / steps
     half, whole = (h / 2).to(z), h.to(z)
-    total: Tensor | float = 0.0
     for i in range(steps):
         first, middle, last = points[2 * i : 2 * i + 3]
         k1, d1 = flow.slope(z, first, rows, change)
@@ -159,13 +162,13 @@ def _fixed(
         k3, d3 = flow.slope(z + half * k2, middle, rows, change)
         k4, d4 = flow.slope(z + whole * k3, last, rows, change)
         z = z + whole / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        total = total + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4).double()
-    return z, torch.as_tensor(total)
+        yield z, h / 6 * (d1 + 2 * d2 + 2 * d3 + d4).double()
 
 
 def _adaptive(
-    flow: ProbabilityFlow, z: Tensor, change: Change, tolerance: float, begin: Tensor, end: Tensor
+    flow: ProbabilityFlow, z: Tensor, change: Change, tolerance: float, backward: bool
 ) -> tuple[Tensor, Tensor]:
+    begin, end = (flow.end, flow.begin) if backward else (flow.begin, flow.end)
     shape, D = z.shape[1:], math.prod(z.shape[1:])
     some = torch.zeros(0, dtype=torch.int64, device=z.device)
     integrals = change(lambda z: z, z[some], some)[1].shape[1]
