@@ -14,7 +14,9 @@ from driftfield.codecs import FloatArray
 from driftfield.diffusion import GRIDS, BoundTerms, Kernel, LearnedKernel, reverse_kernel
 from driftfield.diffusion import bound_terms as chain_bound_terms
 from driftfield.diffusion import importance_bound as chain_importance_bound
+from driftfield.diffusion.further.conversion import unconverted
 from driftfield.diffusion.further.row_noise import BLOCK, BlockNoise
+from driftfield.errors import InputError
 from driftfield.model.labels import Label, class_numbers
 
 if TYPE_CHECKING:
@@ -69,9 +71,19 @@ def importance_bound(
 
 
 def kernel_of(model: Model, variance: str | None) -> Kernel:
-    """The reverse transitions of a model: its own learned ones, or those of its denoiser with a variance rule."""
+    """The reverse transitions of a model: its own learned ones, or those of its denoiser with a variance rule.
+
+    Raises:
+        InputError: the variance was learned under another schedule, or its name is unknown.
+    """
     if isinstance(model.denoiser, LearnedKernel):
         return model.denoiser
+    lost = unconverted(model.denoiser).learned_variance and not model.denoiser.learned_variance
+    if lost and variance in (None, "learned"):
+        raise InputError(
+            "The variance was learned for the steps of the schedule before the conversion, so this model has no bound "
+            'with it: pass variance="small" or "large", or take the bound of the unconverted model.'
+        )
     return reverse_kernel(model.denoiser, variance)
 
 

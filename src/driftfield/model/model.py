@@ -315,7 +315,8 @@ class Model:
 
         Args:
             schedule: a name, for its standard options, or a schedule. Within the noise levels that both know, samples
-                along the same ones and densities do not change.
+                along the same ones and densities do not change. A learned variance belongs to the steps of the old
+                schedule: the new model's bounds need one of the fixed variances.
             head: a name or a function (schedule, t) -> (a, b); no estimate changes.
 
         Raises:

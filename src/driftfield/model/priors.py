@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from driftfield.diffusion import Gaussian, correlated_prior, matched_prior, standard_prior
 from driftfield.diffusion.basics.schedules import PriorMismatch
+from driftfield.diffusion.further.conversion import unconverted
 from driftfield.diffusion.further.likelihood import Prior
+from driftfield.diffusion.further.probability_flow import end_coefficients
 from driftfield.seeds import stream
 
 if TYPE_CHECKING:
@@ -32,19 +35,27 @@ def prior(model: Model) -> Gaussian:
 
 
 def density_prior(model: Model) -> Prior:
-    """The prior of a density: a matched prior that keeps what is left of the data's correlations.
+    """The prior of a density: that of samples, but as the ODE ends, and with what is left of the data's correlations.
 
-    They are too weak to show in samples, KL = 1/4 sum_{i != j} (rho_ij / 401)^2 at sigma(1) = 20, but leaving them out
-    changes the log-density of a row of five columns by thousandths of a nat. Where more of the signal is left, the
-    prior is the one that sampling starts with.
+    Correlations are too weak to show in samples, KL = 1/4 sum_{i != j} (rho_ij / 401)^2 at sigma(1) = 20, but leaving
+    them out changes the log-density of a row of five columns by thousandths of a nat. Where more of the signal is left,
+    they are left out, as in the prior that sampling starts with. A conversion to another schedule changes nothing: the
+    ODE ends at the same noise level, and the prior is scaled with x_1.
     """
-    schedule, one = model.denoiser.schedule, torch.ones((), dtype=torch.float64, device=model.device)
-    signal = 1 / (1 + float(schedule.kappa(one)) ** 2)
-    white = model.recipe.data.scaling == "whiten" or model.dimensions == 1
-    if white or signal > FADED or model.recipe.train.prior != "matched":
+    schedule, trained = model.denoiser.schedule, unconverted(model.denoiser).schedule
+    if model.recipe.train.prior == "standard":
+        one = torch.ones((), dtype=torch.float64, device=model.device)
+        scaled = float(trained.prior_std * schedule.scale(one, spread(model)) / trained.scale(one, spread(model)))
+        zeros = torch.zeros(model.codec.shape, device=model.device)
+        return prior(model) if trained is schedule else Gaussian(zeros, torch.full_like(zeros, 2 * math.log(scaled)))
+    a, b = end_coefficients(schedule, spread(model))
+    few_or_white = model.recipe.data.scaling == "whiten" or model.dimensions == 1
+    correlated = not few_or_white and a**2 / (a**2 + b**2) <= FADED
+    if not correlated and (model.recipe.data.scaling != "none" or schedule.t_high == 1):
         return prior(model)
     z = torch.from_numpy(model.codec.encode(model.train)).double().to(model.device)
-    return correlated_prior(schedule, z.mean(0), z.T.cov())
+    covariance = z.T.cov().reshape(model.dimensions, model.dimensions)
+    return correlated_prior(schedule, z.mean(0), covariance if correlated else covariance.diag().diag(), spread(model))
 
 
 def encoded_rows(model: Model) -> Tensor:

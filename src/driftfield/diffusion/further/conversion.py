@@ -83,3 +83,14 @@ class ReparametrisedDenoiser(Denoiser):
         """The estimate of the original denoiser at x_t (B, *D), t () or (B,)."""
         estimate: Estimate = self.network(x_t, t, cond)
         return estimate
+
+
+def unconverted(denoiser: BaseDenoiser) -> BaseDenoiser:
+    """The denoiser that was trained, without the conversions of this module."""
+    if isinstance(denoiser, RescheduledDenoiser):
+        return unconverted(denoiser.denoiser)
+    if isinstance(denoiser, ReparametrisedDenoiser):
+        original = denoiser.network
+        assert isinstance(original, BaseDenoiser)
+        return unconverted(original)
+    return denoiser

@@ -34,7 +34,15 @@ from torch.distributions import MultivariateNormal
 from driftfield.diffusion.basics.denoisers import BaseDenoiser
 from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.diffusion.further.divergence import exact, hutchinson, signs
-from driftfield.diffusion.further.probability_flow import STEPS, Change, ProbabilityFlow, parts, solve, walk
+from driftfield.diffusion.further.probability_flow import (
+    STEPS,
+    Change,
+    ProbabilityFlow,
+    end_coefficients,
+    parts,
+    solve,
+    walk,
+)
 from driftfield.errors import InputError, unknown_name
 
 MOST_EXACT = 64  # dimensions with an exact divergence by default
@@ -49,16 +57,17 @@ class Prior(Protocol):
     def log_prob(self, x: Tensor, /) -> Tensor: ...
 
 
-def correlated_prior(schedule: Schedule, mean: Tensor, covariance: Tensor) -> MultivariateNormal:
-    """N(alpha m, alpha^2 C + sigma^2 I) at t = 1, for data of mean m (D,) and covariance C (D, D).
+def correlated_prior(schedule: Schedule, mean: Tensor, covariance: Tensor, spread: float = 1.0) -> MultivariateNormal:
+    """N(a m, a^2 C + b^2 I) for data of mean m (D,) and covariance C (D, D), with x_1 = a x + b eps where the ODE ends.
 
-    A diagonal prior ignores the correlations that are left at t = 1. With sigma(1) = 20 that alone is an error of 2e-3
-    nats per row for random mixtures in 5 dimensions, standardised by column, and of 2e-2 in 30.
+    a and b are alpha and sigma of t = 1, or of t_high where the ODE stops there
+    (:func:`~driftfield.diffusion.further.probability_flow.end_coefficients`). A diagonal prior ignores the correlations
+    that are left. With sigma(1) = 20 that alone is an error of 2e-3 nats per row for random mixtures in 5 dimensions,
+    standardised by column, and of 2e-2 in 30.
     """
-    one = torch.ones((), dtype=torch.float64, device=mean.device)
-    alpha, sigma = schedule.alpha(one), schedule.sigma(one)
+    a, b = end_coefficients(schedule, spread)
     eye = torch.eye(len(mean), dtype=torch.float64, device=mean.device)
-    return MultivariateNormal(alpha * mean.double(), alpha**2 * covariance.double() + sigma**2 * eye)
+    return MultivariateNormal(a * mean.double(), a**2 * covariance.double() + b**2 * eye)
 
 
 @dataclass(frozen=True)

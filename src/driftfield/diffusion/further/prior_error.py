@@ -5,8 +5,7 @@ truth x_1 is a mixture over the data. With the N rows at hand,
 
     p_1(x_1) ~ mean_i w_i,      w_i = N(x_1; a z_i, b^2 I),
 
-where a and b are the coefficients of the end of the ODE: it stops at t_high, and from there on z stands still. Two
-numbers are estimated, and joined as independent ones:
+where x_1 = a x + b eps at the end of the ODE. Two numbers are estimated, and combined as independent ones:
 
     difference   log mean_i w_i - log prior(x_1), what the shape of the data, their correlations and what a wrong prior
                  leaves out make of it;
@@ -24,6 +23,7 @@ from torch.distributions import MultivariateNormal
 
 from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.diffusion.further.likelihood import Prior
+from driftfield.diffusion.further.probability_flow import end_coefficients
 
 MOST_ROWS = 1_000  # for the departure from a Gaussian
 POINTS = 2_048  # solved together: bounds the memory
@@ -38,9 +38,7 @@ def prior_error(schedule: Schedule, rows: Tensor, prior: Prior, latent: Tensor, 
         latent: (B, D) points x_1.
         spread: as in :func:`driftfield.diffusion.further.likelihood.log_prob`.
     """
-    ends = torch.tensor([schedule.t_high, 1.0], dtype=torch.float64, device=schedule.device)
-    last, one = schedule.scale(ends, spread)
-    a, b = (float(one / last * coefficient(ends)[0]) for coefficient in (schedule.alpha, schedule.sigma))
+    a, b = end_coefficients(schedule, spread)
     rows, few = rows.double(), rows[:MOST_ROWS].double()
     whole, own = _gaussian(rows, a, b), _gaussian(few, a, b)
     found = []

@@ -17,9 +17,8 @@ for equal steps in log kappa. The finest structure is assumed at 12 times the sm
 recipe chooses its smallest noise level, and at 0.02 m or more.
 
 Beyond t_high, where networks are not evaluated, z is kept fixed. A denoiser therefore has one density under every
-schedule that covers its noise levels. The price is an error of alpha / sigma at t_high times the mean of the data in
-their units: zero for standardised data, 5e-4 nats for means of about 1 under a cosine schedule or a rectified flow, and
-1e-2 for means of 30.
+schedule that covers its noise levels, provided that the prior is that of x_1 as the ODE leaves it
+(:func:`end_coefficients`).
 
 Together with z one can integrate what a ``Change`` computes from the field: its divergence, exact or estimated.
 """
@@ -32,7 +31,7 @@ import torch
 from torch import Tensor
 
 from driftfield.diffusion.basics.denoisers import BaseDenoiser
-from driftfield.diffusion.basics.schedules import match
+from driftfield.diffusion.basics.schedules import Schedule, match
 from driftfield.diffusion.further.ode import integrate
 from driftfield.errors import InputError
 
@@ -113,6 +112,13 @@ class ProbabilityFlow:
     def _position(self, kappa: Tensor) -> Tensor:
         """w at kappa."""
         return torch.asinh(torch.atan(kappa / self.wide) / self.c)
+
+
+def end_coefficients(schedule: Schedule, spread: float = 1.0) -> tuple[float, float]:
+    """(a, b) of x_1 = a x + b eps as the ODE leaves it: alpha and sigma of t_high, scaled from there to t = 1."""
+    ends = torch.tensor([schedule.t_high, 1.0], dtype=torch.float64, device=schedule.device)
+    last, one = schedule.scale(ends, spread)
+    return float(schedule.alpha(ends[0]) * (one / last)), float(schedule.sigma(ends[0]) * (one / last))
 
 
 def no_divergence(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
