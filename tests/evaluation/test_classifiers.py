@@ -13,22 +13,34 @@ def normal(n, seed, shift=0.0):
 
 def test_equal_distributions_cannot_be_told_apart():
     for found in c2st(normal(1500, 0), normal(1500, 1), 0):
-        # Four binomial errors, times 1.4 since the judge is trained on the same rows.
-        assert found.value == pytest.approx(0.5, abs=4 * 1.4 * found.error)
-        assert found.error == pytest.approx(0.5 / np.sqrt(3000), rel=0.01)
+        assert found.value == pytest.approx(0.5, abs=4 * 1.1 * found.error)  # 1.1: by how much it can be too small
+        assert found.error == pytest.approx(1.3 * 0.5 / np.sqrt(3000), rel=0.01)
+
+
+@pytest.mark.parametrize(("n", "D", "shift"), [(60, 2, 0.0), (60, 2, 1.5), (40, 5, 0.0)])
+def test_the_stated_errors_are_the_scatter_over_repeated_draws(n, D, shift):
+    rng, found = np.random.default_rng(0), []
+    for seed in range(100):
+        x, y = rng.normal(size=(2, n, D))
+        found.append([(measured.value, measured.error) for measured in c2st(x + shift * np.eye(D)[0], y, seed)])
+    values, errors = np.moveaxis(np.array(found), 2, 0)  # (100, judges)
+    # Factors of 1.06 to 1.4 were measured where 1.3 is stated, and 100 draws know their scatter to 7 %: three of these.
+    ratio = errors.mean(0) / values.std(0, ddof=1)
+    assert (ratio > 1.3 / 1.4 - 0.21).all()
+    assert (ratio < 1.3 / 1.06 + 0.21).all()
 
 
 def test_two_shifted_gaussians_are_told_apart_as_well_as_by_the_best_judge():
     bayes = norm.cdf(1.0)  # half the shift of 2, in standard deviations
     for found in c2st(normal(1500, 2, shift=2.0), normal(1500, 3), 0):
         # No judge is better than Bayes but for scatter; 200 rounds of boosting overfit 2,000 rows, which costs 0.05.
-        assert bayes - 0.05 - 2 * found.error < found.value < bayes + 4 * found.error
+        assert bayes - 0.05 - 2 * found.error / 1.3 < found.value < bayes + 4 * found.error / 1.3
 
 
 def test_rows_that_come_in_an_order_are_shuffled_before_the_folds_are_cut():
     sides = [rows[np.argsort(rows[:, 0])] for rows in (normal(1500, 4), normal(1500, 5))]
     for found in c2st(*sides, 0):
-        assert found.value == pytest.approx(0.5, abs=4 * 1.4 * found.error)  # as for rows in random order
+        assert found.value == pytest.approx(0.5, abs=4 * 1.1 * found.error)  # as for rows in random order
 
 
 def test_rows_of_both_sides_on_the_same_grid_do_not_look_different():
@@ -38,14 +50,14 @@ def test_rows_of_both_sides_on_the_same_grid_do_not_look_different():
     ]
     # The nearest row of each is its partner on the other side, so that the accuracy falls below a half, never above.
     for found in c2st(*rings, 0):
-        assert found.value < 0.5 + 4 * found.error
+        assert found.value < 0.5 + 4 * found.error / 1.3
 
 
 @pytest.mark.parametrize("n", [3, 5, 12, 36])
 def test_a_handful_of_rows_works_with_an_honest_error(n):
     for found in c2st(normal(n, 8), normal(n, 9), 0):
         assert 0 <= found.value <= 1
-        assert found.error == pytest.approx(np.sqrt(found.value * (1 - found.value) / (2 * n)), rel=1e-12)
+        assert found.error == pytest.approx(1.3 * np.sqrt(found.value * (1 - found.value) / (2 * n)), rel=1e-12)
 
 
 def test_few_rows_that_differ_are_still_told_apart():

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from driftfield.evaluation import Baseline, Memorisation, Metric, nll, verdict
+from driftfield.evaluation.classifiers import SCATTER
 from driftfield.evaluation.verdict import level
 
 
 def judge(value, floor=0.5, error=0.0035, rows=10_000, name="c2st_knn"):
-    return Metric(name, "C2ST", value, floor, error, error, "accuracy", 0.5, rows, "")
+    """With the binomial ``error``, of which the stated one is SCATTER times as much."""
+    return Metric(name, "C2ST", value, floor, SCATTER * error, SCATTER * error, "accuracy", 0.5, rows, "")
 
 
 def density(value, floor=None, error=0.01):

@@ -18,7 +18,10 @@ real rows (Gretton et al. 2012, equation 3 and section 8). Both are estimated by
 pairs (Hoeffding 1948, section 5); between equal distributions only the second is left, and both are estimated here.
 
 Measured over repeated draws, all four errors are right for distributions that differ, and cautious for equal ones:
-there they are 1.0 to 1.8 times the true scatter.
+there they are 1.0 to 1.8 times the true scatter. The two Wasserstein distances are an exception on heavy tails: their
+variance is a fourth moment of the rows, which a sample seldom shows. The mean error of the sliced one is 0.7 to 0.9 of
+the true scatter for log-normal columns, and 0.35 to 0.6 for Student's t with three degrees of freedom, whose fourth
+moment is infinite.
 """
 
 from typing import NamedTuple
