@@ -26,14 +26,33 @@ def test_python_blocks_run(block: int, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def masked(text: str) -> str:
+    """Words without their numbers, which differ from machine to machine in their last digits."""
+    return re.sub(r"[-−]?\d[\d,.]*(e[-+]?\d+)?", "#", text)
+
+
 @pytest.mark.slow
-def test_commands_run_in_their_order(tmp_path: Path) -> None:
-    commands = re.findall(r"^\$ (.*)$", "\n".join(blocks("console")), re.MULTILINE)
-    driftfield = [command for command in commands if not command.startswith("make")]
+def test_commands_run_in_their_order_and_print_what_is_shown(tmp_path: Path) -> None:
+    entries = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(blocks("console")), re.MULTILINE)
+    driftfield = [(command, printed) for command, printed in entries if not command.startswith("make")]
     assert len(driftfield) >= 4
-    for command in driftfield:
-        done = subprocess.run(command, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+    for command, printed in driftfield:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=ENVIRONMENT, text=True, **streams)
+        assert done.returncode == 0, f"{command}: {done.stdout}"
+        assert masked(done.stdout) == masked(printed), command
+
+
+def test_it_is_short() -> None:
+    assert len(TEXT.splitlines()) <= 120
+
+
+def test_its_figures_are_those_of_the_measurements() -> None:
+    measured = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8")
+    figures = re.findall(r"-?\d+\.\d+", "".join(line for line in TEXT.splitlines() if line.startswith("|")))
+    assert len(figures) > 10
+    for figure in figures:
+        assert re.search(rf"(?<![\d.-]){re.escape(figure)}(?!\d)", measured), figure
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
-__all__ = ["DriftfieldError", "InputError", "Model", "Parts", "Recipe", "__version__", "fit", "load", "resume"]
+__all__ = [
+    "Callbacks",
+    "DriftfieldError",
+    "InputError",
+    "Model",
+    "Parts",
+    "Recipe",
+    "__version__",
+    "fit",
+    "load",
+    "resume",
+]
 
 if TYPE_CHECKING:
     from driftfield.errors import DriftfieldError, InputError
@@ -25,8 +36,10 @@ if TYPE_CHECKING:
     from driftfield.model.model import Model
     from driftfield.recipes.building import Parts
     from driftfield.recipes.schema import Recipe
+    from driftfield.training.callbacks import Callbacks
 
 _HOMES = {
+    "Callbacks": ("driftfield.training.callbacks", "Callbacks"),
     "DriftfieldError": ("driftfield.errors", "DriftfieldError"),
     "InputError": ("driftfield.errors", "InputError"),
     "Model": ("driftfield.model.model", "Model"),

@@ -39,7 +39,7 @@ class Codec(Protocol):
         """Rows (.., D) from z (.., *shape)."""
 
     def finish(self, rows: FloatArray) -> FloatArray:
-        """Decoded rows as the user writes them, for example with the decimals of the data."""
+        """Decoded rows (n, ..) as the user writes them, for example with the decimals of the data; the same shape."""
 
     def log_det(self, rows: FloatArray) -> FloatArray:
         """log |det dz/dx| at rows (n, ..), what log-densities gain on the way back to the user's units; nats, (n,)."""
@@ -48,7 +48,7 @@ class Codec(Protocol):
         """The score in the user's units from the score (n, *shape) in the network's."""
 
     def tensors(self) -> dict[str, NDArray[np.float64]]:
-        """The arrays that a model file keeps."""
+        """The arrays that a model file keeps, by name, of any shape."""
 
     def description(self) -> dict[str, Any]:
         """The rest that a model file keeps, as plain data."""

@@ -56,7 +56,11 @@ class Evaluation:
     real: FloatArray
 
     def densities(self) -> list[tuple[str, float, float]]:
-        """(label, mean log-density, standard error) in nats: the model first, then the baselines."""
+        """(label, mean log-density, standard error) in nats: the model first, then the baselines.
+
+        Raises:
+            InputError: a log-density of the model is NaN or +inf.
+        """
         own = nll(self.log_density)
         return [("this model", -own.value, own.error or 0.0)] + [
             (b.label, b.log_density, b.error) for b in self.baselines

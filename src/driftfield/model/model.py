@@ -103,7 +103,7 @@ class Model:
 
     @property
     def prior(self) -> Gaussian:
-        """The Gaussian that approximates x_1, in the network's units."""
+        """The Gaussian that approximates x_1, in the network's units; mean and log variance (D,)."""
         return priors.prior(self)
 
     def encoded(self, x: ArrayLike | Tensor) -> Tensor:
@@ -354,7 +354,7 @@ class Model:
         return replace(self, denoiser=denoiser, snapshots={})
 
     def as_torch(self) -> Tensors:
-        """The same methods, with torch tensors for results."""
+        """The same methods, with torch tensors for results, of the same shapes."""
         return Tensors(self)
 
     def evaluate(self, rows: int | None = None, seed: int = 0) -> Evaluation:

@@ -46,7 +46,7 @@ class Data(Section):
 
     name: str | None = Field(None, description="a built-in name, sklearn:NAME, or a path; the DATA argument beats it")
     rows: Positive | None = Field(None, description="rows to draw from a distribution, or at most to take from a file")
-    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="share held out, at most 10,000 rows")
+    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="fraction held out, at most 10,000 rows")
     scaling: Literal["whiten", "standard", "none"] | None = Field(
         None, description="by the full covariance, per column, or not at all"
     )
@@ -58,7 +58,7 @@ class DenoiserSection(Section):
     """What the network's output means."""
 
     head: Annotated[str, NameIn("head", HEADS)] = "edm"
-    scale_input: bool = True
+    scale_input: bool = Field(True, description="divide x_t by its standard deviation for data of unit variance")
     kappa_min: PositiveFloat | None = Field(
         None, description="smallest sigma / alpha to train and evaluate the network at; for ve see schedule.sigma_min"
     )
@@ -75,21 +75,23 @@ class KernelSection(Section):
 class TrainSection(Section):
     """The optimisation."""
 
-    steps: Positive | None = None
+    steps: Positive | None = Field(None, description="of the optimiser")
     epochs: Positive | None = Field(None, description="passes through the rows, in place of steps")
-    batch: Positive | None = None
+    batch: Positive | None = Field(None, description="rows of a step")
     order: Literal["random", "shuffled"] = Field("random", description="rows with replacement, or in shuffled passes")
-    lr: PositiveFloat | None = None
+    lr: PositiveFloat | None = Field(None, description="learning rate of Adam")
     beta2: Annotated[float, Field(gt=0, lt=1)] = Field(0.99, description="of Adam")
-    warmup: Annotated[int, Field(ge=0)] = 100
-    decay: Literal["cosine", "none"] = "cosine"
-    ema: Fraction = 0.999
+    warmup: Annotated[int, Field(ge=0)] = Field(100, description="steps in which the learning rate rises to lr")
+    decay: Literal["cosine", "none"] = Field("cosine", description="of the learning rate after the warm-up")
+    ema: Fraction = Field(0.999, description="of the moving average of the weights, which is the model; 0 for none")
     clip: Annotated[float, Field(ge=0)] | None = Field(1.0, description="largest gradient norm; 0 for any")
     square_loss: bool = Field(False, description="minimise half the square of the mean loss")
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    validation: Fraction | None = Field(None, description="share of the training rows kept for early stopping")
-    patience: Fraction = Field(0.3, description="stop after this share of the steps without improvement; 0 never stops")
-    prior: Literal["standard", "matched"] = "matched"
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="of AdamW")
+    validation: Fraction | None = Field(None, description="fraction of the training rows kept for early stopping")
+    patience: Fraction = Field(
+        0.3, description="stop after this fraction of the steps without improvement; 0 never stops"
+    )
+    prior: Literal["standard", "matched"] = Field("matched", description="from which sampling starts")
     snapshots: tuple[Positive, ...] = Field((), description="epochs, or steps without epochs, whose weights are kept")
 
 
@@ -142,9 +144,12 @@ class Recipe(Section):
 
     @classmethod
     def parse(cls, sections: Mapping[str, Any], where: str = "recipe") -> "Recipe":
-        """A recipe from nested mappings; raises InputError with one sentence for the first thing wrong.
+        """A recipe from nested mappings.
 
         Options of a part may stand beside its name: ``sample = {"sampler": "ddim", "eta": 0.5}``.
+
+        Raises:
+            InputError: there is no such section or key, or a value is out of range; the first thing wrong.
         """
         prepared = dict(sections)
         for name, values in sections.items():
@@ -164,6 +169,9 @@ class Recipe(Section):
 
         What was never given follows its default, which may depend on the new kind of a part. What was given stays,
         unless it was the default and the new kind does not take it.
+
+        Raises:
+            InputError: there is no such section or key, or a value is out of range.
         """
         sections = self.model_dump(mode="json", exclude_unset=True)
         for section, values in changes.items():

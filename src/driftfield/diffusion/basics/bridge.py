@@ -27,7 +27,7 @@ def log_added_fraction(schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
 
 
 def transition(schedule: Schedule, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """(alpha_ts, log var_ts) of q(x_t | x_s), in float64; s < t."""
+    """(alpha_ts, log var_ts) of q(x_t | x_s) for s < t; each float64, of the shape of t and s, () or (B,)."""
     t, s = t.double(), s.double()
     log_alpha_ts = schedule.log_alpha(t) - schedule.log_alpha(s)
     return log_alpha_ts.exp(), 2 * schedule.log_sigma(t) + log_added_fraction(schedule, t, s)

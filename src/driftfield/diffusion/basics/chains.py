@@ -72,7 +72,7 @@ class Chain(Schedule):
         return 0.5 * nn.functional.logsigmoid(self.gamma(t))
 
     def time(self, gamma: Tensor) -> Tensor:
-        """By inverting the line of the cell that contains gamma, or, in the first cell, sigma^2 ~ t."""
+        """As for any schedule, the same shape as gamma; by inverting the line of its cell, in the first sigma^2 ~ t."""
         gamma, steps = gamma.double(), len(self.gammas)
         cell = torch.searchsorted(self.gammas, gamma).clamp(1, max(steps - 1, 1))  # the step to its left
         left, right = self.gammas[cell - 1], self.gammas[cell.clamp(max=steps - 1)]

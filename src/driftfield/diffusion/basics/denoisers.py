@@ -142,7 +142,7 @@ class Denoiser(BaseDenoiser):
         return extend_estimate(self.read(x, clamped, self.output(x, clamped, cond)), x_t, t)
 
     def read(self, x_t: Tensor, t: Tensor, out: Tensor) -> Estimate:
-        """The estimate from an output: x_hat = (sigma out - b x_t) / D and eps_hat = (a x_t - alpha out) / D."""
+        """x_hat = (sigma out - b x_t) / D, eps_hat = (a x_t - alpha out) / D; x_t and out (B, *D), t () or (B,)."""
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
         a, b = self.head(self.schedule, t)
         D = a * sigma - b * alpha

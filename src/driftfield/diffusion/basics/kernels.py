@@ -30,9 +30,11 @@ class Kernel(Protocol):
     """A reverse process: ``step`` gives p(x_s | x_t) for x_t (B, *D), t and s () or (B,), s < t."""
 
     @property
-    def schedule(self) -> Schedule: ...
+    def schedule(self) -> Schedule:
+        """The schedule of the forward process that it reverses."""
 
-    def step(self, x_t: Tensor, t: Tensor, s: Tensor, cond: Tensor | None = None) -> Gaussian: ...
+    def step(self, x_t: Tensor, t: Tensor, s: Tensor, cond: Tensor | None = None) -> Gaussian:
+        """p(x_s | x_t) for x_t (B, *D), t and s () or (B,), s < t."""
 
 
 def small_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
@@ -63,7 +65,7 @@ class DenoiserKernel:
 
     Args:
         denoiser: estimates x at x_t.
-        variance: a name in VARIANCES, or a function (estimate, t, s) -> log variance.
+        variance: a name in VARIANCES, or a function (estimate, t, s) -> log variance, broadcastable to (B, *D).
 
     Raises:
         InputError: the name is unknown.

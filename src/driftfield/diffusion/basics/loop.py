@@ -43,7 +43,7 @@ class Memory:
     past: list[Past] = field(default_factory=list)
 
     def remember(self, t: Tensor, x: Tensor, estimate: Estimate, keep: int) -> None:
-        """Add a step to ``past``, which keeps the latest ``keep``."""
+        """Add a step at t (), x_t (B, *D) to ``past``, which keeps the latest ``keep``."""
         self.past = [Past(t, x, estimate), *self.past][:keep]
 
 
@@ -56,7 +56,7 @@ class Sampler:
     """A step function together with the facts about it; calling it calls the step.
 
     Attributes:
-        step: (denoiser, x_t, t, s, memory) -> x_s.
+        step: (denoiser, x_t (B, *D), t (), s (), memory) -> x_s (B, *D).
         order: of convergence to the solution of the probability-flow ODE; for a random sampler the weak order, of
             convergence in distribution. None where no theory states one.
         evaluations: of the denoiser in each step; None if the step chooses.

@@ -89,19 +89,19 @@ class Schedule(nn.Module):
         raise NotImplementedError
 
     def alpha(self, t: Tensor) -> Tensor:
-        """alpha(t) = exp(log alpha)."""
+        """alpha(t) = exp(log alpha); same shape as t."""
         return self.log_alpha(t).exp()
 
     def sigma(self, t: Tensor) -> Tensor:
-        """sigma(t) = exp(log sigma)."""
+        """sigma(t) = exp(log sigma); same shape as t."""
         return self.log_sigma(t).exp()
 
     def gamma(self, t: Tensor) -> Tensor:
-        """gamma(t) = 2 (log sigma - log alpha), minus the log signal-to-noise ratio; it increases with t."""
+        """gamma(t) = 2 (log sigma - log alpha), minus the log SNR; it increases with t; same shape as t."""
         return 2 * (self.log_sigma(t) - self.log_alpha(t))
 
     def kappa(self, t: Tensor) -> Tensor:
-        """sigma(t) / alpha(t): the noise level in units of the data."""
+        """sigma(t) / alpha(t): the noise level in units of the data; same shape as t."""
         return (self.gamma(t) / 2).exp()
 
     def scale(self, t: Tensor, std: float = 1.0) -> Tensor:
@@ -109,7 +109,7 @@ class Schedule(nn.Module):
         return torch.hypot(std * self.alpha(t), self.sigma(t))
 
     def clamp(self, t: Tensor) -> Tensor:
-        """The nearest time at which a network may be evaluated: t clamped to [t_low, t_high], in float64."""
+        """The nearest time at which a network may be evaluated: t clamped to [t_low, t_high]; same shape, float64."""
         return t.double().clamp(self.t_low, self.t_high)
 
     def clamp_state(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,11 +125,11 @@ class Schedule(nn.Module):
         return x_t, clamped
 
     def derivatives(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(d alpha / dt, d sigma / dt) for t in [t_low, t_high], by automatic differentiation."""
+        """(d alpha / dt, d sigma / dt) for t in [t_low, t_high], each of the same shape as t."""
         return self._derivative(self.alpha, t), self._derivative(self.sigma, t)
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(f, g^2) with f = d log alpha / dt and g^2 = sigma^2 d gamma / dt, for t in [t_low, t_high].
+        """(f, g^2) with f = d log alpha / dt and g^2 = sigma^2 d gamma / dt, for t in [t_low, t_high]; same shape as t.
 
         Source: Kingma et al. 2021, eq. 12.
         """
@@ -145,7 +145,7 @@ class Schedule(nn.Module):
         return self.gamma(torch.tensor([self.t_low, self.t_high], dtype=torch.float64, device=self.device))
 
     def time(self, gamma: Tensor) -> Tensor:
-        """The t with gamma(t) = gamma, clamped to [t_low, t_high]; by bisection to float64 precision."""
+        """The t with gamma(t) = gamma, clamped to [t_low, t_high], by bisection; same shape as gamma, float64."""
         gamma = gamma.double()
         low = torch.full_like(gamma, self.t_low)
         high = torch.full_like(gamma, self.t_high)

@@ -65,7 +65,7 @@ class ReparametrisedDenoiser(Denoiser):
 
     Args:
         denoiser: any.
-        head: a name in HEADS, or a function (schedule, t) -> (a, b).
+        head: a name in HEADS, or a function (schedule, t) -> (a, b), of the shape of t.
 
     Raises:
         InputError: the head is unknown.

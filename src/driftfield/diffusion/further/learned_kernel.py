@@ -46,7 +46,7 @@ class LearnedKernel(BaseDenoiser):
         self.length = 1 / schedule.T
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, cond: Tensor | None = None) -> Gaussian:
-        """p(x_s | x_t) for s = t - 1 / T.
+        """p(x_s | x_t) for x_t (B, *D) and s = t - 1 / T, () or (B,).
 
         Raises:
             InputError: s is any other time.

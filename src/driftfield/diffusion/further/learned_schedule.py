@@ -77,7 +77,7 @@ class Learned(Schedule):
         return 0.5 * logsigmoid(self.gamma(t))
 
     def time(self, gamma: Tensor) -> Tensor:
-        """The t in [t_low, 1] with gamma(t) = gamma, by bisection and without gradients for the parameters."""
+        """As for any schedule, the same shape as gamma; without gradients for the parameters."""
         with torch.no_grad():
             return super().time(gamma)
 

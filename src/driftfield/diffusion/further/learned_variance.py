@@ -69,7 +69,7 @@ class LearnedVarianceDenoiser(Denoiser):
         return extend_estimate(self.estimate(x, clamped, *self.outputs(x, clamped, cond)), x_t, t)
 
     def estimate(self, x_t: Tensor, t: Tensor, first: Tensor, second: Tensor) -> Estimate:
-        """The estimate from both halves of the output."""
+        """The estimate at x_t (B, *D) from both halves of the output, (B, *D) each; t () or (B,)."""
         return replace(self.read(x_t, t, first), variance_fraction=(second + 1) / 2)
 
 
@@ -91,7 +91,7 @@ def interpolated_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tenso
 
 
 def learned_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
-    """The same with f clamped to [0, 1].
+    """Log of the variance between small and large that the network chose, its fraction f clamped to [0, 1].
 
     Only in training may f be outside, so that gradients can bring it back.
     """
