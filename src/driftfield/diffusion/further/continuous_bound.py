@@ -56,8 +56,8 @@ def trained_gammas(schedule: Schedule, times: Callable[..., Tensor]) -> tuple[fl
     """(gamma_low, gamma_high): the range of gamma over 16,384 random times, without the lowest and the highest 4.
 
     A network is trained only in this range, and its schedule may go further: kappa of the cosine schedule goes
-    down to 1e-5, where log-normal times almost never fall. For log-normal times it is the mean plus and minus 3.5 standard
-    deviations, cut at the ends of the schedule.
+    down to 1e-5, where log-normal times almost never fall. For log-normal times it is the mean plus and minus 3.5
+    standard deviations, cut at the ends of the schedule.
 
     Args:
         times: (schedule, n, generator) -> t (n,), as in TIMES.
