@@ -63,3 +63,11 @@ def test_an_option_of_another_schedule_is_refused() -> None:
 
     with pytest.raises(InputError, match="takes no T"):
         driftfield.fit("moons", schedule={"kind": "vp", "T": 10})
+
+
+def test_a_key_of_an_earlier_version_is_the_key_of_this_one() -> None:
+    old = load_recipe({"denoiser": {"variance": "learned"}, "objective": {"kind": "hybrid", "bound_share": 0.1}})
+    assert old == load_recipe(
+        {"denoiser": {"variance": "learned"}, "objective": {"kind": "hybrid", "bound_factor": 0.1}}
+    )
+    assert old.objective.get("bound_factor") == 0.1

@@ -46,7 +46,7 @@ METRICS = (
     ),
     FakeMetric("mmd", "MMD, squared", -0.00002, 0.00001, 0.00003, 0.00003, note="May be negative by chance."),
     FakeMetric("memorisation_ratio", "Distance to training rows", 0.982, 1.0, 0.02, 0.02, "ratio", 1.0),
-    FakeMetric("duplicates", "Copies of training rows", 0.0, 0.0, 0.0, 0.0, "share", 0.0),
+    FakeMetric("duplicates", "Copies of training rows", 0.0, 0.0, 0.0, 0.0, "fraction", 0.0),
     FakeMetric("nll", "NLL", 1.0192, 1.0101, 0.0062, None, "nats", note="The floor is the distribution's entropy."),
 )
 

@@ -104,7 +104,10 @@ class Memorisation:
     def present(self) -> bool:
         """Whether generated rows are close to training rows significantly and materially more often than fresh rows."""
         closer = self.closer - self.expected
-        copies, scatter = self.duplicates - self.held_out_duplicates, _share_error(self.held_out_duplicates, self.rows)
+        copies, scatter = (
+            self.duplicates - self.held_out_duplicates,
+            _fraction_error(self.held_out_duplicates, self.rows),
+        )
         return closer > max(SIGNIFICANT * self.expected_error, MATERIAL) or copies > max(
             SIGNIFICANT * scatter, MATERIAL
         )
@@ -129,13 +132,13 @@ class Memorisation:
             ),
             Metric(
                 "memorisation_closer", "Rows close to training", self.closer, self.expected, self.error,
-                self.expected_error, "share", self.expected, self.rows,
+                self.expected_error, "fraction", self.expected, self.rows,
                 f"Fraction of samples closer to a training row than the closest {closest} of held-out rows.",
             ),
             Metric(
                 "duplicates", "Copies of training rows", self.duplicates, self.held_out_duplicates,
-                _share_error(self.duplicates, self.rows), _share_error(self.held_out_duplicates, self.rows), "share",
-                0.0, self.rows,
+                _fraction_error(self.duplicates, self.rows), _fraction_error(self.held_out_duplicates, self.rows),
+                "fraction", 0.0, self.rows,
                 f"Fraction of samples that equal one of {self.training_rows:,} training rows.",
             ),
         ]  # fmt: skip
@@ -187,7 +190,7 @@ def _median_error(values: FloatArray) -> float:
     return float(high - low) / 2
 
 
-def _share_error(share: float, n: int) -> float:
+def _fraction_error(fraction: float, n: int) -> float:
     """The binomial standard error of a fraction of n rows, with one success and one failure added to avoid 0."""
-    p = (share * n + 1) / (n + 2)
+    p = (fraction * n + 1) / (n + 2)
     return float(np.sqrt(p * (1 - p) / n))

@@ -137,5 +137,5 @@ def _copies(memorisation: Memorisation | None) -> list[str]:
     return [f"{close} ({_percent(memorisation.expected)} expected): it memorises"]
 
 
-def _percent(share: float | None) -> str:
-    return "unknown" if share is None else f"{100 * share:.1f} %"
+def _percent(fraction: float | None) -> str:
+    return "unknown" if fraction is None else f"{100 * fraction:.1f} %"

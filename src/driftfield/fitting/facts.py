@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from driftfield.diffusion import Denoiser
 from driftfield.fitting.plan import Plan
 from driftfield.model.model import Model
 from driftfield.training.checkpoint import Progress
@@ -18,9 +19,11 @@ from driftfield.training.checkpoint import Progress
 def facts_of(plan: Plan, model: Model, progress: Progress, device: torch.device) -> dict[str, Any]:
     """Command, numbers of rows and steps, speed, versions and the machine, as plain data."""
     rate = progress.step * (plan.recipe.train.batch or 0) / max(progress.seconds, 1e-9)
+    bounded = isinstance(model.denoiser, Denoiser) and model.parts.objective is None
+    loss, unit = ("bound", ", nats per dimension") if bounded else ("loss", "")
     judged = {
-        "validation at the best step": round(progress.best, 6),
-        "validation at the last step": round(progress.last, 6),
+        f"validation {loss} at the best step{unit}": round(progress.best, 6),
+        f"validation {loss} at the last step{unit}": round(progress.last, 6),
     }
     return {
         "command": plan.command,

@@ -6,7 +6,7 @@ from typing import Any
 from driftfield.diffusion import OBJECTIVES
 from driftfield.options import OneOf
 
-RENAMED = {"sample": {"amount": "churn", "ratio": "langevin"}}
+RENAMED = {"sample": {"amount": "churn", "ratio": "langevin"}, "objective": {"bound_share": "bound_factor"}}
 
 # Keys of [objective] that every kind had, and the value under which a kind without them did not read them; None for
 # any value.

@@ -171,8 +171,8 @@ def hybrid(
     metric: MetricOption = squared,
     times: TimesOption = log_normal,
     label_dropout: LabelDropout = LABEL_DROPOUT,
-    bound_share: Annotated[PositiveFloat, Field(description="factor of the bound")] = 1e-3,
+    bound_factor: Annotated[PositiveFloat, Field(description="factor of the bound")] = 1e-3,
 ) -> Loss:
     """The objective "hybrid": :func:`hybrid_loss` at random times; 1e-3 is from Nichol, Dhariwal 2021, sec. 3.1."""
-    draw = partial(hybrid_loss, weight=weight, metric=metric, bound_factor=bound_share)
+    draw = partial(hybrid_loss, weight=weight, metric=metric, bound_factor=bound_factor)
     return at_times(denoiser, draw, times, label_dropout)
