@@ -1,11 +1,11 @@
-# make demo | test | check | tutorials | bench | truth | api    PYTHON=python3.12 make demo   to choose an interpreter
+# make demo | test | check | docs | tutorials | bench | truth    PYTHON=python3.12 make demo   to choose an interpreter
 #
 # make bench WHAT=schedules                      every schedule and head against VE: some hours
 # make bench WHAT="schedules --schedules cosine --heads edm v --distributions parabola"      a part of it
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check tutorials bench truth api clean
+.PHONY: demo test check docs tutorials bench truth clean
 
 demo: .venv/installed
 	$(BIN)/driftfield demo
@@ -17,6 +17,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/installed-dev
+	$(BIN)/python -m benchmarks.api
+	$(BIN)/python tests/test_book.py
 
 TIME ?= 60s
 
@@ -30,9 +34,6 @@ bench: .venv/installed-dev
 
 truth: .venv/installed-dev
 	$(BIN)/python -m benchmarks.truth
-
-api: .venv/installed-dev
-	$(BIN)/python -m benchmarks.api
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -66,7 +66,7 @@ ALIASES = {
 INTRODUCTION = """\
 # The API
 
-<!-- written by `make api` from the docstrings: change those, not this page -->
+<!-- written by `make docs` from the docstrings: change those, not this page -->
 Everything that is public, from its docstrings. Names follow the
 [table of symbols](../src/driftfield/diffusion/__init__.py): B rows in a batch, n rows of a table, D columns, `*D` the
 shape of one row, t a time `()` or `(B,)`. What belongs to a `Model` is in the units of the user's table;

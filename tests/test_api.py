@@ -27,7 +27,7 @@ def text_of(name: str) -> str:
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == api.page(), "run `make api`"
+    assert PAGE.read_text(encoding="utf-8") == api.page(), "run `make docs`"
 
 
 def test_every_public_name_is_on_the_page_and_described() -> None:

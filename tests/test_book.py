@@ -63,7 +63,7 @@ def test_every_chapter_has_one_exercise_with_a_hidden_answer() -> None:
 
 @pytest.mark.parametrize("link", [match.groupdict() for match in LINK.finditer(TEXT)], ids=lambda link: link["name"])
 def test_linked_lines_are_the_definitions_they_name(link: dict[str, str]) -> None:
-    assert int(link["line"]) == definitions(link["file"])[link["name"]], "run python tests/test_book.py"
+    assert int(link["line"]) == definitions(link["file"])[link["name"]], "run `make docs`"
 
 
 def test_every_link_to_a_line_is_checked() -> None:

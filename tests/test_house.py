@@ -48,7 +48,7 @@ CHAPTERS = (
     "single_step",
     "stochastic",
 )
-MOST_LINES = 1_550  # of Part I: what can be read in an evening
+MOST_LINES = 1_600  # of Part I: what can be read in an evening
 
 # Imports that break the order and have yet to go: (module, what it imports).
 PENDING = {

@@ -81,7 +81,7 @@ def midpoints(box: tuple[float, float, float, float, float]) -> tuple[FloatArray
 def test_the_table_holds_the_distributions_under_their_own_names() -> None:
     assert list(DISTRIBUTIONS) == [distribution.name for distribution in DISTRIBUTIONS.values()]
     assert set(PLANAR) == set(BOXES)
-    assert set(DISTRIBUTIONS) - set(PLANAR) == {"mixture-5d", "mixture-10d", "mixture-30d"}
+    assert {"mixture-5d", "mixture-10d", "mixture-30d"} <= set(DISTRIBUTIONS) - set(PLANAR)
 
 
 @pytest.mark.parametrize("name", PLANAR)

@@ -2,8 +2,10 @@
 
 import json
 import tomllib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,12 +59,17 @@ def test_a_built_in_recipe_goes_all_the_way(name: str, tmp_path: Path, monkeypat
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_key_that_a_recipe_gives_can_be_given_on_the_command_line(name: str) -> None:
     text = resources.files("driftfield").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
-    settings = [
-        f"{section}.{key}={json.dumps(value)}"
-        for section, values in tomllib.loads(text).items()
-        for key, value in values.items()
-    ]
+    settings = [f"{key}={json.dumps(value)}" for key, value in flattened(tomllib.loads(text))]
     assert load_recipe("default").updated(parse_settings(settings)) == load_recipe(name)
+
+
+def flattened(tables: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted key and the value of each entry of nested tables."""
+    for key, value in tables.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{path}{key}.")
+        else:
+            yield path + key, value
 
 
 def test_recipes_say_what_they_are_in_their_first_line() -> None:

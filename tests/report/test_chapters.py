@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from synthetic import film, moons
-from test_report import Page, bare
+from test_report import FROM_ROWS, Page, bare
 
 from driftfield.errors import InputError
 from driftfield.report import (
@@ -311,9 +311,9 @@ def chapters() -> tuple[Section, ...]:
 
 def test_chapters_come_first_and_are_listed_under_the_masthead() -> None:
     contents = replace(bare(), chapters=chapters())
-    assert [section.anchor for section in sections(contents)] == ["settings", "chain", "film", "samples"]
+    assert [section.anchor for section in sections(contents)] == ["settings", "chain", "film", *FROM_ROWS]
     page = Page(render(contents))
-    assert page.sections() == ["settings", "chain", "film", "samples", "command"]
+    assert page.sections() == ["settings", "chain", "film", *FROM_ROWS, "command"]
     links = [link["href"] for link in page.named("a")]
     assert links == ["#settings", "#chain", "#film", "#recipe-1"]
     anchors = {attributes.get("id") for _, attributes in page.tags}
@@ -365,7 +365,7 @@ def test_a_page_of_one_theme_keeps_to_it() -> None:
     text = render(contents, theme="blackboard")
     page = Page(text)
     assert not page.named("source")
-    assert len(page.named("img")) == 4
+    assert len(page.named("img")) == sum(len(section.panels) for section in sections(contents))
     assert "color-scheme: dark;" in text
     assert "--paper: #000000;" in text
     assert "@media (prefers-color-scheme" not in text
@@ -391,7 +391,7 @@ def test_a_picture_of_a_chapter_gives_a_strip_a_row_of_its_own(tmp_path) -> None
     ]
     assert [path.name for path in write_pictures(replace(bare(), chapters=chapters()), tmp_path)] == [
         "chain.png",
-        "samples.png",
+        *(f"{name}.png" for name in FROM_ROWS),
     ]
 
 

@@ -81,6 +81,9 @@ def bare() -> Contents:
     return Contents("Bare", "Nothing to say.", "a.csv", "driftfield fit a.csv", ("x", "y"), rows, rows, rows)
 
 
+FROM_ROWS = [name for name in FIGURES if FIGURES[name](bare()) is not None]  # figures that need nothing but rows
+
+
 def fingerprint(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
@@ -146,8 +149,13 @@ def test_every_row_of_the_table_is_a_section_of_its_name_or_nothing(name: str) -
     assert section.title
     assert all(section.prose)
     assert section.panels or section.player or section.results
-    if name != "samples":
-        assert FIGURES[name](bare()) is None
+
+
+def test_figures_of_what_was_not_measured_show_nothing() -> None:
+    others = {"marginals", "process", "field", "metrics", "verification"}
+    others |= {"baselines", "memorisation", "loss", "schedule"}
+    assert {"samples", *others} <= set(FIGURES)
+    assert not others & set(FROM_ROWS)
 
 
 def test_the_sections_of_a_report_are_those_of_the_table() -> None:
@@ -157,7 +165,7 @@ def test_the_sections_of_a_report_are_those_of_the_table() -> None:
 
 def test_what_is_not_there_leaves_no_empty_section() -> None:
     page = Page(render(bare()))
-    assert page.sections() == ["samples", "command"]
+    assert page.sections() == [*FROM_ROWS, "command"]
     assert not page.named("canvas")
     assert not page.named("table")
     assert not page.named("details")
@@ -250,7 +258,8 @@ def test_the_report_replaces_a_file_only_when_it_is_whole(tmp_path, monkeypatch)
 
 def test_pictures_are_written_one_for_each_section(tmp_path) -> None:
     written = write_pictures(replace(bare(), schedule=schedule_curves()), tmp_path, theme="dark")
-    assert [path.name for path in written] == ["samples.png", "schedule.png"]
+    assert [path.stem for path in written] == [name for name in FIGURES if name in (*FROM_ROWS, "schedule")]
+    assert {path.suffix for path in written} == {".png"}
     assert sorted(tmp_path.iterdir()) == sorted(written)
     with pytest.raises(InputError, match='did you mean "dark"'):
         write_pictures(bare(), tmp_path, theme="drak")

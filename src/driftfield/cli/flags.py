@@ -63,13 +63,17 @@ def _annotations() -> dict[str, Any]:
             found[key] = _flag(key, field, ", ".join(parts[key].table) if key in parts else None)
     for one_of in parts.values():
         for key, (field, owners) in all_options(one_of).items():
-            found[key] = _flag(key, field, f"of {', '.join(owners)}, {field.default} by default")
+            found[key] = _flag(key, field, f"of {', '.join(owners)}, {_shown(field.default)} by default")
     return found
 
 
 def _flag(key: str, field: "FieldInfo", more: str | None) -> Any:
     described = "; ".join(text for text in (field.description, more) if text)
     return Annotated[_type(field) | None, typer.Option(f"--{key.replace('_', '-')}", help=described)]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _type(field: "FieldInfo") -> type:
