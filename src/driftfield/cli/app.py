@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-import driftfield
 from driftfield.cli.flags import WithSampleFlags, given_flags
 from driftfield.errors import DriftfieldError, Interrupted
 
@@ -261,7 +260,9 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False,
 ) -> None:
     if version:
-        print(driftfield.__version__)
+        from importlib import metadata
+
+        print(metadata.version("driftfield"))
         raise typer.Exit
 
 

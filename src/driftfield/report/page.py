@@ -3,6 +3,7 @@
 import io
 from base64 import b64encode
 from hashlib import sha256
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -10,7 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from driftfield import __version__
 from driftfield.report.panels import data_uri, painted
 from driftfield.report.section import Link
 from driftfield.report.style import DARK, LIGHT, Theme
@@ -40,7 +40,7 @@ def page(template: str, theme: Theme | None = None, **values: Any) -> str:
         style=Markup(style),
         script=Markup(script),
         scheme=_scheme(theme),
-        version=__version__,
+        version=version("driftfield"),
         painted=lambda panel: painted(panel, theme),
         data_uri=data_uri,
         size_of=lambda image: Image.open(io.BytesIO(image)).size,
