@@ -18,8 +18,8 @@ from driftfield.training.checkpoint import Progress
 
 Loss = Callable[..., Tensor]  # (rows (B, *D), generator, labels (B,) if there are any) -> (B,)
 VALIDATION_DRAWS = 8_192  # pairs of time and noise, whatever the number of validation rows
-EARLY = 0.1  # fraction of the steps: weights from further before the last step are reported
 TIE = 2e-3  # nats per dimension: bounds closer than this count as equal
+EARLY = 0.1  # fraction of the steps: weights from further before the last step, and better by a TIE, are reported
 
 
 def mean_losses(losses: list[Loss], validation: Batch) -> list[float]:
@@ -48,8 +48,9 @@ def out_of_patience(progress: Progress, patience: float) -> bool:
 
 
 def early_weights(progress: Progress) -> str | None:
-    """One sentence when the weights returned are from well before the last step, else None."""
-    if not math.isfinite(progress.best) or progress.step - progress.best_step <= EARLY * progress.step:
+    """One sentence when the weights returned are from well before the last step, and clearly better; else None."""
+    late = progress.step - progress.best_step <= EARLY * progress.step
+    if late or not progress.last > progress.best + TIE:  # without validation rows both are infinite
         return None
     return (
         f"The model has the weights of step {progress.best_step:,} of {progress.step:,}: later weights were worse on "
