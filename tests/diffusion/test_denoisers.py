@@ -126,6 +126,22 @@ def test_without_scaling_the_network_sees_x_t_itself() -> None:
     assert torch.equal(network.asked[0][0], x_t)
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_a_scaled_output_has_unit_mean_square_and_the_same_meaning(head: str) -> None:
+    x, eps = normal(20_000, 1), normal(20_000, 1, seed=1)
+    for name, schedule in EVERY.items():
+        for t in some_times(schedule):
+            a, b = HEADS[head](schedule, t)
+            perfect = (a * x + b * eps) / torch.hypot(a, b)
+            # Four standard errors of a mean square over 20,000 rows: 4 sqrt(2 / 20,000).
+            assert float(perfect.square().mean()) == pytest.approx(1, abs=0.04), (name, t)
+            denoiser = Denoiser(Says(perfect), schedule, head, scale_output=True)
+            estimate = denoiser(schedule.perturb(x, t, eps), t)
+            kappa = float(schedule.sigma(t) / schedule.alpha(t))
+            torch.testing.assert_close(estimate.x0, x, rtol=0, atol=1e-9 * max(1, kappa))  # of noise kappa times x
+            torch.testing.assert_close(estimate.eps, eps, rtol=0, atol=1e-9 * max(1, 1 / kappa))
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_the_network_is_told_the_noise_level_or_the_time(name: str) -> None:
     schedule = EVERY[name]

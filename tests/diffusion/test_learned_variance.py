@@ -75,12 +75,16 @@ def test_the_second_half_leaves_estimate_and_loss_as_they_were(head: str) -> Non
             return self.slope * x
 
     schedule = EVERY["linear"]
-    both, one = halves("linear", head=head), Denoiser(First(), schedule, head)
     t, x, eps = some_times(schedule), normal(9, 2), normal(9, 2, seed=1)
-    assert torch.equal(both(x, t).x0, one(x, t).x0)
-    assert torch.equal(both(x, t).eps, one(x, t).eps)
-    assert torch.equal(denoising_loss(both, x, t, eps), denoising_loss(one, x, t, eps))
-    assert one(x, t).variance_fraction is None
+    fraction = halves("linear", head=head)(x, t).variance_fraction
+    for scaled in (False, True):
+        both, one = halves("linear", head=head), Denoiser(First(), schedule, head, scale_output=scaled)
+        both.scale_output = scaled
+        assert torch.equal(both(x, t).x0, one(x, t).x0)
+        assert torch.equal(both(x, t).eps, one(x, t).eps)
+        assert torch.equal(both(x, t).variance_fraction, fraction)
+        assert torch.equal(denoising_loss(both, x, t, eps), denoising_loss(one, x, t, eps))
+        assert one(x, t).variance_fraction is None
 
 
 def test_one_estimate_asks_the_network_once() -> None:

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftfield.codecs.scaling import Scaler
+from driftfield.diffusion import HEADS
 from driftfield.errors import InputError
+from driftfield.recipes.building import Parts, build_denoiser
 from driftfield.recipes.defaults import FINEST, SAMPLING_STEPS, resolution, resolve
 from driftfield.recipes.schema import Recipe, load_recipe
 
@@ -137,6 +139,27 @@ def test_features_are_left_out_where_the_network_cannot_use_them() -> None:
 def test_another_schedule_is_given_no_noise_levels_of_ve() -> None:
     recipe = resolve(Recipe.parse({"schedule": {"kind": "vp"}}), gaussian(500, 2), 500)
     assert recipe.schedule == load_recipe("ring-score-sde").schedule  # its own defaults, written out there
+
+
+def test_an_open_weight_gives_every_head_the_loss_of_the_edm_head() -> None:
+    rows = gaussian(200, 2)
+    for head in HEADS:
+        recipe = resolve(Recipe.parse({"denoiser": {"head": head}}), rows, 200)
+        assert recipe.objective.weight.kind == ("simple" if head == "edm" else "edm")  # equal for that head
+        given = Recipe.parse({"denoiser": {"head": head}, "objective": {"weight": "simple"}})
+        assert resolve(given, rows, 200).objective.weight.kind == "simple"
+    bound = Recipe.parse({"denoiser": {"head": "x0"}, "objective": {"kind": "bound"}})
+    assert "weight" not in type(resolve(bound, rows, 200).objective).model_fields
+
+
+def test_the_output_is_scaled_only_where_the_target_has_no_fixed_size() -> None:
+    scaled = [
+        h
+        for h in HEADS
+        if resolve(Recipe.parse({"denoiser": {"head": h}}), gaussian(200, 2), 200).denoiser.scale_output
+    ]
+    assert scaled == ["score", "flow"]
+    assert not build_denoiser(Recipe.parse({"denoiser": {"head": "score"}}), 2, Parts(), 0).scale_output  # as was saved
 
 
 def length(**train: object) -> tuple[int | None, int | None, tuple[int, ...]]:

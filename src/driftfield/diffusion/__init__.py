@@ -133,7 +133,7 @@ from driftfield.diffusion.further.learned_variance import (
     LearnedVarianceDenoiser,
     hybrid,
     hybrid_loss,
-    learned_variance,
+    learned_log_variance,
     reverse_kernel,
 )
 from driftfield.diffusion.further.likelihood import LogDensity, correlated_prior, log_prob
@@ -322,7 +322,7 @@ SAMPLERS: dict[str, Sampler] = {
         fewest_steps=20,
     ),
     "ancestral-learned": Sampler(
-        partial(ancestral, variance=learned_variance),
+        partial(ancestral, variance=learned_log_variance),
         None,
         1,
         True,

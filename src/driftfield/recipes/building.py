@@ -82,10 +82,11 @@ def build_denoiser(
             return LearnedKernel(schedule, build(), build())
         learned_variance = recipe.denoiser.variance == "learned"
         network = parts.network or build(outputs=2 * dimensions if learned_variance else None)
-    told = "log-sigma" if recipe.network.get("embedding", "sine") == "sine" else "t"
-    label = getattr(network, "label", told)
+    default_label = "log-sigma" if recipe.network.get("embedding", "sine") == "sine" else "t"
+    label = getattr(network, "label", default_label)
     make = LearnedVarianceDenoiser if learned_variance else Denoiser
-    return make(network, schedule, recipe.denoiser.head, label, recipe.denoiser.scale_input)
+    section = recipe.denoiser
+    return make(network, schedule, section.head, label, section.scale_input, bool(section.scale_output))
 
 
 def _build_network(
@@ -103,7 +104,7 @@ def _build_network(
             "The positional features of network.frequencies need network.embedding = sine and "
             "denoiser.scale_input = true: change one of them."
         )
-    told = {
+    known = {
         "dimensions": dimensions,
         "steps": schedule.T,
         "directions": directions,
@@ -111,7 +112,7 @@ def _build_network(
         "classes": classes or None,
     }
     taken = inspect.signature(network.source).parameters
-    given: dict[str, Any] = {name: value for name, value in told.items() if name in taken and value is not None}
+    given: dict[str, Any] = {name: value for name, value in known.items() if name in taken and value is not None}
     return cast(nn.Module, network.part(**given))
 
 

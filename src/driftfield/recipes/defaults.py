@@ -23,6 +23,7 @@ FEW_COLUMNS = 8
 MOST_FEATURES = 52  # columns times frequencies
 FEW_ROWS = 2_000
 SAMPLING_STEPS = 28
+SCALED_HEADS = ("score", "flow")  # whose targets may be thousands of times larger at one time than at another
 
 
 def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
@@ -59,7 +60,8 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     D = rows.shape[1]
     delta = resolution(rows)
     network, objective, train = recipe.network, recipe.objective, recipe.train
-    changes: dict[str, dict[str, object]] = {"network": {}, "objective": {}, "train": {}, "schedule": {}}
+    changes: dict[str, dict[str, object]] = {name: {} for name in ("denoiser", "network", "train", "schedule")}
+    changes["objective"] = _weight(recipe)
 
     kappa_min, kappa_max = float(f"{min(max(delta / 12, 2e-4), 1e-2):.1g}"), 20.0
     if recipe.schedule.kind == "ve":
@@ -67,10 +69,10 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
         changes["schedule"]["sigma_max"] = recipe.schedule.sigma_max or kappa_max
     elif _noise_levels_are_open(recipe):
         low, high = (recipe.schedule.part().gamma_ends() / 2).exp().tolist()
-        changes["denoiser"] = {
-            "kappa_min": recipe.denoiser.kappa_min or min(kappa_min, high),
-            "kappa_max": recipe.denoiser.kappa_max or max(kappa_max, low),
-        }
+        changes["denoiser"]["kappa_min"] = recipe.denoiser.kappa_min or min(kappa_min, high)
+        changes["denoiser"]["kappa_max"] = recipe.denoiser.kappa_max or max(kappa_max, low)
+    if recipe.denoiser.scale_output is None:
+        changes["denoiser"]["scale_output"] = recipe.denoiser.head in SCALED_HEADS
     if network.kind == "mlp":
         changes["network"] = _network(recipe, delta, n, D)
     times = objective.get("times")
@@ -92,6 +94,17 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
 def steps_of_a_pass(n: int, size: int) -> int:
     """Number of batches of ``size`` in an epoch of n rows."""
     return math.ceil(n / size)
+
+
+def _weight(recipe: Recipe) -> dict[str, object]:
+    """The weight of a denoising loss where the recipe leaves it open: with "edm" every head has the loss of that head.
+
+    Under "simple" the heads x0, score and flow would be trained at hardly any but the largest or the smallest noise.
+    """
+    objective = recipe.objective
+    takes_weight = objective.get("weight") is not None
+    is_open = takes_weight and "weight" not in objective.model_fields_set and recipe.denoiser.head != "edm"
+    return {"weight": "edm"} if is_open else {}
 
 
 def _noise_levels_are_open(recipe: Recipe) -> bool:

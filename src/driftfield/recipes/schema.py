@@ -59,6 +59,9 @@ class DenoiserSection(Section):
 
     head: Annotated[str, NameIn("head", HEADS)] = "edm"
     scale_input: bool = Field(True, description="divide x_t by its standard deviation for data of unit variance")
+    scale_output: bool | None = Field(
+        None, description="multiply the output by the size of the head's target; by default for score and flow"
+    )
     kappa_min: PositiveFloat | None = Field(
         None, description="smallest sigma / alpha to train and evaluate the network at; for ve see schedule.sigma_min"
     )

@@ -107,4 +107,6 @@ def _squared_error(denoiser: Denoiser, x_t: Tensor, t: Tensor, u: Tensor, target
     scale = denoiser.schedule.scale(times) if denoiser.scale_input else torch.ones_like(times)
     with torch.no_grad():
         output = denoiser.output(match(scale[1] / scale[0], x_t) * x_t, u)
+        one = torch.ones_like(output[:1])
+        output = output * (denoiser.scaled(one, t) / denoiser.scaled(one, u))  # also the output is scaled for t
         return float((output - target).double().square().mean())

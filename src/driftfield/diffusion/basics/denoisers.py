@@ -103,6 +103,8 @@ class Denoiser(BaseDenoiser):
         label: what the network gets as its time: "log-sigma" for log(sigma / alpha), or "t".
         scale_input: whether the network sees x_t / sqrt(alpha^2 + sigma^2), of unit variance for standardised data
             (Karras et al. 2022, c_in), in place of x_t.
+        scale_output: whether the output of the network is multiplied by sqrt(a^2 + b^2), the root mean square of the
+            head's target for such data. A score is -eps / sigma, of 1,000 at sigma = 0.001: no network reaches that.
 
     Raises:
         InputError: the head or the label is unknown.
@@ -115,6 +117,7 @@ class Denoiser(BaseDenoiser):
         head: str | Head = "edm",
         label: str = "log-sigma",
         scale_input: bool = True,
+        scale_output: bool = False,
     ) -> None:
         super().__init__(schedule)
         self.network = network
@@ -127,9 +130,18 @@ class Denoiser(BaseDenoiser):
         self.head = head
         self.label = LABELS[label]
         self.scale_input = scale_input
+        self.scale_output = scale_output
 
     def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        """The raw output of the network (B, *D) for x_t (B, *D) at t, () or (B,), in [t_low, t_high]."""
+        """The estimate of the head's target (B, *D) for x_t (B, *D) at t, () or (B,), in [t_low, t_high]."""
+        return self.scaled(self.network_output(x_t, t, cond), t)
+
+    def scaled(self, out: Tensor, t: Tensor) -> Tensor:
+        """The output of the network in units of the head's target; (B, *D)."""
+        return match(torch.hypot(*self.head(self.schedule, t)), out) * out if self.scale_output else out
+
+    def network_output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """What the network returns for x_t (B, *D) at t, () or (B,), in [t_low, t_high]."""
         label = self.label(self.schedule, t).to(x_t.dtype)
         if self.scale_input:
             x_t = x_t / match(self.schedule.scale(t), x_t)

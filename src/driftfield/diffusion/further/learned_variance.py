@@ -53,15 +53,15 @@ class LearnedVarianceDenoiser(Denoiser):
         return self.outputs(x_t, t, cond)[0]
 
     def outputs(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Both halves of the output of the network; (B, *D) each."""
-        result = super().output(x_t, t, cond)
+        """Both halves of the output of the network, the first in units of the head's target; (B, *D) each."""
+        result = self.network_output(x_t, t, cond)
         if result.shape[1] != 2 * x_t.shape[1]:
             raise InputError(
                 f"A learned variance needs a network of twice the columns of its data, {2 * x_t.shape[1]}, but it "
                 f"returns {result.shape[1]}: build the network with twice the outputs."
             )
         first, second = result.chunk(2, dim=1)  # (B, *D) each
-        return first, second
+        return self.scaled(first, t), second
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, *D), t () or (B,), with its variance fraction."""
@@ -90,7 +90,7 @@ def interpolated_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tenso
     return torch.where(noisy, fraction * large + (1 - fraction) * small, -torch.inf)
 
 
-def learned_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
+def learned_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
     """Log of the variance between small and large that the network chose, its fraction f clamped to [0, 1].
 
     Only in training may f be outside, so that gradients can bring it back.
@@ -100,7 +100,7 @@ def learned_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
     return interpolated_log_variance(replace(estimate, variance_fraction=clamped), t, s)
 
 
-VARIANCES: dict[str, LogVariance] = {**kernels.VARIANCES, "learned": learned_variance}
+VARIANCES: dict[str, LogVariance] = {**kernels.VARIANCES, "learned": learned_log_variance}
 
 
 def reverse_kernel(denoiser: BaseDenoiser, variance: str | None = None) -> DenoiserKernel:

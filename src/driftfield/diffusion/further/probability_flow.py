@@ -25,7 +25,7 @@ Together with z one can integrate what a ``Change`` computes from the field: its
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -196,35 +196,30 @@ def encode(
     start: Tensor | None = None,
     tolerance: float | None = None,
     spread: float = 1.0,
+    backward: bool = False,
 ) -> Tensor:
     """The latent x_1 (B, *D) of each row of x (B, *D): the end point of its ODE.
 
     Arguments as in :func:`driftfield.diffusion.further.likelihood.log_prob`.
+
+    Args:
+        backward: take x for latents x_1, and return their rows.
     """
     found = []
     for part in parts(x):
         flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
-        z, _ = solve(flow, flow.first_scale.to(x) * x[part], no_divergence, steps, tolerance)
-        found.append(flow.last_scale.to(z) * z)
+        z = x[part] / flow.last_scale.to(x) if backward else flow.first_scale.to(x) * x[part]
+        z, _ = solve(flow, z, no_divergence, steps, tolerance, backward)
+        found.append(z / flow.first_scale.to(z) if backward else flow.last_scale.to(z) * z)
     return torch.cat(found)
 
 
-def decode(
-    denoiser: BaseDenoiser,
-    latent: Tensor,
-    steps: int = STEPS,
-    cond: Tensor | None = None,
-    start: Tensor | None = None,
-    tolerance: float | None = None,
-    spread: float = 1.0,
-) -> Tensor:
-    """The rows (B, *D) of given latents x_1 (B, *D): the inverse of :func:`encode`, up to the error of the solver."""
-    found = []
-    for part in parts(latent):
-        flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
-        z, _ = solve(flow, latent[part] / flow.last_scale.to(latent), no_divergence, steps, tolerance, backward=True)
-        found.append(z / flow.first_scale.to(z))
-    return torch.cat(found)
+def decode(denoiser: BaseDenoiser, latent: Tensor, **options: Any) -> Tensor:
+    """The rows (B, *D) of given latents x_1 (B, *D): the inverse of :func:`encode`, up to the error of the solver.
+
+    Options as there.
+    """
+    return encode(denoiser, latent, **options, backward=True)
 
 
 def parts(x: Tensor) -> list[slice]:
