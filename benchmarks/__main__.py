@@ -1,6 +1,6 @@
 """Measure what the project promises, and print every figure with its bound.
 
-    python -m benchmarks [distributions tables speed elbo schedules full lessons printed] [--seed 0]
+    python -m benchmarks [distributions tables speed elbo schedules full animation lessons printed] [--seed 0]
                          [--distributions moons ring] [--schedules cosine vp] [--heads edm v] [--steps 1000]
                          [--judge two_sample.py] [--runs FOLDER]
 
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 import driftfield
-from benchmarks import schedules, tutorials
+from benchmarks import animation, schedules, tutorials
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import HEADS, SCHEDULES
 from driftfield.evaluation.classifiers import c2st
@@ -193,6 +193,7 @@ def tables_to_show(options: argparse.Namespace) -> dict[str, tuple[str, Iterator
         ),
         "full": ("Tutorials at full length", tutorials.full_length(judge, seed)),
         "lessons": ("Each tutorial against the default recipe", tutorials.lessons(options.runs)),
+        "animation": ("Animations beside Matplotlib's writers", animation.writers()),
         "printed": ("swiss-roll-elbo: the loss", tutorials.printed(options.runs)),
     }
 

@@ -14,6 +14,9 @@ from numpy.testing import assert_allclose
 import driftfield
 from driftfield.model.model import Model
 from driftfield.recipes.schema import load_recipe, parse_settings, recipe_names
+from driftfield.report import dots
+from driftfield.report.panels import figure
+from driftfield.report.style import LIGHT
 
 ROWS, T = 300, 20
 SHORT = {"data": {"rows": ROWS}, "train": {"steps": 6, "epochs": None, "batch": 128, "snapshots": [2, 4]}}
@@ -54,6 +57,8 @@ def test_a_built_in_recipe_goes_all_the_way(name: str, tmp_path: Path, monkeypat
     judged = model.evaluate(20)
     json.dumps(judged.as_dict(), allow_nan=False)
     assert {"c2st_knn", "wasserstein2", "nll", "kl"} <= {metric.name for metric in judged.metrics}
+    drawn = {text.get_text() for text in figure([dots.metrics(judged.metrics)], LIGHT).axes[0].texts}
+    assert {metric.label for metric in judged.metrics} <= drawn  # none is cut
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -326,6 +326,14 @@ def test_a_report_without_chapters_lists_none() -> None:
     assert not page.named("a")
 
 
+def test_every_cell_of_a_table_names_its_column_for_narrow_screens() -> None:
+    page = Page(render(replace(bare(), chapters=chapters()[:1])))
+    named = [
+        attributes["data-name"] for tag, attributes in page.tags if tag in ("th", "td") and "data-name" in attributes
+    ]
+    assert named == 2 * ["line", "<b>there</b>", "here"]
+
+
 def test_tables_and_folded_texts_are_text_and_nothing_else() -> None:
     page = Page(render(replace(bare(), chapters=chapters())))
     assert not page.named("i")

@@ -116,7 +116,7 @@ def _divergence(difference: FloatArray, bounded: bool) -> Metric:
     """KL(data || model) = E[log p_data - log p_model], paired row by row to cancel the variation of rows."""
     return Metric(
         "kl",
-        "KL divergence from the distribution" + ", upper bound" * bounded,
+        "KL divergence" + ", upper bound" * bounded,
         float(difference.mean()),
         0.0,
         float(difference.std(ddof=1) / np.sqrt(len(difference))),
@@ -124,5 +124,5 @@ def _divergence(difference: FloatArray, bounded: bool) -> Metric:
         "nats",
         0.0,
         len(difference),
-        "The mean of log p(distribution) - log p(model) over fresh rows, in nats per row.",
+        "From the distribution to the model: the mean of log p(distribution) - log p(model) over fresh rows.",
     )

@@ -1,19 +1,14 @@
 """The forward and the reverse process as a file that moves: GIF, MP4, or a page with the report's own player.
 
-Matplotlib's writer makes the MP4, but not the others, whose files would be larger: on the same 119 frames its
-`PillowWriter`, with a palette for each frame, makes a GIF of 2.5 MB in place of 1.6 MB, and its `HTMLWriter`, with a
-PNG for each, a page of 11.8 MB in place of 0.6 MB.
+The writers are our own, as Matplotlib's make larger files of the same frames: docs/measurements.md has the figures.
 """
 
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from subprocess import CalledProcessError
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
-import matplotlib
 import numpy as np
-from matplotlib.animation import FFMpegWriter
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -124,7 +119,7 @@ def _staged(process: Process, frames: int | None) -> Stage:
 def _write_gif(shown: Stage, path: Path | IO[bytes], view: str, theme: Theme | None, fps: float) -> None:
     """A GIF that loops for ever, all frames on one small palette."""
     shots = timeline(shown, view)
-    frames = [Image.fromarray(pixels) for pixels in _drawn(shown, shots, theme or LIGHT)]
+    frames = [Image.fromarray(pixels) for pixels in drawn_frames(shown, shots, theme or LIGHT)]
     palette = _palette([frames[0], frames[len(frames) // 2], frames[-1]])
     flat = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     pause = max(round(100 / fps), 2) * 10  # GIF counts in hundredths of a second, and players distrust a single one
@@ -135,31 +130,29 @@ def _write_gif(shown: Stage, path: Path | IO[bytes], view: str, theme: Theme | N
 def _write_mp4(shown: Stage, path: Path, view: str, theme: Theme | None, fps: float) -> None:
     """An H.264 video that any browser plays."""
     shots = timeline(shown, view)
-    drawn = list(_drawn(shown, shots, theme or LIGHT))
-    figure = Figure(figsize=(drawn[0].shape[1] / 100, drawn[0].shape[0] / 100), dpi=100)
-    FigureCanvasAgg(figure)
-    image = figure.figimage(drawn[0])
-    with matplotlib.rc_context({"animation.ffmpeg_path": _ffmpeg()}):
-        writer = FFMpegWriter(fps=fps, codec="libx264", extra_args=["-pix_fmt", "yuv420p", "-crf", "25"])  # type: ignore[arg-type]
-        try:
-            with writer.saving(figure, str(path), dpi=100):
-                for pixels, shot in zip(drawn, shots, strict=True):
-                    image.set_data(pixels)
-                    for _ in range(1 + round(shot.rest * fps)):
-                        writer.grab_frame()
-        except (OSError, CalledProcessError) as error:
-            raise DriftfieldError(f"ffmpeg could not write the video ({error}); choose .gif or .html.") from error
-
-
-def _ffmpeg() -> str:
-    """The program that makes videos; InputError where the extra that brings it is not installed."""
+    drawn = zip(drawn_frames(shown, shots, theme or LIGHT), shots, strict=True)
+    frames = [pixels for pixels, shot in drawn for _ in range(1 + round(shot.rest * fps))]
+    height, width = frames[0].shape[:2]
+    look = {"codec": "libx264", "quality": None, "macro_block_size": 2, "output_params": ["-crf", "25"]}
+    writer = _ffmpeg().write_frames(str(path), (width, height), fps=fps, **look)
     try:
-        from imageio_ffmpeg import get_ffmpeg_exe
+        writer.send(None)
+        for pixels in frames:
+            writer.send(np.ascontiguousarray(pixels))
+        writer.close()
+    except OSError as error:
+        raise DriftfieldError(f"ffmpeg could not write the video ({error}); choose .gif or .html.") from error
+
+
+def _ffmpeg() -> Any:
+    """The module that writes videos; InputError where the extra that brings it is not installed."""
+    try:
+        import imageio_ffmpeg
     except ImportError:
         raise InputError(
             'MP4 needs the video extra: pip install "driftfield[video]", or choose .gif or .html.'
         ) from None
-    return str(get_ffmpeg_exe())
+    return imageio_ffmpeg
 
 
 def _write_html(shown: Stage, path: Path, view: str, theme: Theme | None, fps: float) -> None:
@@ -190,7 +183,7 @@ def timeline(shown: Stage, view: str) -> list[Shot]:
     return [Shot(films, t, rest) for (films, t), rest in zip(kept, rests, strict=True)]
 
 
-def _drawn(shown: Stage, shots: Sequence[Shot], theme: Theme) -> Iterator[Pixels]:
+def drawn_frames(shown: Stage, shots: Sequence[Shot], theme: Theme) -> Iterator[Pixels]:
     """One picture (height, width, 3) for each shot; the axes are drawn once, the points every time."""
     plots = len(shots[0].films)
     with themed(theme), quiet_fonts():

@@ -52,7 +52,11 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         verification=runs.read_json(verified) if verified.is_file() else None,
         neighbours=Neighbours(judged.memorisation.generated, judged.memorisation.held_out),
         recipe=model.recipe.toml(),
-        facts={key: str(value) for key, value in model.facts.items() if key != "command"},
+        facts={
+            key: f"{value:,}" if isinstance(value, int) else str(value)
+            for key, value in model.facts.items()
+            if key != "command"
+        },
         next_steps=_next_steps(shlex.quote(run), model.source),
     )
 

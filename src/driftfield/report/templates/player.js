@@ -26,7 +26,7 @@
     if (after < 0) after = times.length - 1;
     const before = Math.max(after - 1, 0);
     const gap = times[after] - times[before];
-    return { before, after, share: gap ? Math.min(Math.max((t - times[before]) / gap, 0), 1) : 1 };
+    return { before, after, fraction: gap ? Math.min(Math.max((t - times[before]) / gap, 0), 1) : 1 };
   }
 
   function palette(element) {
@@ -104,12 +104,12 @@
     const radius = film.points > 600 ? 1.6 : 2.4;
     const stamp = dot(colours[film.name], radius, ratio, colours.edge);
     const side = stamp.width / ratio;
-    const { before, after, share } = around(film, t);
+    const { before, after, fraction } = around(film, t);
     const step = 2 * film.points;
     pen.globalAlpha = 0.72;
     for (let i = 0; i < step; i += 2) {
-      const x = (1 - share) * film.places[before * step + i] + share * film.places[after * step + i];
-      const y = (1 - share) * film.places[before * step + i + 1] + share * film.places[after * step + i + 1];
+      const x = (1 - fraction) * film.places[before * step + i] + fraction * film.places[after * step + i];
+      const y = (1 - fraction) * film.places[before * step + i + 1] + fraction * film.places[after * step + i + 1];
       if (x < 0 || x > 1 || y < 0 || y > 1) continue;
       pen.drawImage(stamp, box.x + x * box.size - side / 2, box.y + (1 - y) * box.size - side / 2, side, side);
     }
@@ -145,8 +145,8 @@
 
     function describe() {
       const film = showing()[0];
-      const { before, after, share } = around(film, t);
-      const frame = share > 0.5 ? after : before;
+      const { before, after, fraction } = around(film, t);
+      const frame = fraction > 0.5 ? after : before;
       const words = ["t = " + t.toFixed(2), "noise level σ/α = " + film.noise[frame]];
       if (film.scale) words.push("drawn at × " + film.scale[frame]);
       return words.join("  ·  ");
