@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from oracles import CHAINS, EVERY, Says, f64, gaussian_distribution, normal, ring_distribution
+from oracles import CHAINS, EVERY, ExactGaussian, Says, f64, normal, ring_distribution
 from scipy.integrate import quad
 from torch import Tensor, nn
 
@@ -78,7 +78,7 @@ def test_the_bound_of_the_true_reverse_chain_is_the_entropy_in_the_mean_over_dat
 @pytest.mark.parametrize("name", CHAINS)
 def test_no_kernel_has_a_bound_below_the_entropy(name: str, variance: str) -> None:
     schedule, x = EVERY[name], data(4_000)
-    kernel = DenoiserKernel(gaussian_distribution(schedule, MEAN, VARIANCE), variance)
+    kernel = DenoiserKernel(ExactGaussian(schedule, MEAN, VARIANCE), variance)
     mean, error = bound_terms(kernel, x, standard_prior(schedule, x[0]), seeded()).mean_total()
     assert mean > 0.5 * math.log(2 * math.pi * math.e * VARIANCE) - 5 * error
 
@@ -88,7 +88,7 @@ def test_each_term_is_the_integral_of_its_definition(name: str) -> None:
     # One row x = 1.1 and the kernel of a denoiser: each term is a one-dimensional integral over eps, done by scipy with
     # the densities written out, apart from Gaussian.kl and bridge.
     schedule, x = EVERY[name], 1.1
-    distribution = gaussian_distribution(schedule, MEAN, VARIANCE)
+    distribution = ExactGaussian(schedule, MEAN, VARIANCE)
     terms = bound_terms(
         DenoiserKernel(distribution, "large"),
         f64([[x]]).expand(20_000, 1),
@@ -145,7 +145,7 @@ def test_the_terms_are_columns_in_the_order_of_time_and_add_up() -> None:
 def test_more_draws_have_the_same_mean_and_a_smaller_error() -> None:
     schedule, x = EVERY["linear"], f64([[1.1]]).expand(3_000, 1)
     kernel, prior = (
-        DenoiserKernel(gaussian_distribution(schedule, MEAN, VARIANCE)),
+        DenoiserKernel(ExactGaussian(schedule, MEAN, VARIANCE)),
         standard_prior(schedule, f64([0.0])),
     )
     one, error_of_one = bound_terms(kernel, x, prior, seeded()).mean_total()
@@ -195,7 +195,7 @@ def test_the_importance_bound_rises_with_its_paths_to_the_density() -> None:
     # under the kernel, which for a linear kernel is Gaussian and known in closed form.
     schedule = SCHEDULES["constant"](T=10, beta=0.3)
     kernel, prior = (
-        DenoiserKernel(gaussian_distribution(schedule, MEAN, VARIANCE), "large"),
+        DenoiserKernel(ExactGaussian(schedule, MEAN, VARIANCE), "large"),
         standard_prior(schedule, f64([0.0])),
     )
     mean, variance, times = 0.0, 1.0, chain_times(schedule)
@@ -219,7 +219,7 @@ def test_the_importance_bound_rises_with_its_paths_to_the_density() -> None:
 
 def test_the_error_of_the_importance_bound_is_the_spread_of_its_repetitions() -> None:
     schedule = SCHEDULES["constant"](T=10, beta=0.3)
-    kernel = DenoiserKernel(gaussian_distribution(schedule, MEAN, VARIANCE), "large")
+    kernel = DenoiserKernel(ExactGaussian(schedule, MEAN, VARIANCE), "large")
     x = f64([[1.1]]).expand(300, 1)
     bound = importance_bound(kernel, x, standard_prior(schedule, f64([0.0])), seeded(), paths=1_000)
     # A std over 300 repetitions is good to 4 %, and the error of one repetition hangs on the tail of its weights.

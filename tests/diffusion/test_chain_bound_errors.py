@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from mixtures import mixture, rows_of, true_log_prob, unit_prior
-from oracles import gaussian_distribution
+from oracles import ExactGaussian
 
 from driftfield.diffusion import (
     GRIDS,
@@ -67,7 +67,7 @@ def test_a_finer_grid_makes_the_bound_tighter_on_a_schedule_without_steps() -> N
 
 
 def test_rows_have_noise_of_their_own_in_whatever_parts_they_come() -> None:
-    distribution = gaussian_distribution(VP, variance=0.5, D=2)
+    distribution = ExactGaussian(VP, variance=0.5)
     x, kernel, prior = (
         rows_of(mixture(VP, 2), 11),
         DenoiserKernel(distribution),
@@ -80,7 +80,7 @@ def test_rows_have_noise_of_their_own_in_whatever_parts_they_come() -> None:
 
 
 def test_a_path_does_not_depend_on_how_many_are_walked_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    distribution = gaussian_distribution(VP, variance=0.5, D=2)
+    distribution = ExactGaussian(VP, variance=0.5)
     x, kernel, prior = (
         rows_of(mixture(VP, 2), 6),
         DenoiserKernel(distribution),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from mixtures import mixture, rows_of
-from oracles import EVERY, by_property, f64, gaussian_distribution, inside, knowing, normal, schedule_names, shares
+from oracles import EVERY, ExactGaussian, by_property, f64, inside, knowing, normal, schedule_names, shares
 
 from driftfield.diffusion import (
     HEADS,
@@ -51,8 +51,8 @@ def common(one: Schedule, other: Schedule, share: float) -> torch.Tensor:
 @by_property
 def test_the_estimate_is_that_of_the_distribution_under_the_new_schedule(first: str, second: str, share: float) -> None:
     """An exact denoiser of any schedule, converted, is the exact denoiser of the other schedule."""
-    converted = RescheduledDenoiser(gaussian_distribution(EVERY[first], mean=0.4, variance=0.5, D=2), EVERY[second])
-    truth = gaussian_distribution(EVERY[second], mean=0.4, variance=0.5, D=2)
+    converted = RescheduledDenoiser(ExactGaussian(EVERY[first], mean=0.4, variance=0.5), EVERY[second])
+    truth = ExactGaussian(EVERY[second], mean=0.4, variance=0.5)
     t = EVERY[second].time(common(EVERY[first], EVERY[second], 0.01 + 0.98 * share))
     x_t = size(EVERY[second], t) * normal(5, 2)
     found, expected = converted(x_t, t), truth(x_t, t)
@@ -110,7 +110,7 @@ def test_densities_are_the_same(first: str, second: str) -> None:
 
 def test_a_wider_schedule_is_narrowed_to_the_noise_levels_that_the_denoiser_knows() -> None:
     own, wide = EVERY["vp"], SCHEDULES["ve"](sigma_min=1e-5, sigma_max=1e4)
-    converted = RescheduledDenoiser(gaussian_distribution(own), wide)
+    converted = RescheduledDenoiser(ExactGaussian(own), wide)
     for end in ("t_low", "t_high"):
         found = converted.schedule.gamma(f64(getattr(converted.schedule, end)))
         torch.testing.assert_close(found, own.gamma(f64(getattr(own, end))), rtol=1e-9, atol=1e-9)
@@ -179,4 +179,4 @@ def test_a_learned_variance_survives_both_conversions() -> None:
 
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(InputError, match="head"):
-        ReparametrisedDenoiser(gaussian_distribution(EVERY["vp"]), "velocity")
+        ReparametrisedDenoiser(ExactGaussian(EVERY["vp"]), "velocity")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from oracles import EVERY, Says, f64, gaussian_distribution, inside, knowing, normal, ring_distribution, some_times
+from oracles import EVERY, ExactGaussian, Says, f64, inside, knowing, normal, ring_distribution, some_times
 
 from driftfield.diffusion import HEADS, SCHEDULES, BaseDenoiser, Denoiser, empirical_denoiser
 from driftfield.errors import InputError
@@ -94,7 +94,7 @@ def test_a_head_is_only_another_way_to_say_the_same(name: str, head: str) -> Non
 def test_pure_noise_is_taken_for_the_noise_that_it_is(name: str, kind: str) -> None:
     """At t = 1 the network is asked at t_high, where sigma is smaller: x_t has to shrink with it."""
     schedule = EVERY[name]
-    distribution: BaseDenoiser = gaussian_distribution(schedule, D=2)
+    distribution: BaseDenoiser = ExactGaussian(schedule)
     if kind == "network":
         distribution = knowing(distribution, "v")
     if kind == "empirical":

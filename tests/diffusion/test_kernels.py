@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import CHAINS, EVERY, by_property, f64, gaussian_distribution, normal, ring_distribution, steps_of
+from oracles import CHAINS, EVERY, ExactGaussian, by_property, f64, normal, ring_distribution, steps_of
 
 from driftfield.diffusion import SCHEDULES, DenoiserKernel, Schedule, bridge
 from driftfield.diffusion.basics.denoisers import Estimate
@@ -43,7 +43,7 @@ def walk(schedule: Schedule, places: list[int]) -> torch.Tensor:
 def test_the_small_variance_keeps_the_distribution_of_a_point_over_any_steps(name: str, places: list[int]) -> None:
     schedule = EVERY[name]
     times = walk(schedule, places)
-    kernel = DenoiserKernel(gaussian_distribution(schedule, mean=0.7, variance=0.0), "small")
+    kernel = DenoiserKernel(ExactGaussian(schedule, mean=0.7, variance=0.0), "small")
     path = moments(kernel, times, *truth(schedule, times[0], 0.7, 0.0))
     for t, (mean, variance) in zip(times[1:], path, strict=True):
         # Slopes are differences of numbers near 1, good to 1e-16, while sigma^2 is 1e-12 for sub-VP at t_low.
@@ -58,7 +58,7 @@ def test_the_large_variance_keeps_the_distribution_of_a_standard_normal_over_any
 ) -> None:
     schedule = EVERY[name]
     times = walk(schedule, places)
-    kernel = DenoiserKernel(gaussian_distribution(schedule), "large")
+    kernel = DenoiserKernel(ExactGaussian(schedule), "large")
     for mean, variance in moments(kernel, times, 0.0, 1.0):
         assert mean == pytest.approx(0, abs=1e-12)
         assert variance == pytest.approx(1, rel=1e-9)

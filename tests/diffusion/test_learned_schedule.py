@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import Says, by_property, f64, gaussian_distribution, normal, ring_distribution, seeds, shares, some_times
+from oracles import ExactGaussian, Says, by_property, f64, normal, ring_distribution, seeds, shares, some_times
 from safetensors.torch import load_file, save_file
 
 from driftfield.diffusion import GRIDS, SCHEDULES, Denoiser, MixtureDenoiser, diffusion_bound
 from driftfield.diffusion.further.continuous_bound import bound_variance, continuous_bound
+from driftfield.diffusion.further.conversion import narrow
 from driftfield.diffusion.further.learned_schedule import Learned
 from driftfield.errors import InputError
 
@@ -97,6 +98,14 @@ def test_gradients_reach_the_parameters_through_every_quantity(quantity: str) ->
             assert analytic == pytest.approx(central, rel=1e-5, abs=1e-8 * abs(ends[0]) + 1e-9), name
 
 
+def test_a_conversion_that_moves_the_ends_of_the_schedule_moves_no_noise_level() -> None:
+    schedule, t = disturbed(4, 0.3).requires_grad_(False), f64([0.1, 0.4, 0.8])
+    before = schedule.gamma(t)
+    narrow(schedule, before[[0, 2]])
+    assert torch.equal(schedule.gamma(t), before)
+    torch.testing.assert_close(schedule.gamma_ends(), before[[0, 2]], rtol=1e-9, atol=0)
+
+
 def test_its_parameters_are_saved_and_loaded(tmp_path: Path) -> None:
     schedule, other = disturbed(1, 1.0), Learned()
     save_file(schedule.state_dict(), tmp_path / "schedule.safetensors")
@@ -126,7 +135,7 @@ def test_arguments_that_make_no_schedule_are_refused(options: dict[str, float]) 
 def test_the_continuous_bound_is_the_bound_in_gamma_with_another_variance(name: str) -> None:
     schedule, n = SCHEDULES[name](), 40_000
     generator = torch.Generator().manual_seed(1)
-    distribution = gaussian_distribution(schedule, variance=0.3)
+    distribution = ExactGaussian(schedule, variance=0.3)
     ends = 1 + 0.3 * torch.exp(-schedule.gamma(f64([schedule.t_low, schedule.t_high])).detach())
     truth = 0.5 * float(torch.log(ends[0] / ends[1]))  # I-MMSE, as in the tests of the bound in gamma
     mean, variance = bound_variance(distribution, 0.3**0.5 * normal(n, 1), generator)

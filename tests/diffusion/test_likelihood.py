@@ -9,8 +9,8 @@ from oracles import (
     EVERY,
     RING,
     RING_STD,
+    ExactGaussian,
     f64,
-    gaussian_distribution,
     knowing,
     normal,
     ring_distribution,
@@ -72,7 +72,7 @@ def ring_rows(n: int) -> torch.Tensor:
 def test_a_standard_normal_has_its_density_after_two_steps(name: str) -> None:
     """The ODE stands still for data of unit variance, so that nothing is left to integrate."""
     schedule, x = EVERY[name], 2 * normal(20, 2)
-    result = log_prob(gaussian_distribution(schedule, D=2), x, matched(schedule, 1.0), steps=2)
+    result = log_prob(ExactGaussian(schedule), x, matched(schedule, 1.0), steps=2)
     # What is left is rounding: of alpha = 1e-3 at t_high, found as 1 - t, times the steepest d kappa / dw, 1e4.
     torch.testing.assert_close(result.value, gaussian_density(schedule, x, 1.0), rtol=0, atol=1e-9)
     assert result.error.max() < 1e-9

@@ -9,10 +9,10 @@ from oracles import (
     CHAINS,
     CONTINUOUS,
     EVERY,
+    ExactGaussian,
     Says,
     by_property,
     f64,
-    gaussian_distribution,
     inside,
     knowing,
     normal,
@@ -80,7 +80,7 @@ def test_the_loss_is_the_weight_times_the_error_of_the_data(
     schedule = EVERY[name]
     t = inside(schedule, share)
     x, eps = normal(4, 3, seed=seed), normal(4, 3, seed=seed + 1)
-    distribution = gaussian_distribution(schedule, mean=0.3, variance=0.4, D=3)
+    distribution = ExactGaussian(schedule, mean=0.3, variance=0.4)
     denoiser = knowing(distribution, head)
     loss = denoising_loss(denoiser, x, t, eps, WEIGHTS[weight])
     x_hat = distribution(schedule.perturb(x, t, eps), t).x0
@@ -137,7 +137,7 @@ def test_no_digits_are_lost_where_there_is_hardly_any_noise(name: str) -> None:
 @pytest.mark.parametrize("T", [1, 2, 7, 50])
 def test_the_vlb_of_a_chain_sums_the_divergences_of_its_steps_in_nats(T: int, head: str) -> None:
     schedule = SCHEDULES["linear"](T=T, beta_start=0.01, beta_end=0.3)
-    denoiser = knowing(gaussian_distribution(schedule, mean=0.3, variance=0.4, D=2), head)
+    denoiser = knowing(ExactGaussian(schedule, mean=0.3, variance=0.4), head)
     x, eps = normal(3, 2), normal(3, 2, seed=1)
     total, divergences = torch.zeros(3).double(), torch.zeros(3).double()
     for i in range(1, T + 1):
@@ -210,7 +210,7 @@ def test_the_vlb_in_continuous_time_is_the_limit_of_many_steps() -> None:
 def test_the_vlb_of_the_exact_denoiser_is_the_information_that_noise_takes_away(name: str, variance: float) -> None:
     """I-MMSE for Gaussian data: the integral of 1/2 SNR gamma' mmse dt is 1/2 ln (1 + v SNR) between the ends."""
     schedule = EVERY[name]
-    denoiser = knowing(gaussian_distribution(schedule, variance=variance), "v")
+    denoiser = knowing(ExactGaussian(schedule, variance=variance), "v")
     low, high = schedule.t_low, schedule.t_high
     # Gauss-Legendre in logit(t), where every integrand is smooth from end to end.
     nodes, weights = np.polynomial.legendre.leggauss(400)
@@ -239,7 +239,7 @@ def test_the_bound_of_the_exact_denoiser_is_that_information_on_every_schedule(n
     schedule, n = EVERY[name], 20_000
     low, high = (1 + variance * torch.exp(-schedule.gamma(f64(t))) for t in (schedule.t_low, schedule.t_high))
     x = variance**0.5 * normal(n, 2)
-    bound = diffusion_bound(knowing(gaussian_distribution(schedule, variance=variance, D=2), "edm"), x, generator())
+    bound = diffusion_bound(knowing(ExactGaussian(schedule, variance=variance), "edm"), x, generator())
     # Two dimensions of 1/2 ln; five standard errors, which the stratified gamma makes an overestimate.
     assert float(bound.mean()) == pytest.approx(float(torch.log(low / high)), abs=5 * float(bound.std()) / math.sqrt(n))
 
@@ -260,7 +260,7 @@ def test_the_excess_of_the_bound_of_a_wrong_denoiser_is_a_divergence() -> None:
     """For the denoiser of N(0, v) and data N(0, 1) it is KL(N(0, 1) || N(0, v))."""
     schedule, n, v = SCHEDULES["ve"](sigma_min=0.01, sigma_max=100.0), 200_000, 3.0
     right, wrong = (
-        diffusion_bound(knowing(gaussian_distribution(schedule, variance=variance), "edm"), normal(n, 1), generator())
+        diffusion_bound(knowing(ExactGaussian(schedule, variance=variance), "edm"), normal(n, 1), generator())
         for variance in (1.0, v)
     )
     error = float((wrong - right).std()) / math.sqrt(n)

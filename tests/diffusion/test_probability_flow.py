@@ -3,7 +3,7 @@
 import pytest
 import torch
 from mixtures import mixture, rows_of, unit_prior
-from oracles import EVERY, f64, gaussian_distribution, normal
+from oracles import EVERY, ExactGaussian, f64, normal
 
 from driftfield.diffusion import SCHEDULES, Denoiser, decode, encode, log_prob
 from driftfield.diffusion.further import probability_flow
@@ -14,7 +14,7 @@ from driftfield.networks import MLP
 @pytest.mark.parametrize("name", EVERY)
 def test_the_variable_runs_from_the_smallest_noise_to_the_largest(name: str) -> None:
     schedule = EVERY[name]
-    flow = ProbabilityFlow(gaussian_distribution(schedule))
+    flow = ProbabilityFlow(ExactGaussian(schedule))
     ends = [flow.point(w) for w in (flow.begin, flow.end)]
     for point, t in zip(ends, (schedule.t_low, schedule.t_high), strict=True):
         torch.testing.assert_close(point.t, f64(t), rtol=0, atol=1e-9)
@@ -59,7 +59,7 @@ def test_the_latents_of_exact_rows_are_normal() -> None:
 def test_the_path_of_a_gaussian_is_known(name: str) -> None:
     """z of N(0, v) is multiplied by the ratio of its standard deviations (Karras et al. 2022, appendix B.2)."""
     schedule, variance = EVERY[name], 0.09
-    distribution, t = gaussian_distribution(schedule, variance=variance), f64(0.3)
+    distribution, t = ExactGaussian(schedule, variance=variance), f64(0.3)
 
     def std(t: torch.Tensor) -> torch.Tensor:
         return (schedule.alpha(t) ** 2 * variance + schedule.sigma(t) ** 2).sqrt()

@@ -13,10 +13,10 @@ from oracles import (
     EVERY,
     RING,
     RING_STD,
+    ExactGaussian,
     Says,
     by_property,
     f64,
-    gaussian_distribution,
     knowing,
     no_noise_allowed,
     normal,
@@ -90,7 +90,7 @@ def test_one_two_or_three_steps_find_a_point_exactly_for_every_head(name: str, s
     x = schedule.prior_std * normal(4, 2)
     # A rounding of the network's output is magnified by at most 1 / alpha or 1 / sigma at the ends, 1e6.
     for head in HEADS:
-        denoiser = knowing(gaussian_distribution(schedule, mean=0.7, variance=0.0, D=2), head)
+        denoiser = knowing(ExactGaussian(schedule, mean=0.7, variance=0.0), head)
         for grid, n in (("uniform", 1), ("uniform", 2), ("karras", 3)):
             last = last_of(denoiser, x, GRIDS[grid](schedule, n), EVERY_STEP[sampler])
             torch.testing.assert_close(last, torch.full_like(last, 0.7), rtol=0, atol=1e-9)
@@ -135,7 +135,7 @@ def test_ddim_of_any_eta_keeps_the_distribution_of_a_point_over_any_steps(
     name: str, places: list[int], eta: float, variance: float
 ) -> None:
     schedule, times = EVERY[name], walk(EVERY[name], places)
-    distribution = gaussian_distribution(schedule, mean=0.7, variance=variance)
+    distribution = ExactGaussian(schedule, mean=0.7, variance=variance)
     mean, spread = 0.7 * float(schedule.alpha(times[0])), float(schedule.sigma(times[0])) ** 2
     for t, s in steps_of(times):
         offset, slope, noise = linear_map(distribution, partial(ddim, eta=eta), t, s)
@@ -150,7 +150,7 @@ def test_ddim_of_any_eta_keeps_the_distribution_of_a_point_over_any_steps(
 def test_ancestral_steps_of_large_variance_keep_a_standard_normal_over_any_steps(name: str, places: list[int]) -> None:
     schedule, times, spread = EVERY[name], walk(EVERY[name], places), 1.0
     for t, s in steps_of(times):
-        offset, slope, noise = linear_map(gaussian_distribution(schedule), SAMPLERS["ancestral-large"], t, s)
+        offset, slope, noise = linear_map(ExactGaussian(schedule), SAMPLERS["ancestral-large"], t, s)
         spread = slope**2 * spread + noise**2
         assert offset == pytest.approx(0, abs=1e-12)
         assert spread == pytest.approx(1, rel=1e-9)
@@ -161,7 +161,7 @@ def test_ancestral_steps_of_large_variance_keep_a_standard_normal_over_any_steps
 @pytest.mark.parametrize("name", ["ve", "vp", "rectified-flow", "linear"])
 def test_many_steps_of_ddim_reach_the_variance_of_gaussian_data(name: str, variance: float, eta: float) -> None:
     schedule = EVERY[name]
-    distribution = gaussian_distribution(schedule, mean=0.7, variance=variance)
+    distribution = ExactGaussian(schedule, mean=0.7, variance=variance)
     errors = []
     for n in (50, 100, 200):
         times = GRIDS["log-snr"](schedule, n)[:-1]
@@ -188,7 +188,7 @@ def test_ddim_turns_a_standard_normal_by_the_cosine_of_each_step(n: int) -> None
     schedule = SCHEDULES["cosine"]()
     times = torch.linspace(0.9, 0, n + 1, dtype=torch.float64)
     x = normal(6, 1)
-    last = last_of(gaussian_distribution(schedule), x, times, SAMPLERS["ddim"])
+    last = last_of(ExactGaussian(schedule), x, times, SAMPLERS["ddim"])
     last_turn = math.cos(math.pi / 2 * 0.9 / n)
     torch.testing.assert_close(last, last_turn**n * x, rtol=1e-12, atol=0)
 
@@ -209,7 +209,7 @@ def test_heun_is_the_trapezoidal_predictor_corrector_of_dy_dkappa(variance: floa
             continue
         times = schedule.time(2 * torch.log(f64(sigma)))
         x = f64([[1.3]]) * schedule.alpha(times[0])
-        last = last_of(gaussian_distribution(schedule, variance=variance), x, times, SAMPLERS["heun"])
+        last = last_of(ExactGaussian(schedule, variance=variance), x, times, SAMPLERS["heun"])
         torch.testing.assert_close(last / schedule.alpha(times[-1]), f64([[y]]), rtol=1e-9, atol=0, msg=name)
 
 
@@ -248,7 +248,7 @@ def test_ddim_adds_the_noise_of_the_paper(eta: float) -> None:
     for i, j in ((50, 49), (50, 10), (7, 3), (2, 1)):
         # Song et al. 2021 (DDIM), eq. 16, between steps j < i.
         sigma = eta * ((1 - a_bar[j]) / (1 - a_bar[i])).sqrt() * (1 - a_bar[i] / a_bar[j]).sqrt()
-        noise = linear_map(gaussian_distribution(schedule), partial(ddim, eta=eta), f64(i / 50), f64(j / 50))[2]
+        noise = linear_map(ExactGaussian(schedule), partial(ddim, eta=eta), f64(i / 50), f64(j / 50))[2]
         assert noise == pytest.approx(float(sigma), rel=1e-8)
 
 
@@ -422,7 +422,7 @@ def test_a_long_chain_draws_the_distribution_itself(sampler: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_euler_maruyama_reaches_the_moments_of_gaussian_data_at_first_order(name: str, variance: float) -> None:
     schedule = EVERY[name]
-    distribution = gaussian_distribution(schedule, mean=0.7, variance=variance)
+    distribution = ExactGaussian(schedule, mean=0.7, variance=variance)
     errors = []
     for n in (100, 200, 400):
         times = GRIDS["log-snr"](schedule, n)[:-1]
@@ -477,7 +477,7 @@ def test_the_marginal_variance_leaves_too_much_noise() -> None:
     times, spread = GRIDS["trailing"](schedule, 50)[:-1], {"ancestral": 1.0, "ancestral-marginal": 1.0}
     for name in spread:
         for t, s in steps_of(times):
-            _, slope, noise = linear_map(gaussian_distribution(schedule), SAMPLERS[name], t, s)
+            _, slope, noise = linear_map(ExactGaussian(schedule), SAMPLERS[name], t, s)
             assert name == "ancestral" or noise == pytest.approx(float(schedule.sigma(s)), rel=1e-8)
             spread[name] = slope**2 * spread[name] + noise**2
     assert spread["ancestral"] == pytest.approx(1, abs=0.15)  # the small variance is right for a point

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from oracles import EVERY, Says, f64, gaussian_distribution, normal, ring_distribution
+from oracles import EVERY, ExactGaussian, Says, f64, normal, ring_distribution
 
 from driftfield.diffusion import BaseDenoiser, Denoiser, Estimate, Schedule
 from driftfield.diffusion.further.sliced import sliced_score_loss
@@ -39,7 +39,7 @@ def test_the_loss_of_the_exact_score_follows_from_its_divergence(name: str) -> N
     """For N(m, v) in two dimensions eps_hat = sigma (x_t - alpha m) / C with C = alpha^2 v + sigma^2."""
     schedule, t = EVERY[name], f64([0.4, 0.5, 0.9])
     x, eps = normal(3, 2), normal(3, 2, seed=1)
-    loss = sliced_score_loss(gaussian_distribution(schedule, mean=0.7, variance=0.3, D=2), x, t, eps, signs(3, 2))
+    loss = sliced_score_loss(ExactGaussian(schedule, mean=0.7, variance=0.3), x, t, eps, signs(3, 2))
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     C = alpha**2 * 0.3 + sigma**2
     eps_hat = (sigma / C)[:, None] * (schedule.perturb(x, t, eps) - 0.7 * alpha[:, None])
@@ -95,7 +95,7 @@ def test_it_differs_from_denoising_by_half_the_dimension_whatever_the_parameters
     models: list[BaseDenoiser] = [
         distribution,
         Linear(schedule, 2),
-        gaussian_distribution(schedule, mean=0.4, variance=2.0, D=2),
+        ExactGaussian(schedule, mean=0.4, variance=2.0),
     ]
     for denoiser in models:
         with torch.no_grad():

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import (
     EVERY,
+    ExactGaussian,
     by_property,
     f64,
-    gaussian_distribution,
     no_noise_allowed,
     normal,
     ring_distribution,
@@ -205,7 +205,7 @@ def test_rk45_gives_each_row_its_own_condition() -> None:
 @by_property
 def test_rk45_lands_on_every_grid_and_ends_at_the_same_place(name: str, n: int, seed: int) -> None:
     schedule = EVERY[name]
-    distribution = gaussian_distribution(schedule, mean=0.3, variance=0.5, D=2)
+    distribution = ExactGaussian(schedule, mean=0.3, variance=0.5)
     x = schedule.prior_std * normal(3, 2, seed=seed)
     ends = [
         [*sample(distribution, x, GRIDS["uniform"](schedule, steps), SAMPLERS["rk45"], no_noise_allowed)][-1].x
@@ -216,7 +216,7 @@ def test_rk45_lands_on_every_grid_and_ends_at_the_same_place(name: str, n: int, 
 
 def spread(schedule: Schedule, step: Step, n: int, variance: float) -> float:
     """Variance of x_0 over that of the data N(0, variance), exactly: each noise has a row of its own."""
-    distribution = gaussian_distribution(schedule, variance=variance)
+    distribution = ExactGaussian(schedule, variance=variance)
     times = GRIDS["log-snr"](schedule, n)
     times[0] = schedule.t_high
     rows, calls = 2 * n + 3, iter(range(1, 2 * n + 3))
@@ -261,7 +261,7 @@ def test_the_corrector_keeps_the_variance_of_a_gaussian_to_the_fourth_power_of_i
     s = f64(schedule.t_low + share * (schedule.t_high - schedule.t_low))
     sigma2 = float(schedule.sigma(s)) ** 2
     V = float(schedule.alpha(s)) ** 2 * variance + sigma2
-    distribution = gaussian_distribution(schedule, variance=variance)
+    distribution = ExactGaussian(schedule, variance=variance)
     # The predictor's draw is taken out: two noises, the first of which places x_s at sqrt(V).
     t = s + 0.5 * (schedule.t_high - s)
     base = SAMPLERS["ancestral"](distribution, f64([[0.0]]), t, s, Memory(lambda: f64([[0.0]])))
@@ -302,10 +302,10 @@ def test_churn_goes_back_to_the_noise_level_of_the_paper() -> None:
 def test_data_far_from_the_origin_are_found_from_times_at_which_no_network_is_asked(name: str, sampler: str) -> None:
     """Of N(5, 1) the ODE keeps (x_t - alpha 5) / sd(t); the first step starts at t = 1, beyond t_high."""
     schedule = EVERY.get(name) or EVERY["vp"]
-    distribution: BaseDenoiser = gaussian_distribution(schedule, mean=5.0, variance=1.0)
+    distribution: BaseDenoiser = ExactGaussian(schedule, mean=5.0, variance=1.0)
     if name == "converted":  # known up to sigma = 20 alone, a t_high of 0.77
         distribution = RescheduledDenoiser(
-            gaussian_distribution(SCHEDULES["ve"](0.002, 20.0), mean=5.0, variance=1.0), schedule
+            ExactGaussian(SCHEDULES["ve"](0.002, 20.0), mean=5.0, variance=1.0), schedule
         )
     schedule = distribution.schedule
 
@@ -327,7 +327,7 @@ def test_data_far_from_the_origin_are_found_from_times_at_which_no_network_is_as
 @pytest.mark.parametrize("sampler", [name for name, each in SAMPLERS.items() if not each.needs])
 def test_every_sampler_walks_a_learned_schedule_in_one_step_or_more(sampler: str) -> None:
     schedule = SCHEDULES["learned"](hidden=8).requires_grad_(False)
-    distribution = gaussian_distribution(schedule, mean=0.7, variance=0.0, D=2)
+    distribution = ExactGaussian(schedule, mean=0.7, variance=0.0)
     for n in (1, 2, 3, 12):
         noise = normal(40, 4, 2, seed=n)
         draws = iter(noise)

@@ -4,7 +4,7 @@ The bound in continuous time depends on a schedule only through the ends of gamm
 the variance of its estimate (Kingma et al. 2021, sec. 5.1). So the ends are fixed, and what is learned is the path
 (appendix H there):
 
-    gamma(t) = gamma_min + (gamma_max - gamma_min) (g(t) - g(t_low)) / (g(1) - g(t_low)),
+    gamma(t) = gamma_min + (gamma_max - gamma_min) (g(t) - g(t_0)) / (g(1) - g(t_0)),    t_0 = 1e-6,
     g(t)     = l_1(t) + l_3( sigmoid( l_2( l_1(t) ) ) ),
 
 with linear layers l_1, l_2, l_3 of positive weights, so that g increases for all parameters. The schedule is variance
@@ -24,16 +24,18 @@ from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.errors import InputError
 from driftfield.options import Finite, Positive
 
+_START = 1e-6  # where gamma is gamma_min, also under a conversion, which may move t_low
+
 
 class Learned(Schedule):
-    """gamma(t) by a monotone network, exactly gamma_min at t_low and gamma_max at t = 1 for all parameters.
+    """gamma(t) by a monotone network, exactly gamma_min at t = 1e-6 and gamma_max at t = 1 for all parameters.
 
     The free parameters, all float64, are the weights, before a softplus, and the biases of l_2; those of l_1 and l_3
     would have no effect. At first gamma is a straight line, to 0.1 % of its range, with the sigmoids spread evenly over
     time. As under other schedules, t = 0 is the data itself, sigma(0) = 0.
 
     Args:
-        gamma_min, gamma_max: the ends; the defaults are sigma = 0.0025 at t_low, and at t = 1 a prior mismatch of
+        gamma_min, gamma_max: the ends; the defaults are sigma = 0.0025 at t = 1e-6, and at t = 1 a prior mismatch of
             1.2e-3 nats per dimension.
         hidden: units of l_2.
 
@@ -41,7 +43,7 @@ class Learned(Schedule):
         InputError: the ends are not finite or not in order, or there are no hidden units.
     """
 
-    t_low = 1e-6
+    t_low = _START
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class Learned(Schedule):
 
     def gamma(self, t: Tensor) -> Tensor:
         t = t.double()
-        first, last = (self._rise(t.new_tensor(end)) for end in (self.t_low, 1.0))
+        first, last = (self._rise(t.new_tensor(end)) for end in (_START, 1.0))
         fraction = (self._rise(t) - first) / (last - first)
         line = self.gamma_min * (1 - fraction) + self.gamma_max * fraction
         return torch.where(t > 0, line, -math.inf)
@@ -93,7 +95,7 @@ class Learned(Schedule):
         return line + (softplus(self.height) * hidden).sum(-1)
 
 
-_LEAST_SLOPE = 1e-3  # of l_1, so that g(1) > g(t_low) in floating point too for all parameters
+_LEAST_SLOPE = 1e-3  # of l_1, so that g(1) > g(t_0) in floating point too for all parameters
 _STEEPNESS = 20.0  # of each sigmoid at first: it rises within a tenth of the time
 _BEYOND = 0.4  # the outermost sigmoids lie so far outside [0, 1] that the sum of all is straight inside
 _HEIGHT = 8.0  # of all sigmoids together at first, against 1 for the line, so that training changes mostly them
