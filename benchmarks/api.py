@@ -139,11 +139,11 @@ def page() -> str:
         "## What these take and return\n",
         *(entry(name, known[name]) for name in others),
         "## Tables of parts\n",
-        "In a recipe or on the command line a part is named by its key. Options stand behind their defaults.\n",
+        "In a recipe or on the command line a part is named by its key. Options are listed with their defaults.\n",
         *(table(name) for name in TABLES),
         "## driftfield.diffusion\n",
         "Functions of torch tensors. Read them in the order of their [table of contents]"
-        "(../src/driftfield/diffusion/__init__.py); here they stand in alphabetical order.\n",
+        "(../src/driftfield/diffusion/__init__.py); here they are in alphabetical order.\n",
         *(entry(name, known[name]) for name in mathematics),
     ]
     return "\n".join(parts).rstrip() + "\n"

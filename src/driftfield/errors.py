@@ -1,4 +1,4 @@
-"""The exceptions a user can meet; each carries the exit code of the command line.
+"""The exceptions a user can see; each carries the exit code of the command line.
 
 Every message is one sentence: what is wrong, where, and what to do.
 """

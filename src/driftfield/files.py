@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one, and what JSON can hold."""
+"""Writing files whole or not at all, and plain data for JSON."""
 
 import os
 from collections.abc import Iterator

@@ -101,10 +101,10 @@ class OneOf:
             InputError: there is no such part, or it takes no such option.
             ValidationError: an option has a wrong value.
         """
-        asked = _as_mapping(value)
-        kind = self.default if asked.get("kind") is None else asked["kind"]
+        values = _as_mapping(value)
+        kind = self.default if values.get("kind") is None else values["kind"]
         model = self.model(kind)
-        given = {key: each for key, each in routed({**asked, "kind": kind}, model).items() if each is not None}
+        given = {key: each for key, each in routed({**values, "kind": kind}, model).items() if each is not None}
         for key in given:
             if key not in model.model_fields:
                 raise self._unknown(kind, model, key)
@@ -279,7 +279,7 @@ def _takes(model: type[Options], option: str) -> bool:
 
 
 def _fields_of(one_of: OneOf, value: Any) -> Iterable[str]:
-    """The options of the part that a value stands for; none where it stands for nothing known."""
+    """The options of the part that a value names; none for an unknown one."""
     kind = _as_mapping(value).get("kind", one_of.default)
     return one_of.model(kind).model_fields if isinstance(kind, str) and kind in one_of.table else ()
 

@@ -66,7 +66,7 @@ def test_the_last_step_adds_noise_too() -> None:
 @pytest.mark.parametrize(("t", "s"), [(0.5, 0.4), (1.0, 0.0), ([0.5, 0.5], [0.45, 0.40]), (0.45, 0.5)])
 def test_steps_of_another_length_are_refused(t: object, s: object) -> None:
     kernel = LearnedKernel(EVERY["linear"], Says(f64(0.0)), Says(f64(0.0)))
-    with pytest.raises(InputError, match="knows only the T steps of its chain: take 20 steps"):
+    with pytest.raises(InputError, match="defined only for the T steps of its chain: take 20 steps"):
         kernel.step(normal(2, 1), f64(t), f64(s))
 
 

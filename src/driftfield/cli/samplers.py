@@ -84,8 +84,8 @@ def _measured(out: Path, seed: int, json_: bool) -> None:
     _table(found, floor)
     for one in found:
         if not one.steps_errors and one.curve:
-            told = ", ".join(f"{error:.1e} with {n:.0f}" for n, error in one.curve)
-            say(f"{one.name}, by tolerance: an end-point error of {told} evaluations.")
+            curve = ", ".join(f"{error:.1e} with {n:.0f}" for n, error in one.curve)
+            say(f"{one.name}, by tolerance: an end-point error of {curve} evaluations.")
     print(out)
 
 

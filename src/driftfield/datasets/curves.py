@@ -179,8 +179,8 @@ def two_spirals(noise: float = 0.1) -> Distribution:
         offsets, weights = segment(0, width, std)
         place, u, v = tensor(np.arange(len(along.weights)), np.arange(len(offsets)), np.arange(len(offsets)))
         points = along.points[place] + np.stack([offsets[u], offsets[v]], axis=-1)
-        shares = along.weights[place] * along.parameters[place] * weights[u] * weights[v] * 2 / (end * width) ** 2
-        arm = Nodes(points, np.log(shares), noise**2 * np.eye(2))
+        fractions = along.weights[place] * along.parameters[place] * weights[u] * weights[v] * 2 / (end * width) ** 2
+        arm = Nodes(points, np.log(fractions), noise**2 * np.eye(2))
         return joined(arm, arm.transformed(np.zeros(2), -np.eye(2)))
 
     summary = "two spiral arms, each one and a half turns, noise 0.1"
@@ -255,7 +255,7 @@ def _noisy_circles(radii: FloatArray, std: float) -> Shape:
         return float(-(weights * 2 * np.pi * r * np.exp(log_p) * log_p).sum())
 
     def make_nodes(scale: float) -> Nodes:
-        """Evenly spaced angles: on a closed curve the sum converges geometrically. The constant serves wide noise."""
+        """Evenly spaced angles: on a closed curve the sum converges geometrically. The constant is for wide noise."""
         parts = []
         for R in radii:
             n = int(np.ceil(2 * np.pi * R / (_ARC * np.hypot(std, scale)))) + 16

@@ -119,13 +119,13 @@ def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0
         raise InputError(f"The held-out fraction is {fraction:g}: it must lie between 0 and 1.")
     if most < 1 or n < 2:
         raise InputError(f"Cannot hold out at most {most} of {n} rows of {table.source}: each part needs a row.")
-    held = min(most, n - 1, max(1, round(n * fraction)))
+    count = min(most, n - 1, max(1, round(n * fraction)))
     order = stream(seed, "held out").permutation(n)
-    train = _rows_of(table, order[held:])
+    train = _rows_of(table, order[count:])
     if len(train.values) > 1:
-        rows = f"all {n - held} rows that are not held out"
+        rows = f"all {n - count} rows that are not held out"
         check_varying(train.values, table.columns, table.source, rows, lambda _: "leave it out, or change the seed")
-    return train, _rows_of(table, order[:held])
+    return train, _rows_of(table, order[:count])
 
 
 def catalogue() -> list[tuple[str, str, str]]:

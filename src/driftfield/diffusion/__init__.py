@@ -29,7 +29,7 @@ Sampling.
     single_step    solvers of the probability-flow ODE that use one step at a time
     stochastic     samplers that add noise on the way
 
-PART II, :mod:`driftfield.diffusion.further`: for whoever goes on. Each chapter builds on Part I, few on one another.
+PART II, :mod:`driftfield.diffusion.further`: further subjects. Each chapter builds on Part I; few build on each other.
 
 More samplers.
 
@@ -298,15 +298,21 @@ SAMPLERS: dict[str, Sampler] = {
         fewest_steps=11,
     ),
     "unipc": Sampler(
-        unipc, 3, 1, False, "2M, corrected at no cost", "Zhao et al. 2023, algorithms 1, 2", fewest_steps=4
+        unipc,
+        3,
+        1,
+        False,
+        "2M with a corrector, no extra evaluations",
+        "Zhao et al. 2023, algorithms 1, 2",
+        fewest_steps=4,
     ),
-    "rk45": Sampler(rk45, None, None, False, "to a tolerance, each row for itself", "Dormand, Prince 1980"),
+    "rk45": Sampler(rk45, None, None, False, "adaptive steps to a tolerance, for each row", "Dormand, Prince 1980"),
     "ancestral": Sampler(
         ancestral,
         1,
         1,
         True,
-        "the kernel's own draw, small variance",
+        "a draw from the kernel, small variance",
         "Ho et al. 2020, algorithm 2",
         walks_chain=True,
         fewest_steps=18,
@@ -336,7 +342,7 @@ SAMPLERS: dict[str, Sampler] = {
         None,
         1,
         True,
-        "a mistake to look at: too much noise",
+        "a published mistake: too much noise",
         "a tutorial",
         walks_chain=True,
     ),
@@ -369,14 +375,14 @@ SAMPLERS: dict[str, Sampler] = {
         fewest_steps=5,
     ),
     "churn": Sampler(
-        churn, None, 2, True, "Heun with noise put back, EDM", "Karras et al. 2022, algorithm 2", fewest_steps=11
+        churn, None, 2, True, "Heun with added noise, EDM", "Karras et al. 2022, algorithm 2", fewest_steps=11
     ),
     "predictor-corrector": Sampler(
         predictor_corrector,
         None,
         2,
         True,
-        "ancestral, then a step of Langevin's",
+        "an ancestral step, then a Langevin step",
         "Song et al. 2021 (SDE), algorithms 4, 5",
         fewest_steps=17,
     ),

@@ -88,9 +88,9 @@ def fit(
     for section, value in (("network", network), ("schedule", schedule), ("objective", objective)):
         if isinstance(value, str | dict):
             overrides[section] = value
-    asked = load_recipe(recipe).updated(_sections(overrides), "arguments of fit")
+    requested = load_recipe(recipe).updated(_sections(overrides), "arguments of fit")
     choose_device(device)
-    prepared = prepare(data, asked, seed, time, parts=parts)
+    prepared = prepare(data, requested, seed, time, parts=parts)
     if out is not None:
         runs.check_free(Path(out), force)
     return carry_out(prepared, Path(out) if out is not None else None, device, callbacks or Callbacks())
@@ -113,7 +113,7 @@ def _sections(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def resume(
     out: str | Path, *, device: str | None = None, callbacks: Callbacks | None = None, parts: Parts | None = None
 ) -> Model:
-    """Go on with the training in a run folder; the weights become those of an uninterrupted one, bit for bit.
+    """Resume the training in a run folder; the weights become those of an uninterrupted one, bit for bit.
 
     Raises:
         InputError: there is no training to resume.
@@ -129,7 +129,7 @@ def resume(
 
 
 def resume_command(out: Path) -> str:
-    """How to go on with the training in a folder."""
+    """The command that resumes the training in a folder."""
     return f"driftfield fit --resume -o {shlex.quote(str(out))}"
 
 

@@ -45,7 +45,8 @@ def load_model(
     except (RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise DriftfieldError(
-            f"The model {folder / runs.MODEL} does not fit its recipe ({reason}): it is damaged or of another run."
+            f"The model {folder / runs.MODEL} does not fit its recipe ({reason}): it is damaged or belongs to "
+            "another run."
         ) from None
     except DriftfieldError as error:
         raise DriftfieldError(f"The model {folder / runs.MODEL} is damaged: {error}.") from None

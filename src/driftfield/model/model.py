@@ -135,8 +135,8 @@ class Model:
 
         Args:
             sampler, steps, grid, last_noise: beat the recipe's [sample]; the sampler may be a step function.
-            label: the class to draw from, or one for each row; without, rows of all classes.
-            guidance: weight of the class: 0 ignores it, 1 is as learned, more exaggerates (classifier-free).
+            label: the class to draw from, or one for each row; by default rows of all classes.
+            guidance: weight of the class: 0 ignores it, 1 is as learned, larger values exaggerate it (classifier-free).
             start: number of the first row.
             observe: called with the number of rows done.
             options: of the sampler, such as eta of ddim or tolerance of rk45.
@@ -199,7 +199,7 @@ class Model:
         Args:
             t, noise: the time, or the noise level sigma / alpha in standard deviations of the data.
             steps: Runge-Kutta steps; or
-            tolerance: of steps that each row chooses for itself; 1e-5 is a good one.
+            tolerance: of steps that each row chooses for itself, such as 1e-5.
             divergence: "exact", the default up to 64 columns, or "hutchinson".
             probes: for each row, of Hutchinson's estimate; the first row is number 0 of the seed.
             seed: of all that is random.
@@ -266,7 +266,7 @@ class Model:
         """The terms L_0 .. L_n of the bound on -log p(z) of each row of x (n, D), in nats and the network's units.
 
         Args:
-            times: increasing from 0 to 1; without, those of the chain, or 400 steps of equal log-SNR.
+            times: increasing from 0 to 1; by default those of the chain, or 400 steps of equal log-SNR.
             variance: of the reverse steps: "small", "large" or "learned"; by default what was learned, or small.
             draws: of x_t for each row and time.
             seed, label: as in :meth:`log_prob`.
@@ -306,7 +306,7 @@ class Model:
             options: of :meth:`log_prob`.
 
         Raises:
-            InputError: a number is no such integer.
+            InputError: a number is not an integer in that range.
         """
         return densities.bits_per_dimension(self, x, levels, draws, seed, **options)
 

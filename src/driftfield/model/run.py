@@ -2,11 +2,11 @@
 
     recipe.toml        the recipe, with every choice filled in
     model.safetensors  the weights, the scaling and the column names
-    metrics.jsonl      the course of training, one record a line
+    metrics.jsonl      the history of the training, one record per line
     environment.json   versions, device, times, the command
-    train.parquet      training rows (at most 20,000), which memorisation is judged by
-    held_out.parquet   rows that training never saw, which everything else is judged by
-    samples.parquet    the rows that were judged;  report.html;  figures/
+    train.parquet      training rows (at most 20,000), to detect memorisation
+    held_out.parquet   rows that training never saw, for everything else
+    samples.parquet    the samples that were evaluated;  report.html;  figures/
     verify.json, verify.html  what a verification found, if there was one
     snapshots.safetensors  weights at earlier steps, if the recipe keeps any
     checkpoint/        only while training: the state to resume from
@@ -65,7 +65,7 @@ def check_free(path: Path, force: bool) -> None:
         if not (is_complete(path) or (path / CHECKPOINT).is_dir()):
             raise InputError(f"The output folder {path} exists and is not a run: choose another folder with -o.")
         if not force:
-            advice = "--resume goes on with it, " if is_started(path) else ""
+            advice = "--resume continues it, " if is_started(path) else ""
             raise InputError(f"The run {path} exists: {advice}--force replaces it, -o names another folder.")
     probe = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     if not os.access(probe, os.W_OK | os.X_OK):
@@ -138,6 +138,8 @@ def find(path: str | Path) -> Path:
     if is_complete(folder):
         return folder
     if is_started(folder):
-        raise InputError(f"The training of {folder} is not finished: go on with driftfield fit --resume -o {folder}.")
+        raise InputError(
+            f"The training of {folder} is not finished: resume it with driftfield fit --resume -o {folder}."
+        )
     what = "has no model in it" if folder.is_dir() else "does not exist"
     raise InputError(f"The run {folder} {what}: make one with driftfield fit DATA -o {folder}.")

@@ -1,4 +1,4 @@
-"""From a recipe to its parts; a part that a researcher passes in person is taken as it is."""
+"""From a recipe to its parts; a part that is passed as an object is used as it is."""
 
 import inspect
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def build_denoiser(
     ``classes`` is the number of class labels.
     """
     schedule = parts.schedule or build_schedule(recipe)
-    with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global state: lend them a copy
+    with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global state: give them a copy
         torch.default_generator.manual_seed(seed)
         build = partial(_build_network, recipe, dimensions, schedule, directions=directions, classes=classes)
         if recipe.kernel.kind == "learned":

@@ -31,7 +31,7 @@ def _kernel(recipe: Recipe, schedule: Schedule) -> Iterator[str]:
         if recipe.denoiser.variance == "learned":
             yield "a learned kernel has a spread of its own; leave out denoiser.variance"
         if recipe.data.label is not None:
-            yield "a learned kernel cannot be told class labels; leave out data.label"
+            yield "a learned kernel takes no class labels; leave out data.label"
     elif objective == "elbo":
         yield 'the objective "elbo" trains kernel.kind = learned; for a denoiser take objective.weight = vlb'
 
@@ -59,8 +59,8 @@ def _objective(recipe: Recipe, schedule: Schedule) -> Iterator[str]:
         yield 'the objective "bound" is the bound in continuous time; on a chain take objective.weight = vlb'
     if section.kind == "sliced-score" and recipe.network.get("activation") == "relu":
         yield (
-            "sliced score matching differentiates the network, and no gradient sees where the kinks of ReLU lie; take "
-            "network.activation = silu"
+            "sliced score matching differentiates the network, and no gradient depends on where the kinks of ReLU lie; "
+            "take network.activation = silu"
         )
     if section.kind == "bound" and _kind(section, "times") == "log-normal":
         yield 'the bound is a mean over uniform times; set objective.times to "uniform", "stratified" or "antithetic"'
@@ -86,8 +86,8 @@ def _data(recipe: Recipe) -> Iterator[str]:
     if recipe.objective.get("label_dropout") is not None and recipe.data.label is None:
         yield "objective.label_dropout hides class labels, but data.label names none"
     if recipe.data.label is not None and "classes" not in inspect.signature(recipe.network.source).parameters:
-        yield f'the network "{recipe.network.kind}" cannot be told class labels; take network.kind = mlp'
+        yield f'the network "{recipe.network.kind}" takes no class labels; take network.kind = mlp'
     if recipe.data.fresh and recipe.train.order == "shuffled":
-        yield "fresh rows come once and have no order to shuffle; leave out train.order or data.fresh"
+        yield "fresh rows are used once and have no order to shuffle; leave out train.order or data.fresh"
     if recipe.train.epochs is not None and recipe.train.steps is not None:
         yield "train.epochs and train.steps both say how long; leave one of them out"

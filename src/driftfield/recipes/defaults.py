@@ -17,7 +17,7 @@ from driftfield.errors import InputError
 from driftfield.options import Options
 from driftfield.recipes.schema import Recipe, TrainSection
 
-FINEST = 1e-3  # of a standard deviation: no structure below this is looked for
+FINEST = 1e-3  # of a standard deviation: structure below this is ignored
 NEIGHBOURS = 30
 FEW_COLUMNS = 8
 MOST_FEATURES = 52  # columns times frequencies
@@ -114,7 +114,7 @@ def _noise_levels_are_open(recipe: Recipe) -> bool:
 
 
 def sampling_steps(sampler: str | Step | Options, T: int | None) -> int:
-    """How many steps a sampler takes unless told: 1 where it chooses its own, all T of a chain that it walks, or 28."""
+    """How many steps a sampler takes by default: 1 where it chooses its own, all T of a chain that it walks, or 28."""
     if chooses_steps(sampler):
         return 1
     return T if T is not None and walks_chain(sampler) else SAMPLING_STEPS

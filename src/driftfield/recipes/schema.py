@@ -1,6 +1,6 @@
 """A recipe: one experiment, described completely and validated; a TOML file, and the parts that it names.
 
-Sections and keys are pydantic models: unknown keys are refused, and one JSON schema serves file, flags and pages. A
+Sections and keys are pydantic models: unknown keys are refused, and files, flags and pages use one JSON schema. A
 name in a recipe is a key of the plain dict beside the functions it names. ``None`` means "chosen from the data" (see
 :mod:`driftfield.recipes.defaults`), and a run stores the recipe with every choice filled in.
 """
@@ -101,12 +101,14 @@ class TrainSection(Section):
 class SampleSection(Section):
     """How rows are drawn."""
 
-    sampler: Annotated[Options, SAMPLER] = SAMPLER.field("the method; driftfield samplers says what they are")
+    sampler: Annotated[Options, SAMPLER] = SAMPLER.field("the method; driftfield samplers describes them")
     steps: Positive | None = Field(
         None, description="28 by default, all T of a chain for samplers that walk it, 1 for rk45"
     )
     grid: Annotated[Options, GRID] = GRID.field("the times that the sampler visits")
-    guidance: float | None = Field(None, description="weight of the class: 0 ignores it, 1 obeys, more exaggerates")
+    guidance: float | None = Field(
+        None, description="weight of the class: 0 ignores it, 1 follows it, larger values exaggerate it"
+    )
     last_noise: bool = Field(False, description="add noise in the last step too")
     round: bool = Field(True, description="write columns with as many decimals as the data have, at most 6")
 
@@ -122,7 +124,7 @@ class LikelihoodSection(Section):
         None, description="of the field; exact up to 64 columns, or estimated with random probes"
     )
     probes: Annotated[int, Field(ge=2)] = Field(8, description="for each row, of hutchinson")
-    paths: Annotated[int, Field(ge=2)] = Field(4, description="simulated chains a row, for a learned kernel")
+    paths: Annotated[int, Field(ge=2)] = Field(4, description="simulated chains for each row, for a learned kernel")
 
 
 class EvaluateSection(Section):

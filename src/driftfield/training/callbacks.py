@@ -1,4 +1,4 @@
-"""Callbacks: what a training tells its caller, and how the caller stops it."""
+"""Callbacks: what a training reports to its caller, and how the caller stops it."""
 
 import math
 import sys

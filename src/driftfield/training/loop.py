@@ -121,15 +121,15 @@ class Trainer:
 
     def _train(self, callbacks: Callbacks, checkpoint: Path | None, seconds: float | None) -> None:
         started = time.monotonic() - self.progress.seconds
-        saved = told = time.monotonic()
+        saved = reported = time.monotonic()
         self.model.train()
         while not self._is_done(seconds):
             self._step(seconds)
             now = time.monotonic()
             self.progress.seconds = now - started
             self._record()
-            if callbacks.observe is not None and now - told > REPORT_SECONDS:
-                told = now
+            if callbacks.observe is not None and now - reported > REPORT_SECONDS:
+                reported = now
                 loss = self.losses[-1] if self.losses else None
                 callbacks.observe(report(self.progress, loss, self.steps, self.batch, seconds))
             stop = callbacks.interrupted()

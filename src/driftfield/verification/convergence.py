@@ -83,7 +83,7 @@ def ring(schedule: Schedule) -> MixtureDenoiser:
 
 
 def measure(names: tuple[str, ...] = (), seed: int = 0) -> Iterator[Convergence]:
-    """Measure samplers, all but those that need a model which learned something; yields each when it is done."""
+    """Measure samplers, all but those that need more than a denoiser; yields each when it is done."""
     distribution = ring(VE(SIGMA_MIN, SIGMA_MAX))
     start = SIGMA_MAX * BlockNoise(seed, "start of the solvers", 0, PARTICLES, (2,), torch.device("cpu"))().double()
     truth = _solved(distribution, start, FINEST)
@@ -182,7 +182,7 @@ def enough_steps(step: Step, n: int, seed: int = 0) -> bool:
 def spread(step: Step, n: int, variance: float = GAUSSIAN_VARIANCE) -> float:
     """The variance of n steps of VE for Gaussian data N(0, variance), over the true one, without drawing.
 
-    The denoiser is linear, and so is every step: row i of the batch meets a one in place of the i-th noise and zeros in
+    The denoiser is linear, and so is every step: row i of the batch gets a one in place of the i-th noise and zeros in
     place of all others, and the variance is the sum of the squares of what becomes of them.
     """
     schedule = VE(SIGMA_MIN, SIGMA_MAX)

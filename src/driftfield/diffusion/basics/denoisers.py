@@ -50,7 +50,7 @@ class Estimate:
 def extend_estimate(estimate: Estimate, x_t: Tensor, t: Tensor) -> Estimate:
     """The estimate at (x_t, t) from the one at the nearest time at which a network may be evaluated.
 
-    Beyond t_high x_hat is kept, as x_t tells hardly anything more about x, and eps_hat = (x_t - alpha x_hat) / sigma,
+    Beyond t_high x_hat is kept, as x_t says almost nothing more about x, and eps_hat = (x_t - alpha x_hat) / sigma,
     because every sampler relies on  x_t = alpha x_hat + sigma eps_hat.  x_t (B, *D), t () or (B,).
     """
     schedule = estimate.schedule

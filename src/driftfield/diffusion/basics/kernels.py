@@ -5,7 +5,7 @@ al. 2020, sec. 3.2):
 
     "small"     var_ts sigma_s^2 / sigma_t^2    that of the bridge: right if the data are a single point
     "large"     var_ts                          beta_t for one step of a chain: right if the data are N(0, I)
-    "marginal"  sigma_s^2                       a mistake worth looking at: a widely read tutorial takes this for the
+    "marginal"  sigma_s^2                       a mistake worth knowing: a widely read tutorial takes this for the
                                                 variance of the bridge; it is too large by the factor sigma_t^2 / var_ts
 
 None adds noise at s = 0: the last step returns x_hat.

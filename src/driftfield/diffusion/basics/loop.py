@@ -63,7 +63,7 @@ class Sampler:
         random: whether it draws noise on the way.
         summary, source: what it is, and where it comes from.
         needs: what the model must have learned beyond a denoiser, if anything.
-        walks_chain: whether on a chain it takes every step in turn, unless told otherwise.
+        walks_chain: whether on a chain it takes every step in turn, unless a number of steps is given.
         fewest_steps: from this many steps on, the variance of its samples is within a factor of two of the true one on
             the Gaussian and the mixture of :mod:`driftfield.verification.convergence`. None if no number of steps is
             enough, or if it was not measured: it chooses its own steps, or needs more than a denoiser.

@@ -290,7 +290,7 @@ class Cosine(Schedule):
     """alpha = cos(pi t / 2), sigma = sin(pi t / 2) (Nichol, Dhariwal 2021, without offset; Salimans, Ho 2022)."""
 
     t_low = 1e-5
-    t_high = 1 - 6e-4  # alpha = 1e-3: beyond, x_t tells next to nothing about x
+    t_high = 1 - 6e-4  # alpha = 1e-3: beyond, x_t says almost nothing about x
 
     def log_alpha(self, t: Tensor) -> Tensor:
         return torch.where(t < 1, torch.log(torch.sin(math.pi / 2 * (1 - t))), -math.inf)

@@ -1,1 +1,1 @@
-"""Part II: for whoever goes on. Its chapters are listed in :mod:`driftfield.diffusion`."""
+"""Part II: further subjects. Its chapters are listed in :mod:`driftfield.diffusion`."""

@@ -53,8 +53,8 @@ class LearnedKernel(BaseDenoiser):
         """
         if ((t.double() - s.double() - self.length).abs() > STEP_TOLERANCE).any():
             raise InputError(
-                f"The learned kernel knows only the T steps of its chain: take {self.schedule.T} steps on the grid "
-                '"uniform", or a sampler that uses a denoiser.'
+                f"The learned kernel is defined only for the T steps of its chain: take {self.schedule.T} steps on the "
+                'grid "uniform", or a sampler that uses a denoiser.'
             )
         log_std = log_softplus(self.std_network(x_t, t.to(x_t.dtype), cond))
         return Gaussian(self._mean(x_t, t, cond), 2 * log_std)
