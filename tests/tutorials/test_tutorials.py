@@ -75,6 +75,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, values in SMALL.items():
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
+    for distribution in DISTRIBUTIONS.values():
+        if "entropy" not in vars(distribution):  # its quadrature takes seconds for some
+            monkeypatch.setitem(vars(distribution), "entropy", 1.0)
     monkeypatch.setattr(measure, "c2st", same_accuracy)
     monkeypatch.setattr(metrics, "c2st", same_accuracy)
     monkeypatch.setattr(ring, "score_errors", lambda model, x, levels: np.ones_like(levels))
@@ -90,8 +93,6 @@ def taught(name: str) -> tuple[Results, Contents]:
     )
     model = driftfield.fit(None, recipe, device="cpu")
     model.facts["command"] = f"driftfield tutorial {name}"
-    assert model.distribution is not None
-    vars(model.distribution).setdefault("entropy", 1.0)  # its quadrature takes seconds for some
     found = results.study(TUTORIALS[name], model, 0, lambda text: None)
     return found, contents_of(found, "runs/x")
 

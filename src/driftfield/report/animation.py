@@ -93,7 +93,7 @@ def check_animation(
     """Raise what `animate` would raise for these arguments, before the work of filling a process is done."""
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
-        raise InputError(f'Cannot tell the format of "{path}" by its ending: choose .gif, .mp4 or .html.')
+        raise InputError(f'Cannot tell the format of "{path}" from its ending: choose .gif, .mp4 or .html.')
     _check_film(view, theme, fps, frames)
     if not path.absolute().parent.is_dir():
         raise InputError(f'Cannot write "{path}": its folder does not exist; create it first.')
@@ -107,9 +107,9 @@ def _check_film(view: str, theme: str | None, fps: float, frames: int | None) ->
     if theme is not None:
         find_theme(theme)
     if not 1 <= fps <= 50:
-        raise InputError(f"The speed of an animation is between 1 and 50 frames a second, not {fps:g}.")
+        raise InputError(f"The speed must be between 1 and 50 frames per second, got {fps:g}.")
     if frames is not None and not 2 <= frames <= 1000:
-        raise InputError(f"The films of an animation have between 2 and 1,000 frames each, not {frames:,}.")
+        raise InputError(f"Each film must have between 2 and 1,000 frames, got {frames:,}.")
 
 
 def _staged(process: Process, frames: int | None) -> Stage:

@@ -1,6 +1,6 @@
 """What a report shows: plain arrays, in the user's units.
 
-Whoever has a fitted model fills `Contents`; whatever is None or empty is left out of the report, section and all.
+`gather` fills `Contents` from a fitted model; the section of whatever is None or empty is left out of the report.
 Shapes: n rows of training data, K frames of a film, M arrows of a score field, G cells along each axis of a grid.
 """
 

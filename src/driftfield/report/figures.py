@@ -84,8 +84,8 @@ def metrics(contents: Contents) -> Section | None:
     if not contents.metrics:
         return None
     prose = (
-        "A score alone says little. Its floor is the same score between two independent sets of real rows: the best "
-        "that any model can be expected to reach.",
+        "A metric alone says little. Its floor is the same metric between two independent sets of real rows: the "
+        "best that any model can be expected to reach.",
         "The orange dot is this model with its standard error; the blue band is the floor, as wide as its own error.",
     )
     rows = tuple(
@@ -99,7 +99,7 @@ def metrics(contents: Contents) -> Section | None:
         for m in contents.metrics
     )
     results = Results(("Metric", "Model", "Floor", "What it means"), rows)
-    title = "Quality, beside the best that is possible"
+    title = "Quality, compared with the best possible"
     return Section("metrics", title, prose, (dots.metrics(contents.metrics),), beside=True, results=results)
 
 
@@ -123,7 +123,7 @@ def baselines(contents: Contents) -> Section | None:
     levels += [Level(other.label, other.log_density, other.error, "muted") for other in others]
     levels.sort(key=lambda level: -level.value if math.isfinite(level.value) else math.inf)
     panel = dots.dots_on_rows("baselines", "Held-out log-density", levels, "mean log-density", "nats")
-    return Section("baselines", "Beside simpler models", (prose, _ranking(levels)), (panel,), beside=True)
+    return Section("baselines", "Compared with simpler models", (prose, _ranking(levels)), (panel,), beside=True)
 
 
 def _ranking(levels: Sequence[Level]) -> str:
@@ -135,7 +135,7 @@ def _ranking(levels: Sequence[Level]) -> str:
         return "There is nothing to compare: one of the two sides has no finite log-density."
     lead = f"{number(abs(ours.value - other.value))} nats"
     if ours.value >= other.value:
-        return f"This model is the best of them, {lead} above the next, {other.label}."
+        return f"This model is the best of them, {lead} ahead of the next, {other.label}."
     return f"This model is not the best of them: {other.label} is better, by {lead}."
 
 
@@ -146,8 +146,8 @@ def memorisation(contents: Contents) -> Section | None:
         return None
     copies = int((neighbours.generated == 0).sum())
     prose = (
-        "A model that memorises places its samples on its training rows. One that has learned the distribution keeps "
-        "the distance that new real rows keep.",
+        "A model that memorises places its samples on training rows. One that has learned the distribution keeps them "
+        "as far away as new real rows are.",
         f"Median distance: {number(_median(neighbours.generated))} for generated rows, "
         f"{number(_median(neighbours.held_out))} for held-out rows.",
         f"Exact copies of a training row: {copies:,} of {len(neighbours.generated):,}.",
@@ -176,7 +176,7 @@ def schedule(contents: Contents) -> Section | None:
         f"A noised row is xₜ = α(t) x + σ(t) ε; the schedule is {shown.name}.",
         "Sampling starts from a prior that should be the distribution of xₜ at t = 1. The difference is the prior "
         f"mismatch: {number(shown.prior_bound, 2)} nats per dimension in the variational bound, "
-        f"{number(shown.prior_mismatch, 2)} for the marginal itself. Below 0.01 it does no harm.",
+        f"{number(shown.prior_mismatch, 2)} for the marginal itself. Below 0.01 it is harmless.",
     )
     panels = tuple(curves.schedule(shown))
     return Section("schedule", "The schedule", prose, panels, across=2, warning=shown.warning)

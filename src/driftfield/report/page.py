@@ -57,7 +57,7 @@ def _style(theme: Theme | None) -> str:
 
 
 def _scheme(theme: Theme | None) -> str:
-    """What a browser is told of the colours of the page: its scroll bars and buttons follow."""
+    """The colour scheme of the page, which a browser's scroll bars and buttons follow."""
     if theme is None:
         return "light dark"
     return "dark" if theme.dark else "light"

@@ -1,7 +1,8 @@
 """The look of every picture: three themes, one colour for real data and one for generated data.
 
-Blue and orange keep apart for every common kind of colour blindness, and differ in lightness too; so do the six colours
-of a cycle. The report's style sheet takes its colours from here, so that a picture and its page are one surface.
+Blue and orange stay apart under every common kind of colour blindness, and differ in lightness too; so do the six
+colours of a cycle. The report's style sheet takes its colours from here, so that a picture and its page
+are one surface.
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ def verification_section(found: Mapping[str, Any], columns: Sequence[str]) -> Se
     """What `verify.json` holds, as a section."""
     prose = (
         "Does the density integrate to 1, is the score its gradient, do the latent codes of new rows look like noise? "
-        "Each number stands beside what is allowed. The tolerances were measured: a well-trained model passes, a "
+        "Each number is shown with its allowed range. The tolerances were measured: a well-trained model passes, a "
         "broken one does not.",
     )
     failed = not found["passed"]

@@ -1,4 +1,4 @@
-"""The five tutorials that the project grew from: each a recipe, with a report of all its figures and what is wrong."""
+"""The five tutorials that the project grew from: each a recipe, with a report of its figures and of its faults."""
 
 from driftfield.tutorials.tutorial import TUTORIALS, Tutorial
 

@@ -1,4 +1,4 @@
-"""Chapters that several tutorials share: the data, both processes as rows of pictures, the loss, the animation."""
+"""Chapters of several tutorials: the data, both processes as rows of pictures, the loss, the animation."""
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def reverse(results: Results) -> Section:
     rows.append(("tutorial-reverse", "After training", end))
     strips = tuple(strip(name, title, clouds, model.columns, False, view) for name, title, clouds in rows)
     prose = [
-        f"From noise on the left to samples on the right{f', with the weights of each {word} named' * bool(kept)}."
+        f"From noise on the left to samples on the right{f', with the weights after each {word} named' * bool(kept)}."
     ]
     if len(load_recipe(results.tutorial.name).train.snapshots) > len(kept):
         prose.append(f"The training ended after {results.length}, before the tutorial's later snapshots.")

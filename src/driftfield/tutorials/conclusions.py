@@ -21,14 +21,14 @@ def diagnosis(results: Results) -> Section:
     mismatch, gain = results.model.prior_mismatch, results.accuracy - results.from_noised_data
     prior = (
         f"The chain ends with a signal variance of {number(mismatch.signal, 2)} where almost none should be left: "
-        f"{number(mismatch.bound, 2)} nats per dimension in the bound, {number(mismatch.marginal, 2)} of the marginal."
+        f"{number(mismatch.bound, 2)} nats per dimension in the bound, {number(mismatch.marginal, 2)} for the marginal."
         if mismatch.warning
         else f"The process reaches its prior: {number(mismatch.bound, 2)} nats per dimension are left in the bound."
     )
     prior += (
         f" Starting from real rows diffused to t = 1 instead of the prior, the same network and sampler give an "
         f"accuracy of {results.from_noised_data:.3f} instead of {results.accuracy:.3f} (floor {results.floor:.3f}): "
-        f"the prior accounts for {signed(gain)}{', which is within the noise' * (abs(gain) <= NOTICED)}."
+        f"the prior's mismatch accounts for {signed(gain)}{', which is within the noise' * (abs(gain) <= NOTICED)}."
     )
     remaining = signed(results.from_noised_data - results.floor)
     rest = f"The remaining {remaining} is due to the network, the loss and the sampler"
@@ -37,7 +37,7 @@ def diagnosis(results: Results) -> Section:
             f"; with 40 steps of DPM-Solver++(2M) instead of the recipe's sampler the accuracy is "
             f"{results.other_sampler:.3f} ({signed(results.other_sampler - results.accuracy)})"
         )
-    rest += f". The tutorial was trained for {number(results.seconds)} s, {_share(results)}."
+    rest += f". The tutorial was trained for {number(results.seconds)} s, {_length(results)}."
     rows = []
     for fault in results.tutorial.faults:
         measured = results.faults.get(fault.what)
@@ -57,12 +57,12 @@ def signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _share(results: Results) -> str:
-    """The steps that were made, of those that the recipe asks for."""
+def _length(results: Results) -> str:
+    """The steps made, and their fraction of the recipe's full length."""
     train, made = load_recipe(results.tutorial.name).train, results.model.facts["steps"]
     whole = train.steps or 0 if train.epochs is None else train.epochs * results.unit[1]
-    share = made / max(whole, 1)
-    rest = f"{100 * share:.0f} % of its full length of {whole:,}" if share < 0.995 else "its full length"
+    fraction = made / max(whole, 1)
+    rest = f"{100 * fraction:.0f} % of its full length of {whole:,}" if fraction < 0.995 else "its full length"
     return f"{made:,} steps, {rest}"
 
 
@@ -78,8 +78,8 @@ def default_recipe(results: Results) -> Section:
     else:
         seconds, accuracy = results.equal
         prose.append(
-            f"A training of {seconds:g} s is already as good, with an accuracy of {accuracy:.3f} against "
-            f"{results.accuracy:.3f}: {results.seconds / seconds:.1f} times faster to equal quality."
+            f"It is already as good after {seconds:g} s, with an accuracy of {accuracy:.3f} against "
+            f"{results.accuracy:.3f}: {results.seconds / seconds:.1f} times faster to the same quality."
         )
     better = {metric.name: metric for metric in results.default_judged.metrics}
     rows = tuple(

@@ -45,13 +45,13 @@ def three_schedules(results: Results) -> Section:
         variants.append(Variant(kind, cells, (betas, signal)))
     prose = (
         f"{T} steps from β = {start:g} to {end:g}. None of the three ends in noise: the last columns say how far "
-        f"the end is from N(0, I) for rows of mean square {number(m2)}, which these have.",
+        f"the end is from N(0, I) for rows with a mean square of {number(m2)}, like these.",
     )
     return comparison(
         "tutorial-schedules",
         "Three schedules",
         prose,
-        ("schedule", "signal variance at the end", "L_T, nats per dimension", "of the marginal"),
+        ("schedule", "signal variance at the end", "L_T, nats per dimension", "the same for the marginal"),
         variants,
         lambda curves: lines("tutorial-betas", "Noise added in each step", i, curves, "step", "β"),
         lambda curves: lines("tutorial-signal", "Signal that is left", i, curves, "step", "signal variance ᾱ"),

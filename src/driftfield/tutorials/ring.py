@@ -44,8 +44,8 @@ def histograms(results: Results) -> Section:
     prose = (
         f"{ROWS_OF_HISTOGRAMS:,} rows each. The direction is that of a uniform point of a square, so the ring is "
         "denser at the diagonals; the thin line is the exact density of the angle.",
-        f"Mean and spread of the radius: {r.mean():.4f} and {r.std():.4f} of the data, {r_made.mean():.4f} and "
-        f"{r_made.std():.4f} of the samples.",
+        f"Mean and standard deviation of the radius: {r.mean():.4f} and {r.std():.4f} for the data, "
+        f"{r_made.mean():.4f} and {r_made.std():.4f} for the samples.",
     )
     return Section("ring-histograms", "Data and samples, three ways", prose, panels, across=2)
 
@@ -74,11 +74,11 @@ def two_objectives(results: Results) -> Section:
     variants.append(Variant("the distribution", cells))
     prose = (
         "Denoising score matching needs the score of the transition kernel, −ε/σ. Sliced score matching needs only "
-        "samples xₜ: it minimises σ² [vᵀ ∇s v + ½ |s|²] for random directions v, with the same minimiser in the mean.",
+        "samples xₜ: it minimises σ² [vᵀ ∇s v + ½ |s|²] for random directions v, which has the same minimiser.",
         "In exchange, every step takes a second derivative and its gradient is noisier. The network must also be "
-        "smooth: one with ReLU units, as the tutorial's, ends at a score of zero, because no gradient depends on where "
-        "its kinks lie. The third row is therefore the denoising objective with the network of the second. The error "
-        "is relative to the exact score of the noised ring.",
+        "smooth: one with ReLU units, as the tutorial's, ends with a score of zero, because no gradient depends on "
+        "where its kinks lie. The third row is therefore the denoising objective with the network of the second. The "
+        "error is relative to the exact score of the noised ring.",
     )
     return comparison(
         "ring-sliced",

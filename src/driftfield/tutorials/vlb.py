@@ -38,7 +38,7 @@ def closed_forms(results: Results) -> Section:
         Curve("mean", (path[1:].mean(1) - means[1:]) / (spread / math.sqrt(n)), role="data"),
         Curve("variance", (spread**2 / variances[1:] - 1) * math.sqrt((n - 1) / 2), role="generated"),
     ]
-    chosen = sorted({1, 2, *(max(round(T * share), 1) for share in (0.1, 0.3, 0.6)), T})
+    chosen = sorted({1, 2, *(max(round(T * fraction), 1) for fraction in (0.1, 0.3, 0.6)), T})
     found: list[tuple[int, Quantity]] = []
     for i in chosen:
         found += [
