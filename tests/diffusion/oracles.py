@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
-from driftfield.diffusion import SCHEDULES, BaseDenoiser, Denoiser, Estimate, MixtureDenoiser, Schedule
+from driftfield.diffusion import HEADS, SCHEDULES, BaseDenoiser, Denoiser, Estimate, MixtureDenoiser, Schedule
 from driftfield.diffusion.basics.denoisers import extend_estimate
+from driftfield.diffusion.basics.heads import Head
 from driftfield.diffusion.basics.schedules import match
 
 
@@ -41,6 +42,11 @@ seeds = st.integers(0, 2**31)
 def f64(value: object) -> Tensor:
     """A float64 tensor."""
     return torch.as_tensor(value, dtype=torch.float64)
+
+
+def close(found: Tensor, expected: Tensor, case: object, rtol: float, atol: float) -> None:
+    """Assert that two tensors are equal to this tolerance, and say of which case if they are not."""
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol, msg=lambda text: f"{case}: {text}")
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -122,14 +128,22 @@ def ring_end(schedule: Schedule, start: Tensor) -> NDArray[np.float64]:
     return np.asarray(solution.y[:, -1].reshape(-1, 2) * math.hypot(1, math.exp(low)))
 
 
+def head_of_each_row(rows: int) -> Head:
+    """As many rows through each head of the table, in its order: one denoiser for all of them."""
+
+    def head(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = zip(*(each(schedule, t) for each in HEADS.values()), strict=True)
+        return torch.stack(a).repeat_interleave(rows), torch.stack(b).repeat_interleave(rows)
+
+    return head
+
+
 class Knowing(nn.Module):
     """A network that returns a head's target for the exact estimate of a distribution."""
 
-    def __init__(self, distribution: BaseDenoiser, head: str) -> None:
+    def __init__(self, distribution: BaseDenoiser, head: Head) -> None:
         super().__init__()
-        from driftfield.diffusion import HEADS
-
-        self.distribution, self.head = distribution, HEADS[head]
+        self.distribution, self.head = distribution, head
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         estimate = self.distribution(x, t)
@@ -137,8 +151,9 @@ class Knowing(nn.Module):
         return (a * estimate.x0.mT).mT + (b * estimate.eps.mT).mT
 
 
-def knowing(distribution: BaseDenoiser, head: str) -> Denoiser:
+def knowing(distribution: BaseDenoiser, head: str | Head) -> Denoiser:
     """A Denoiser that works through a head and yet is exact."""
+    head = HEADS[head] if isinstance(head, str) else head
     return Denoiser(Knowing(distribution, head), distribution.schedule, head, label="t", scale_input=False)
 
 
