@@ -7,12 +7,9 @@ from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
 from driftfield.report import (
-    Baseline,
-    Command,
     Contents,
     Film,
     Grid,
-    Neighbours,
     Process,
     ScheduleCurves,
     ScoreField,
@@ -141,12 +138,12 @@ def synthetic(rows: int = 8000, points: int = 1200, frames: int = 45) -> Content
         schedule=schedule_curves(),
         metrics=METRICS,
         baselines=(
-            Baseline("this model", -1.0192, 0.0062),
-            Baseline("Gaussian mixture (BIC, 16 parts)", -1.112, 0.007),
-            Baseline("kernel density", -1.094, 0.0068),
-            Baseline("Gaussian, full covariance", -1.962, 0.0075),
+            ("this model", -1.0192, 0.0062),
+            ("Gaussian mixture (BIC, 16 parts)", -1.112, 0.007),
+            ("kernel density", -1.094, 0.0068),
+            ("Gaussian, full covariance", -1.962, 0.0075),
         ),
-        neighbours=Neighbours(generator.gamma(2, 0.011, 2000), generator.gamma(2, 0.0108, 2000)),
+        neighbours=(generator.gamma(2, 0.011, 2000), generator.gamma(2, 0.0108, 2000)),
         recipe='[data]\nname = "moons"\nrows = 10000\n\n[schedule]\nkind = "ve"\n\n[train]\nsteps = 4000\nlr = 7e-3\n',
         facts={
             "rows": "8,000 for training, 2,000 held out",
@@ -158,9 +155,9 @@ def synthetic(rows: int = 8000, points: int = 1200, frames: int = 45) -> Content
             "torch": "2.13.0",
         },
         next_steps=(
-            Command("driftfield sample runs/moons -n 100000 -o new.csv", "write 100,000 new rows to a file"),
-            Command("driftfield score runs/moons moons -o scores.csv", "the log-density of each row, with its error"),
-            Command("driftfield animate runs/moons -o moons.gif", "the process above as a GIF"),
+            ("driftfield sample runs/moons -n 100000 -o new.csv", "write 100,000 new rows to a file"),
+            ("driftfield score runs/moons moons -o scores.csv", "the log-density of each row, with its error"),
+            ("driftfield animate runs/moons -o moons.gif", "the process above as a GIF"),
         ),
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from synthetic import METRICS, FakeMetric, history, schedule_curves, synthetic, synthetic_table
 
-from driftfield.report import Contents, Neighbours, Panel, ScoreField, clouds, curves, dots, histograms, maps
+from driftfield.report import Contents, Panel, ScoreField, clouds, curves, dots, histograms, maps
 from driftfield.report.panels import figure
 from driftfield.report.style import DARK, LIGHT, THEMES, Theme
 from driftfield.report.view import common_interval, fitted_view, interval
@@ -55,7 +55,7 @@ def test_points_outside_the_frame_are_counted_in_the_picture() -> None:
 @pytest.mark.filterwarnings("error")
 def test_numbers_that_are_not_finite_spoil_no_picture() -> None:
     nothing = np.full(4, np.nan)
-    figure([histograms.nearest_neighbours(Neighbours(nothing, nothing))], LIGHT)
+    figure([histograms.nearest_neighbours(nothing, nothing)], LIGHT)
     figure([curves.loss([{"step": 1, "loss": float("nan")}])], LIGHT)
     contents = synthetic(300, 20, 3)
     figure([maps.density(replace(contents.density, log_density=np.full((90, 90), -np.inf)), ("x", "y"), 1.0)], LIGHT)
@@ -72,7 +72,7 @@ def test_every_axis_has_a_name() -> None:
         *beside(contents),
         clouds.score_field("score", contents.scores[0], contents.train, contents.columns, 1.0),
         maps.density(contents.density, contents.columns, 1.0),
-        histograms.nearest_neighbours(contents.neighbours),
+        histograms.nearest_neighbours(*contents.neighbours),
         curves.loss(history()),
         *curves.schedule(schedule_curves()),
     ]

@@ -139,7 +139,7 @@ def test_a_tutorials_report_has_all_its_chapters_and_their_figures(
     _closing(found, sections)
     CHECKS.get(name, lambda found, sections: None)(found, sections)
     assert found.summary()["accuracy"] == 0.625
-    assert f"driftfield tutorial {name}" in contents.next_steps[0].command
+    assert f"driftfield tutorial {name}" in contents.next_steps[0][0]
 
 
 def _closing(found: Results, sections: dict[str, Section]) -> None:

@@ -7,25 +7,15 @@ figures. A chapter of a tutorial is a `Section` whose panels come from the same 
 """
 
 from driftfield.report.animation import animate, check_animation, gif_bytes
-from driftfield.report.contents import (
-    Baseline,
-    Command,
-    Contents,
-    Film,
-    Grid,
-    Neighbours,
-    Process,
-    ScheduleCurves,
-    ScoreField,
-)
+from driftfield.report.contents import Contents, Film, Grid, Process, ScheduleCurves, ScoreField
 from driftfield.report.curves import Curve
 from driftfield.report.dots import Level
 from driftfield.report.panels import Panel
 from driftfield.report.report import render, render_verification, write_pictures, write_report
-from driftfield.report.section import Cell, Details, Link, Result, Results, Section, Table
+from driftfield.report.section import Cell, Details, Link, Section, Table
 
 __all__ = [
-    "Baseline", "Cell", "Command", "Contents", "Curve", "Details", "Film", "Grid", "Level", "Link", "Neighbours",
-    "Panel", "Process", "Result", "Results", "ScheduleCurves", "ScoreField", "Section", "Table", "animate",
-    "check_animation", "gif_bytes", "render", "render_verification", "write_pictures", "write_report",
+    "Cell", "Contents", "Curve", "Details", "Film", "Grid", "Level", "Link", "Panel", "Process", "ScheduleCurves",
+    "ScoreField", "Section", "Table", "animate", "check_animation", "gif_bytes", "render", "render_verification",
+    "write_pictures", "write_report",
 ]  # fmt: skip

@@ -76,32 +76,6 @@ class ScheduleCurves:
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """The mean held-out log-density of one model, in nats, and its standard error."""
-
-    label: str
-    log_density: float
-    error: float
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Distances to the nearest training row: of generated rows, and of held-out rows."""
-
-    generated: FloatArray
-    held_out: FloatArray
-    unit: str = "standard deviations"
-
-
-@dataclass(frozen=True)
-class Command:
-    """Something to run next, and what it does."""
-
-    command: str
-    purpose: str
-
-
-@dataclass(frozen=True)
 class Contents:
     """Everything a report shows."""
 
@@ -119,10 +93,10 @@ class Contents:
     history: Sequence[Mapping[str, float | None]] = ()
     schedule: ScheduleCurves | None = None
     metrics: Sequence[Metric] = ()
-    baselines: Sequence[Baseline] = ()  # this model first
-    neighbours: Neighbours | None = None
+    baselines: Sequence[tuple[str, float, float]] = ()  # label, mean log-density, its error; this model first
+    neighbours: tuple[FloatArray, FloatArray] | None = None  # distances of generated and held-out rows to training rows
     verification: Mapping[str, Any] | None = None  # as verify.json holds it
     recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
-    next_steps: Sequence[Command] = ()
+    next_steps: Sequence[tuple[str, str]] = ()  # a command, and what it does
     chapters: Sequence[Section] = ()  # before all other sections, under anchors that no figure has

@@ -12,7 +12,7 @@ from driftfield.evaluation.metric import Metric
 from driftfield.report import clouds, curves, dots, histograms, maps
 from driftfield.report.contents import Contents, FloatArray
 from driftfield.report.dots import Level
-from driftfield.report.section import Result, Results, Section
+from driftfield.report.section import Section, Table
 from driftfield.report.verification import verification_section
 from driftfield.report.view import shared_view
 from driftfield.wording import number, plus_minus
@@ -89,18 +89,17 @@ def metrics(contents: Contents) -> Section | None:
         "The orange dot is this model with its standard error; the blue band is the floor, as wide as its own error.",
     )
     rows = tuple(
-        Result(
-            m.label,
-            f"{m.unit}, {m.rows:,} rows" if m.unit else f"{m.rows:,} rows",
+        (
+            f"{m.label}\n{m.unit}{', ' * bool(m.unit)}{m.rows:,} rows",
             plus_minus(m.value, m.error),
             plus_minus(m.floor, m.floor_error),
             m.note,
         )
         for m in contents.metrics
     )
-    results = Results(("Metric", "Model", "Floor", "What it means"), rows)
+    table = Table(("metric", "model", "floor", "what it means"), rows, notes=True)
     title = "Quality, compared with the best possible"
-    return Section("metrics", title, prose, (dots.metrics(contents.metrics),), beside=True, results=results)
+    return Section("metrics", title, prose, (dots.metrics(contents.metrics),), beside=True, table=table)
 
 
 def verification(contents: Contents) -> Section | None:
@@ -118,9 +117,7 @@ def baselines(contents: Contents) -> Section | None:
         "The mean log-density of held-out rows under this model, and under simpler models fitted to the same training "
         "rows. Higher is better."
     )
-    ours, *others = contents.baselines
-    levels = [Level(ours.label, ours.log_density, ours.error, "generated")]
-    levels += [Level(other.label, other.log_density, other.error, "muted") for other in others]
+    levels = [Level(*each, "muted" if i else "generated") for i, each in enumerate(contents.baselines)]
     levels.sort(key=lambda level: -level.value if math.isfinite(level.value) else math.inf)
     panel = dots.dots_on_rows("baselines", "Held-out log-density", levels, "mean log-density", "nats")
     return Section("baselines", "Compared with simpler models", (prose, _ranking(levels)), (panel,), beside=True)
@@ -141,18 +138,18 @@ def _ranking(levels: Sequence[Level]) -> str:
 
 def memorisation(contents: Contents) -> Section | None:
     """How far samples lie from the training rows, beside how far fresh real rows do."""
-    neighbours = contents.neighbours
-    if neighbours is None:
+    if contents.neighbours is None:
         return None
-    copies = int((neighbours.generated == 0).sum())
+    generated, held_out = contents.neighbours
+    copies = int((generated == 0).sum())
     prose = (
         "A model that memorises places its samples on training rows. One that has learned the distribution keeps them "
         "as far away as new real rows are.",
-        f"Median distance: {number(_median(neighbours.generated))} for generated rows, "
-        f"{number(_median(neighbours.held_out))} for held-out rows.",
-        f"Exact copies of a training row: {copies:,} of {len(neighbours.generated):,}.",
+        f"Median distance: {number(_median(generated))} for generated rows, "
+        f"{number(_median(held_out))} for held-out rows.",
+        f"Exact copies of a training row: {copies:,} of {len(generated):,}.",
     )
-    panels = (histograms.nearest_neighbours(neighbours),)
+    panels = (histograms.nearest_neighbours(generated, held_out),)
     return Section("memorisation", "Has it memorised?", prose, panels, beside=True)
 
 

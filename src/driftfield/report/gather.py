@@ -9,18 +9,7 @@ import torch
 from driftfield.evaluation import Evaluation
 from driftfield.model import run as runs
 from driftfield.model.model import Model
-from driftfield.report.contents import (
-    Baseline,
-    Command,
-    Contents,
-    Film,
-    FloatArray,
-    Grid,
-    Neighbours,
-    Process,
-    ScheduleCurves,
-    ScoreField,
-)
+from driftfield.report.contents import Contents, Film, FloatArray, Grid, Process, ScheduleCurves, ScoreField
 
 FILM_ROWS, FILM_FRAMES = 1_200, 45
 GRID_CELLS = 120
@@ -48,9 +37,9 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         history=model.history,
         schedule=_schedule(model),
         metrics=judged.metrics,
-        baselines=[Baseline(*each) for each in judged.densities()] if judged.baselines else [],
+        baselines=judged.densities() if judged.baselines else (),
         verification=runs.read_json(verified) if verified.is_file() else None,
-        neighbours=Neighbours(judged.memorisation.generated, judged.memorisation.held_out),
+        neighbours=(judged.memorisation.generated, judged.memorisation.held_out),
         recipe=model.recipe.toml(),
         facts={
             key: f"{value:,}" if isinstance(value, int) else str(value)
@@ -109,12 +98,12 @@ def _schedule(model: Model) -> ScheduleCurves:
     return curves
 
 
-def _next_steps(run: str, source: str) -> list[Command]:
+def _next_steps(run: str, source: str) -> list[tuple[str, str]]:
     return [
-        Command(f"driftfield sample {run} -n 10000 -o new.csv", "draw new rows, with the names of your columns"),
-        Command(f"driftfield score {run} {shlex.quote(source)} -o scores.csv", "the log-density of each row, in nats"),
-        Command(f"driftfield evaluate {run} --json", "every metric with its floor, for scripts"),
-        Command(f"driftfield verify {run}", "check the model's numbers, against exact truth where it is known"),
-        Command(f"driftfield animate {run} -o process.gif", "the two processes as an animation"),
-        Command("driftfield fit your.csv -o runs/yours", "fit a table of your own"),
+        (f"driftfield sample {run} -n 10000 -o new.csv", "draw new rows, with the names of your columns"),
+        (f"driftfield score {run} {shlex.quote(source)} -o scores.csv", "the log-density of each row, in nats"),
+        (f"driftfield evaluate {run} --json", "every metric with its floor, for scripts"),
+        (f"driftfield verify {run}", "check the model's numbers, against exact truth where it is known"),
+        (f"driftfield animate {run} -o process.gif", "the two processes as an animation"),
+        ("driftfield fit your.csv -o runs/yours", "fit a table of your own"),
     ]

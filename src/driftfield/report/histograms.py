@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from driftfield.report.axes import Axis, legend_above, name_axes
-from driftfield.report.contents import FloatArray, Neighbours
+from driftfield.report.contents import FloatArray
 from driftfield.report.panels import Panel
 from driftfield.report.style import Theme
 from driftfield.report.view import common_interval
@@ -56,19 +56,19 @@ def marginals(train: FloatArray, samples: FloatArray, columns: tuple[str, ...]) 
     ]
 
 
-def nearest_neighbours(neighbours: Neighbours) -> Panel:
-    """How far generated and held-out rows lie from the nearest training row."""
-    pooled = np.concatenate([neighbours.generated, neighbours.held_out])
+def nearest_neighbours(generated: FloatArray, held_out: FloatArray) -> Panel:
+    """How far generated and held-out rows lie from the nearest training row, in standard deviations of the columns."""
+    pooled = np.concatenate([generated, held_out])
     finite = pooled[np.isfinite(pooled)]
     high = (float(np.quantile(finite, 0.995)) if finite.size else 0.0) or 1.0
     beyond = float((~(pooled <= high)).mean())
     return histogram(
         "memorisation",
         "Distance to the nearest training row",
-        neighbours.held_out,
-        neighbours.generated,
+        held_out,
+        generated,
         np.linspace(0.0, high, 46),
-        f"distance ({neighbours.unit}{f'; {beyond:.1%} beyond' if beyond else ''})",
+        f"distance (standard deviations{f'; {beyond:.1%} beyond' if beyond else ''})",
         legend=("held-out rows", "generated rows"),
         size=(4.8, 2.9),
     )

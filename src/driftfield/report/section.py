@@ -18,35 +18,16 @@ Cell = str | Link
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of as many cells as the header has, the first of each being its name; and a remark below."""
+    """Rows of as many cells as the header has, the first of each being its name; and a remark below.
+
+    A cell may have a second line: the unit of a name, or what a failed check means. With `notes`, the last cell of each
+    row is a sentence about the others.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A measured value beside what it is compared with: a metric and its floor, or a check and what is allowed.
-
-    ``status`` is "pass", "fail" or "not applicable" for a check; ``failure`` says what it means, where it fails.
-    """
-
-    label: str
-    unit: str
-    value: str
-    beside: str
-    note: str
-    status: str = ""
-    failure: str = ""
-
-
-@dataclass(frozen=True)
-class Results:
-    """Results under their header; on a narrow screen each becomes a paragraph."""
-
-    header: tuple[str, ...]
-    rows: tuple[Result, ...]
+    notes: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +43,7 @@ class Details:
 class Section:
     """A heading, some sentences, and pictures: below the sentences, so many across, or beside them.
 
-    Then, where there are any, results, a table, a film as a GIF that plays by itself, texts to unfold, the player.
+    Then, where there are any, a table, a film as a GIF that plays by itself, texts to unfold, the player.
     """
 
     anchor: str
@@ -72,7 +53,6 @@ class Section:
     across: int = 1
     beside: bool = False
     warning: str | None = None
-    results: Results | None = None
     table: Table | None = None
     gif: bytes | None = None
     gif_alt: str = ""

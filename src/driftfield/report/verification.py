@@ -8,10 +8,10 @@ import numpy as np
 from driftfield.report.curves import Curve, lines
 from driftfield.report.maps import error_map
 from driftfield.report.panels import Panel
-from driftfield.report.section import Result, Results, Section
+from driftfield.report.section import Section, Table
 from driftfield.wording import plus_minus, within
 
-HEADER = ("Check", "Result", "Value", "Allowed", "What was measured")
+HEADER = ("check", "result", "value", "allowed", "what was measured")
 
 
 def verification_section(found: Mapping[str, Any], columns: Sequence[str]) -> Section:
@@ -29,21 +29,19 @@ def verification_section(found: Mapping[str, Any], columns: Sequence[str]) -> Se
         tuple(_panels(found, columns)),
         across=2,
         warning=found["conclusion"] if failed else None,
-        results=Results(HEADER, tuple(_result(check) for check in found["checks"])),
+        table=Table(HEADER, tuple(_row(check) for check in found["checks"]), notes=True),
     )
 
 
-def _result(check: Mapping[str, Any]) -> Result:
+def _row(check: Mapping[str, Any]) -> tuple[str, ...]:
     known = check["status"] != "not applicable"
-    note = check["note"] if known else check["reason"]
-    return Result(
-        check["label"],
-        check["unit"],
+    note, failure = check["note"] if known else check["reason"], check["failure"] if check["status"] == "fail" else ""
+    return (
+        f"{check['label']}\n{check['unit']}",
+        check["status"],
         plus_minus(check["value"], check["error"]) if known else "",
         within(check["low"], check["high"]),
-        note[:1].upper() + note[1:] + ".",
-        check["status"],
-        check["failure"] if check["status"] == "fail" else "",
+        f"{note[:1].upper()}{note[1:]}.\n{failure}",
     )
 
 

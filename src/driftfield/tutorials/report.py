@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import replace
 
-from driftfield.report.contents import Command, Contents
+from driftfield.report.contents import Contents
 from driftfield.report.gather import gather
 from driftfield.report.section import Section
 from driftfield.tutorials import chapters, classes, ddpm, ring, vlb, x0
@@ -30,9 +30,9 @@ def contents_of(results: Results, run: str) -> Contents:
     name, quoted = tutorial.name, shlex.quote(run)
     own = [CHAPTERS[chapter] for chapter in tutorial.chapters]
     steps = [
-        Command(f"driftfield tutorial {name} --time 5m --force", "the same, trained longer"),
-        Command(f"driftfield recipes {name}", "its recipe; every key can be changed with --set"),
-        Command(f"driftfield report {quoted} --theme blackboard", "the plain report in the tutorial's dark style"),
+        (f"driftfield tutorial {name} --time 5m --force", "the same, trained longer"),
+        (f"driftfield recipes {name}", "its recipe; every key can be changed with --set"),
+        (f"driftfield report {quoted} --theme blackboard", "the plain report in the tutorial's dark style"),
         *contents.next_steps[:4],
     ]
     return replace(
