@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from broken_models import small_checks  # noqa: F401
 
 import driftfield
 from driftfield.verification import Verification, verify

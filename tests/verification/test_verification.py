@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from broken_models import (
+    small_checks,  # noqa: F401
     with_exact_score,
     with_memorised_rows,
     with_perturbed_weights,
@@ -31,7 +32,7 @@ def moons() -> Model:
 
 @pytest.fixture(scope="module")
 def eight_gaussians() -> Model:
-    return driftfield.fit("8-gaussians", steps=1_000)
+    return driftfield.fit("8-gaussians", steps=1_000, network={"width": 48})
 
 
 @pytest.fixture(scope="module")
