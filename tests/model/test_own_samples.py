@@ -64,10 +64,20 @@ ESTIMATORS: dict[str, Estimator] = {
 }
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.fixture(scope="module", params=[0, 3])
+def seed(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(scope="module")
+def rows(model: Model, seed: int) -> np.ndarray:
+    return model.sample(ROWS, seed=seed)
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_samples_scored_with_their_own_seed_are_scored_as_with_another(model: Model, name: str, seed: int) -> None:
-    rows = model.sample(ROWS, seed=seed)
+def test_samples_scored_with_their_own_seed_are_scored_as_with_another(
+    model: Model, rows: np.ndarray, name: str, seed: int
+) -> None:
     own, other = (ESTIMATORS[name](model, rows, each)[0] for each in (seed, seed + 17))
     difference = own - other
     assert name == "log_prob" or (difference != 0).any()  # another seed is another estimate of the same number
