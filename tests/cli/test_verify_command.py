@@ -10,6 +10,15 @@ from command import Run
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from driftfield.verification import density
+
+
+@pytest.fixture(autouse=True)
+def small_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer points for the checks of the density; what they find is tested in tests/verification."""
+    monkeypatch.setattr(density, "SCORE_ROWS", 64)
+    monkeypatch.setattr(density, "MOST_POINTS", {1: 501, 2: 64**2})
+
 
 @pytest.fixture
 def own_run(tiny_run: Path, tmp_path: Path) -> Path:
