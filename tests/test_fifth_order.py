@@ -1,4 +1,4 @@
-"""A sampler of an order that the package does not have yet, in the table for a moment: whatever reads the table works."""
+"""A sampler of an order that no other has, in the table for a moment: whatever reads the table works."""
 
 import json
 

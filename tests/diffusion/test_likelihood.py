@@ -25,7 +25,6 @@ from driftfield.diffusion import (
     Denoiser,
     Estimate,
     Gaussian,
-    MixtureDenoiser,
     Schedule,
     log_prob,
     matched_prior,
@@ -46,9 +45,9 @@ def matched(schedule: Schedule, variance: object, mean: object = (0.0, 0.0)) -> 
     return matched_prior(schedule, f64(mean), f64(variance).expand(2))
 
 
-def two_variances(schedule: Schedule, mean: tuple[float, float] = (0.0, 0.0)) -> MixtureDenoiser:
+def two_variances(schedule: Schedule, mean: tuple[float, float] = (0.0, 0.0)) -> ExactGaussian:
     """N(mean, diag(0.7, 0.2)): off the unit variance for which the ODE stands still."""
-    return MixtureDenoiser(schedule, torch.ones(1), f64([mean]), torch.diag(f64(VARIANCES))[None])
+    return ExactGaussian(schedule, f64(mean), f64(VARIANCES))
 
 
 def gaussian_density(
