@@ -47,7 +47,7 @@ SKLEARN: dict[str, Callable[[int], FloatArray]] = {
 }
 
 # Entropies in nats, raw and after dividing each column by its standard deviation: minus the mean of log p over 60,000
-# draws of the construction, where p sums the density of the noise over a fine grid of the curve. Good to 0.003 to 0.005.
+# draws of the construction, where p sums the density of the noise over a fine grid of the curve. Good to 0.005.
 ENTROPIES = [
     (moons(0.05), 0.295, 1.136),
     (moons(0.06), 0.479, 1.323),

@@ -289,8 +289,8 @@ def test_the_chains_of_the_tutorials_fail_and_say_so(name: str) -> None:
 
 @pytest.mark.parametrize(("beta", "nats"), [(0.117, 1e-3), (0.157, 1e-4)])
 def test_fifty_constant_betas_leave_a_mismatch_of_half_their_product(beta: float, nats: float) -> None:
-    # For data of unit variance L_T = -1/2 ln(1 - (1 - beta)^50), about (1 - beta)^50 / 2. Three digits of beta are given,
-    # and L_T changes by 50 dbeta / (1 - beta), 6 % for half a digit.
+    # For data of unit variance L_T = -1/2 ln(1 - (1 - beta)^50), about (1 - beta)^50 / 2. Three digits of beta are
+    # given, and L_T changes by 50 dbeta / (1 - beta), 6 % for half a digit.
     assert 0.5 * (1 - beta) ** 50 == pytest.approx(nats, rel=0.06)
     assert SCHEDULES["constant"](T=50, beta=beta).prior_kl().bound == pytest.approx(nats, rel=0.06)
 
