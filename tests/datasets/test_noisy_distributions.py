@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.special import i0e, ndtr
-from test_distributions import BOXES, PLANAR, midpoints
+from test_distributions import PLANAR, boxes, midpoints
 
 from driftfield.datasets import DISTRIBUTIONS, Distribution, FloatArray, Nodes, Noise
 from driftfield.datasets.nodes import noise_covariance
@@ -42,11 +42,11 @@ def grid(name: str) -> tuple[FloatArray, FloatArray]:
     """Points of the plane (n, 2) and the mass of a distribution in the cell about each, (n,), by the midpoint rule.
 
     Cells of half the smallest noise at most: for a density that is smooth on their scale the sums below are exact to
-    2 exp(-8 pi^2); so they are on the scale of BOXES.
+    2 exp(-8 pi^2); so they are on the scale of the boxes.
     """
     distribution = DISTRIBUTIONS[name]
     points, masses = [], []
-    for *box, spacing in BOXES[name]:
+    for *box, spacing in boxes(name):
         step = min(spacing, 0.05)
         y, area = midpoints((*box, step))
         points.append(y)
@@ -93,7 +93,7 @@ def test_the_board_with_noise_is_a_sum_over_squares_of_normal_distribution_funct
 def test_the_density_with_noise_integrates_to_one(name: str) -> None:
     std = 0.3 if name == "pinwheel" else 0.1  # of the pinwheel's 67,000 nodes for 0.1, the sum would take too long
     mass = 0.0
-    for x0, y0, x1, y1, _ in BOXES[name]:
+    for x0, y0, x1, y1, _ in boxes(name):
         x, area = midpoints((x0 - 6 * std, y0 - 6 * std, x1 + 6 * std, y1 + 6 * std, std))
         if name == "parabola":  # y is about 5 standard deviations and more from its mean given x
             x = x[np.abs(x[:, 1] - x[:, 0] ** 2 / 4) < 6 + std * np.abs(x[:, 0]) * 3]

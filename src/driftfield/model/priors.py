@@ -72,6 +72,7 @@ def spread(model: Model) -> float:
     return widest if widest > 0 else 1.0
 
 
+@torch.no_grad()
 def prior_mismatch(model: Model) -> PriorMismatch:
     """How far x_1 is from the prior, for the moments of the training rows."""
     schedule = model.denoiser.schedule
