@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from driftfield.datasets import DISTRIBUTIONS
-from driftfield.report import Film, Process, animate
+from driftfield.model.sampling import Trajectory
+from driftfield.report import Process, animate
 from driftfield.report.animation import Pixels, Shot, drawn_frames, timeline
 from driftfield.report.player import stage
 from driftfield.report.style import LIGHT
@@ -31,7 +32,7 @@ def two_moons() -> Process:
         x = DISTRIBUTIONS["moons"].sample(ROWS, seed)
         eps = np.random.default_rng(seed).standard_normal(x.shape)
         states = scale[:, None, None] * (x + noise[:, None, None] * eps)
-        films.append(Film(t[order], states[order], noise[order], scale[order]))
+        films.append(Trajectory(t[order], states[order], noise[order], scale[order]))
     return Process(("x", "y"), *films)
 
 

@@ -1,17 +1,19 @@
 """A report's contents made of nothing but a few random numbers: no network, no fit."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
+from driftfield.diffusion import SCHEDULES
+from driftfield.diffusion.basics.schedules import PriorMismatch
+from driftfield.model.sampling import Trajectory
 from driftfield.report import (
     Contents,
-    Film,
     Grid,
     Process,
-    ScheduleCurves,
     ScoreField,
 )
 
@@ -53,7 +55,7 @@ def moons(rows: int, noise: float, seed: int) -> Array:
     return np.asarray(points[np.random.default_rng(seed + 1).permutation(rows)], dtype=float)
 
 
-def film(x: Array, seed: int, frames: int = 45, reverse: bool = False) -> Film:
+def film(x: Array, seed: int, frames: int = 45, reverse: bool = False) -> Trajectory:
     """Noised rows of a VE process, each frame scaled back to the data's spread."""
     t = np.linspace(0, 1, frames)
     sigma = np.exp(np.log(SIGMA_LOW) + t * np.log(SIGMA_HIGH / SIGMA_LOW))
@@ -62,13 +64,12 @@ def film(x: Array, seed: int, frames: int = 45, reverse: bool = False) -> Film:
     noise = np.random.default_rng(seed).standard_normal(x.shape) * spread
     drawn = scale[:, None, None] * (x - mean + sigma[:, None, None] * noise) + mean
     order = slice(None, None, -1) if reverse else slice(None)
-    return Film(t[order], drawn[order], sigma[order], scale[order])
+    return Trajectory(t[order], drawn[order], sigma[order], scale[order])
 
 
-def schedule_curves(warning: str | None = None) -> ScheduleCurves:
-    t = np.linspace(0, 1, 101)
-    sigma = SIGMA_LOW * (SIGMA_HIGH / SIGMA_LOW) ** t
-    return ScheduleCurves("ve (log-linear)", t, np.ones_like(t), sigma, -2 * np.log(sigma), 7.8e-5, 6.1e-9, warning)
+def schedule(signal: float = 0.0) -> dict[str, Any]:
+    """What a report shows of a schedule, and of a chain that leaves a signal."""
+    return {"schedule": ("ve (log-linear)", SCHEDULES["ve"]()), "prior": PriorMismatch(7.8e-5 + signal, 6.1e-9, signal)}
 
 
 def history(steps: int = 4000, seed: int = 3) -> list[dict[str, float | None]]:
@@ -135,7 +136,7 @@ def synthetic(rows: int = 8000, points: int = 1200, frames: int = 45) -> Content
         density=Grid(x, y, gaussian_mixture(centres, 0.11, at)[0].reshape(90, 90)),
         scores=score_fields(centres),
         history=history(),
-        schedule=schedule_curves(),
+        **schedule(),
         metrics=METRICS,
         baselines=(
             ("this model", -1.0192, 0.0062),

@@ -12,7 +12,8 @@ from PIL import Image
 from synthetic import film, moons, synthetic_table
 
 from driftfield.errors import InputError
-from driftfield.report import Film, Process, animate, check_animation, gif_bytes
+from driftfield.model.sampling import Trajectory
+from driftfield.report import Process, animate, check_animation, gif_bytes
 from driftfield.report.player import frame_at, frames_at
 from driftfield.report.style import THEMES
 
@@ -193,7 +194,7 @@ def test_tables_of_one_and_of_many_columns_move(tmp_path) -> None:
 
 def test_points_between_frames_lie_on_the_line_between_them() -> None:
     states = np.array([[[2.0, 0.0]], [[1.0, 4.0]], [[0.0, 4.0]]])
-    drawn = Film(np.array([1.0, 0.5, 0.0]), states, np.array([np.inf, 1.0, 0.0]))
+    drawn = Trajectory(np.array([1.0, 0.5, 0.0]), states, np.array([np.inf, 1.0, 0.0]), np.ones(3))
     for t, expected in ((1.0, (2.0, 0.0)), (0.75, (1.5, 2.0)), (0.5, (1.0, 4.0)), (0.1, (0.2, 4.0)), (0.0, (0.0, 4.0))):
         assert frame_at(drawn, t).states[0, 0] == pytest.approx(expected)
     assert frame_at(drawn, 0.9).noise == np.inf

@@ -5,7 +5,7 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
-from synthetic import METRICS, FakeMetric, history, schedule_curves, synthetic, synthetic_table
+from synthetic import METRICS, FakeMetric, history, synthetic, synthetic_table
 
 from driftfield.report import Contents, Panel, ScoreField, clouds, curves, dots, histograms, maps
 from driftfield.report.panels import figure
@@ -74,7 +74,7 @@ def test_every_axis_has_a_name() -> None:
         maps.density(contents.density, contents.columns, 1.0),
         histograms.nearest_neighbours(*contents.neighbours),
         curves.loss(history()),
-        *curves.schedule(schedule_curves()),
+        *curves.schedule("linear", *np.linspace(0.1, 1, 80).reshape(4, 20)),
     ]
     for panel in panels:
         axes = figure([panel], LIGHT).axes[0]

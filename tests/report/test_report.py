@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from synthetic import METRICS, moons, schedule_curves, synthetic, synthetic_table
+from synthetic import METRICS, moons, schedule, synthetic, synthetic_table
 
 from driftfield.errors import InputError
 from driftfield.report import Contents, render, write_pictures, write_report
@@ -229,10 +229,13 @@ def test_the_report_says_plainly_when_another_model_is_better() -> None:
 
 
 def test_the_prior_mismatch_and_its_warning_are_stated() -> None:
-    contents = replace(bare(), schedule=schedule_curves(warning="The chain ends too early; raise T."))
+    contents = replace(bare(), **schedule(signal=0.5))
     words = "".join(Page(render(contents)).words)
+    assert "0.50 nats per dimension" in words
+    assert "The forward process does not reach its prior" in words
+    words = "".join(Page(render(replace(bare(), **schedule()))).words)
     assert "7.8·10⁻⁵ nats per dimension" in words
-    assert "The chain ends too early; raise T." in words
+    assert "does not reach its prior" not in words
 
 
 def test_one_column_and_a_huge_scale_are_drawn() -> None:
@@ -256,7 +259,7 @@ def test_the_report_replaces_a_file_only_when_it_is_whole(tmp_path, monkeypatch)
 
 
 def test_pictures_are_written_one_for_each_section(tmp_path) -> None:
-    written = write_pictures(replace(bare(), schedule=schedule_curves()), tmp_path, theme="dark")
+    written = write_pictures(replace(bare(), **schedule()), tmp_path, theme="dark")
     assert [path.stem for path in written] == [name for name in FIGURES if name in (*FROM_ROWS, "schedule")]
     assert {path.suffix for path in written} == {".png"}
     assert sorted(tmp_path.iterdir()) == sorted(written)

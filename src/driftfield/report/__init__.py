@@ -7,7 +7,7 @@ figures. A chapter of a tutorial is a `Section` whose panels come from the same 
 """
 
 from driftfield.report.animation import animate, check_animation, gif_bytes
-from driftfield.report.contents import Contents, Film, Grid, Process, ScheduleCurves, ScoreField
+from driftfield.report.contents import Contents, Grid, Process, ScoreField
 from driftfield.report.curves import Curve
 from driftfield.report.dots import Level
 from driftfield.report.panels import Panel
@@ -15,7 +15,7 @@ from driftfield.report.report import render, render_verification, write_pictures
 from driftfield.report.section import Cell, Details, Link, Section, Table
 
 __all__ = [
-    "Cell", "Contents", "Curve", "Details", "Film", "Grid", "Level", "Link", "Panel", "Process", "ScheduleCurves",
-    "ScoreField", "Section", "Table", "animate", "check_animation", "gif_bytes", "render", "render_verification",
-    "write_pictures", "write_report",
+    "Cell", "Contents", "Curve", "Details", "Grid", "Level", "Link", "Panel", "Process", "ScoreField", "Section",
+    "Table", "animate", "check_animation", "gif_bytes", "render", "render_verification", "write_pictures",
+    "write_report",
 ]  # fmt: skip

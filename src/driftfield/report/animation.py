@@ -206,7 +206,7 @@ def drawn_frames(shown: Stage, shots: Sequence[Shot], theme: Theme) -> Iterator[
                 cloud.set_markerfacecolor(theme.data if name == "forward" else theme.generated)
                 figure.draw_artist(cloud)
                 figure.draw_artist(axis.set_title(_TITLES[name]))
-            drawn_at = "" if film.scale is None else f"   ·   drawn at × {number(float(film.scale[0]))}"
+            drawn_at = f"   ·   drawn at × {number(float(film.scale[0]))}" if shown.rescaled else ""
             caption.set_text(f"t = {shot.t:.2f}   ·   noise level σ/α = {noise_level(float(film.noise[0]))}{drawn_at}")
             figure.draw_artist(caption)
             yield opaque(canvas)

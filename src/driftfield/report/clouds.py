@@ -9,8 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from driftfield.codecs import FloatArray
 from driftfield.report.axes import plane
-from driftfield.report.contents import FloatArray, ScoreField
+from driftfield.report.contents import ScoreField
 from driftfield.report.panels import Panel
 from driftfield.report.style import Role, Theme
 from driftfield.report.view import View, common_interval, fitted_view, interval, plane_size, robust_view, shared_view

@@ -9,35 +9,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from driftfield.codecs import FloatArray
+from driftfield.diffusion import Schedule
+from driftfield.diffusion.basics.schedules import PriorMismatch
 from driftfield.evaluation.metric import Metric
+from driftfield.model.sampling import Trajectory
 from driftfield.report.section import Section
-
-FloatArray = NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class Film:
-    """One process on a time axis: the same n points at each of K times.
-
-    `states` are what is drawn: x_t · scale, where `scale` keeps the picture in frame when the noise grows beyond the
-    data (as it does for VE). Times run from 0 to 1 for the forward process and from 1 to 0 for the reverse one.
-    """
-
-    times: FloatArray  # (K,)
-    states: FloatArray  # (K, n, D)
-    noise: FloatArray  # (K,) sigma / alpha; infinite where no signal is left
-    scale: FloatArray | None = None  # (K,); None: drawn as they are
 
 
 @dataclass(frozen=True)
 class Process:
-    """The forward and the reverse process of one model, over named columns."""
+    """The forward and the reverse process of one model, over named columns, with as many points."""
 
     columns: tuple[str, ...]
-    forward: Film
-    reverse: Film
+    forward: Trajectory
+    reverse: Trajectory
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether states are drawn smaller than they are, to stay in the frame where the noise outgrows the data."""
+        return not np.allclose(self.forward.scale, 1, atol=1e-3)
 
 
 @dataclass(frozen=True)
@@ -59,23 +51,6 @@ class ScoreField:
 
 
 @dataclass(frozen=True)
-class ScheduleCurves:
-    """A schedule as curves over t, and its prior mismatch in nats per dimension.
-
-    `prior_bound` is L_T, the prior term of the variational bound; `prior_mismatch` is that of the marginal at t = 1.
-    """
-
-    name: str
-    t: FloatArray
-    alpha: FloatArray
-    sigma: FloatArray
-    log_snr: FloatArray
-    prior_bound: float
-    prior_mismatch: float
-    warning: str | None = None
-
-
-@dataclass(frozen=True)
 class Contents:
     """Everything a report shows."""
 
@@ -91,7 +66,8 @@ class Contents:
     density: Grid | None = None
     scores: Sequence[ScoreField] = ()
     history: Sequence[Mapping[str, float | None]] = ()
-    schedule: ScheduleCurves | None = None
+    schedule: tuple[str, Schedule] | None = None  # and its name
+    prior: PriorMismatch | None = None
     metrics: Sequence[Metric] = ()
     baselines: Sequence[tuple[str, float, float]] = ()  # label, mean log-density, its error; this model first
     neighbours: tuple[FloatArray, FloatArray] | None = None  # distances of generated and held-out rows to training rows

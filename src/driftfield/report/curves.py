@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from driftfield.codecs import FloatArray
 from driftfield.report.axes import Axis, legend_above, name_at_right, name_axes
-from driftfield.report.contents import FloatArray, ScheduleCurves
 from driftfield.report.panels import Panel
 from driftfield.report.style import Role, Theme
 from driftfield.wording import number, shorten
@@ -162,19 +162,15 @@ def _recorded(history: Sequence[Mapping[str, float | None]], key: str) -> tuple[
     return np.array(steps, dtype=float), np.array(values, dtype=float)
 
 
-def schedule(curves: ScheduleCurves) -> list[Panel]:
-    """Signal and noise over t; and the log signal-to-noise ratio over t."""
-    levels = [Curve("signal α", curves.alpha, role="data"), Curve("noise σ", curves.sigma, role="muted")]
-    wide = float(np.nanmax(np.maximum(curves.alpha, curves.sigma))) > 5  # as those of variance-exploding schedules
+def schedule(name: str, t: FloatArray, alpha: FloatArray, sigma: FloatArray, log_snr: FloatArray) -> list[Panel]:
+    """Signal and noise over t; and the log signal-to-noise ratio over t; each (n,)."""
+    levels = [Curve("signal α", alpha, role="data"), Curve("noise σ", sigma, role="muted")]
+    wide = float(np.nanmax(np.maximum(alpha, sigma))) > 5  # as those of variance-exploding schedules
     time, size = "t (0: data, 1: noise)", (4.4, 2.9)
-    snr = [Curve("log-SNR", curves.log_snr, role="ink")]
+    snr = [Curve("log-SNR", log_snr, role="ink")]
     return [
-        lines(
-            *("schedule", f"Schedule: {shorten(curves.name)}", curves.t, levels, time, "factor"),
-            log_y=wide,
-            size=size,
-        ),
-        lines("log-snr", "Log signal-to-noise ratio", curves.t, snr, time, "2 ln(α/σ)", size=size),
+        lines("schedule", f"Schedule: {shorten(name)}", t, levels, time, "factor", log_y=wide, size=size),
+        lines("log-snr", "Log signal-to-noise ratio", t, snr, time, "2 ln(α/σ)", size=size),
     ]
 
 

@@ -7,10 +7,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import torch
 
+from driftfield.codecs import FloatArray
 from driftfield.evaluation.metric import Metric
 from driftfield.report import clouds, curves, dots, histograms, maps
-from driftfield.report.contents import Contents, FloatArray
+from driftfield.report.contents import Contents
 from driftfield.report.dots import Level
 from driftfield.report.section import Section, Table
 from driftfield.report.verification import verification_section
@@ -51,7 +53,7 @@ def process(contents: Contents) -> Section | None:
         "and the model removes it step by step. At every t both clouds should look alike: that is what a diffusion "
         "model learns."
     )
-    if contents.process.forward.scale is not None:
+    if contents.process.rescaled:
         prose += " Where the noise outgrows the data, the picture is scaled down to stay in the frame."
     return Section("process", "From data to noise and back", (prose,), player=True)
 
@@ -166,17 +168,19 @@ def loss(contents: Contents) -> Section | None:
 
 def schedule(contents: Contents) -> Section | None:
     """Signal and noise over t, and how well the process reaches its prior."""
-    shown = contents.schedule
-    if shown is None:
+    if contents.schedule is None or contents.prior is None:
         return None
+    (name, shown), prior = contents.schedule, contents.prior
+    t = torch.linspace(shown.t_low, 1, 201, dtype=torch.float64)
+    alpha, sigma, log_snr = (values.numpy() for values in (shown.alpha(t), shown.sigma(t), -shown.gamma(t)))
     prose = (
-        f"A noised row is xₜ = α(t) x + σ(t) ε; the schedule is {shown.name}.",
+        f"A noised row is xₜ = α(t) x + σ(t) ε; the schedule is {name}.",
         "Sampling starts from a prior that should be the distribution of xₜ at t = 1. The difference is the prior "
-        f"mismatch: {number(shown.prior_bound, 2)} nats per dimension in the variational bound, "
-        f"{number(shown.prior_mismatch, 2)} for the marginal itself. Below 0.01 it is harmless.",
+        f"mismatch: {number(prior.bound, 2)} nats per dimension in the variational bound, "
+        f"{number(prior.marginal, 2)} for the marginal itself. Below 0.01 it is harmless.",
     )
-    panels = tuple(curves.schedule(shown))
-    return Section("schedule", "The schedule", prose, panels, across=2, warning=shown.warning)
+    panels = tuple(curves.schedule(name, t.numpy(), alpha, sigma, np.clip(log_snr, -60, 60)))
+    return Section("schedule", "The schedule", prose, panels, across=2, warning=prior.warning)
 
 
 FIGURES: dict[str, Callable[[Contents], Section | None]] = {

@@ -1,15 +1,16 @@
 """From a model and its evaluation to what a report shows."""
 
 import shlex
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from driftfield.codecs import FloatArray
 from driftfield.evaluation import Evaluation
 from driftfield.model import run as runs
 from driftfield.model.model import Model
-from driftfield.report.contents import Contents, Film, FloatArray, Grid, Process, ScheduleCurves, ScoreField
+from driftfield.report.contents import Contents, Grid, Process, ScoreField
 
 FILM_ROWS, FILM_FRAMES = 1_200, 45
 GRID_CELLS = 120
@@ -35,7 +36,8 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         density=_density(model) if planar and not model.density_is_bound else None,
         scores=_scores(model) if planar else (),
         history=model.history,
-        schedule=_schedule(model),
+        schedule=(model.recipe.schedule.kind, deepcopy(model.denoiser.schedule).cpu()),
+        prior=model.prior_mismatch,
         metrics=judged.metrics,
         baselines=judged.densities() if judged.baselines else (),
         verification=runs.read_json(verified) if verified.is_file() else None,
@@ -53,12 +55,8 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
 def gather_process(model: Model, seed: int = 0, frames: int = FILM_FRAMES) -> Process:
     """The forward and the reverse process as films of the same number of points."""
     n = min(FILM_ROWS, len(model.held_out))
-    films = {}
-    for direction in ("forward", "reverse"):
-        path = model.trajectory(n, seed, direction=direction, frames=frames)
-        scale = None if np.allclose(path.scale, 1, atol=1e-3) else path.scale
-        films[direction] = Film(path.times, path.states, path.noise, scale)
-    return Process(model.columns, films["forward"], films["reverse"])
+    films = [model.trajectory(n, seed, direction=each, frames=frames) for each in ("forward", "reverse")]
+    return Process(model.columns, *films)
 
 
 def _lattice(model: Model, cells: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -78,24 +76,6 @@ def _density(model: Model) -> Grid:
 def _scores(model: Model) -> list[ScoreField]:
     _, _, points = _lattice(model, ARROWS)
     return [ScoreField(noise, points, model.score(points, noise=noise)) for noise in NOISE_LEVELS]
-
-
-def _schedule(model: Model) -> ScheduleCurves:
-    mismatch = model.prior_mismatch
-    schedule = model.denoiser.schedule.to("cpu")
-    t = torch.linspace(schedule.t_low, 1, 201, dtype=torch.float64)
-    curves = ScheduleCurves(
-        model.recipe.schedule.kind,
-        t.numpy(),
-        schedule.alpha(t).numpy(),
-        schedule.sigma(t).numpy(),
-        np.clip(-schedule.gamma(t).numpy(), -60, 60),
-        mismatch.bound,
-        mismatch.marginal,
-        mismatch.warning,
-    )
-    model.denoiser.schedule.to(model.device)
-    return curves
 
 
 def _next_steps(run: str, source: str) -> list[tuple[str, str]]:

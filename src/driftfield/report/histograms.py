@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from driftfield.codecs import FloatArray
 from driftfield.report.axes import Axis, legend_above, name_axes
-from driftfield.report.contents import FloatArray
 from driftfield.report.panels import Panel
 from driftfield.report.style import Theme
 from driftfield.report.view import common_interval

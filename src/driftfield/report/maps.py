@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 
+from driftfield.codecs import FloatArray
 from driftfield.report.axes import plane
-from driftfield.report.contents import FloatArray, Grid
+from driftfield.report.contents import Grid
 from driftfield.report.panels import Panel
 from driftfield.report.style import Theme, density_colours
 from driftfield.report.view import View, fitted_view, interval, plane_size, robust_view

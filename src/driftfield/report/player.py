@@ -12,7 +12,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from driftfield.report.contents import Film, FloatArray, Process
+from driftfield.codecs import FloatArray
+from driftfield.model.sampling import Trajectory
+from driftfield.report.contents import Process
 from driftfield.report.view import View, fitted_view, interval
 from driftfield.wording import noise_level, number, shorten
 
@@ -25,10 +27,11 @@ class Stage:
     """Two films by name as they are drawn in the plane, in one window: what every kind of animation needs."""
 
     columns: tuple[str, str]
-    films: dict[str, Film]
+    films: dict[str, Trajectory]
     view: View
     ticks: tuple[list[tuple[float, str]], list[tuple[float, str]]]
     note: str
+    rescaled: bool
 
 
 def stage(process: Process, points: int = 1200, frames: int = 45, exactly: bool = False) -> Stage:
@@ -45,11 +48,11 @@ def stage(process: Process, points: int = 1200, frames: int = 45, exactly: bool 
     if len(names) == 1:
         view = View((x[0], y[0]), (x[1], y[1]), 1.0)
         note = "The one column runs across; the height of a point only separates it from the others."
-        return Stage((names[0], ""), films, view, (_ticks(*x), []), note)
+        return Stage((names[0], ""), films, view, (_ticks(*x), []), note, process.rescaled)
     view = fitted_view(x, y, aspect=1.0)
     ticks = _ticks(view.low[0], view.high[0]), _ticks(view.low[1], view.high[1])
     note = f"The first two of {len(names)} columns are shown." if len(names) > 2 else ""
-    return Stage((names[0], names[1]), films, view, ticks, note)
+    return Stage((names[0], names[1]), films, view, ticks, note, process.rescaled)
 
 
 def payload(
@@ -62,11 +65,11 @@ def payload(
         "one_screen": one_screen,
         "window": {"low": list(shown.view.low), "high": list(shown.view.high)},
         "ticks": [[[place, text] for place, text in axis] for axis in shown.ticks],
-        "films": [_packed(name, shown.films[name]) for name in names],
+        "films": [_packed(name, shown.films[name], shown.rescaled) for name in names],
     }
 
 
-def frames_at(film: Film, places: FloatArray) -> Film:
+def frames_at(film: Trajectory, places: FloatArray) -> Trajectory:
     """The frames at some places 0 .. K - 1, linear between two frames; the noise level is that of the nearest one."""
     before = np.minimum(places.astype(int), max(len(film.times) - 2, 0))
     after = np.minimum(before + 1, len(film.times) - 1)
@@ -76,23 +79,23 @@ def frames_at(film: Film, places: FloatArray) -> Film:
         mixed: FloatArray = (1 - weight) * values[before] + weight * values[after]
         return mixed
 
-    scale = None if film.scale is None else between(film.scale)
-    return Film(between(film.times), between(film.states), film.noise[places.round().astype(int)], scale)
+    nearest = places.round().astype(int)
+    return Trajectory(between(film.times), between(film.states), film.noise[nearest], between(film.scale))
 
 
-def frame_at(film: Film, t: float) -> Film:
+def frame_at(film: Trajectory, t: float) -> Trajectory:
     """The one frame at time t."""
     order = np.argsort(film.times)
     return frames_at(film, np.interp([t], film.times[order], order.astype(float)))
 
 
-def _packed(name: str, film: Film) -> dict[str, Any]:
+def _packed(name: str, film: Trajectory, rescaled: bool) -> dict[str, Any]:
     levels, low, high = quantise(film.states)
     return {
         "name": name,
         "times": [round(float(t), 6) for t in film.times],
         "noise": [noise_level(float(level)) for level in film.noise],
-        "scale": None if film.scale is None else [number(float(scale)) for scale in film.scale],
+        "scale": [number(float(scale)) for scale in film.scale] if rescaled else None,
         "points": film.states.shape[1],
         "low": low.tolist(),
         "high": high.tolist(),
@@ -106,13 +109,13 @@ def quantise(states: FloatArray) -> tuple[NDArray[np.uint16], FloatArray, FloatA
     return np.rint((states - low) / (high - low) * LEVELS).astype(np.uint16), low, high
 
 
-def _planar(film: Film, points: int) -> Film:
+def _planar(film: Trajectory, points: int) -> Trajectory:
     """The first two columns of points that are finite throughout; a single column gets heights by the golden ratio."""
     states = film.states[:, np.isfinite(film.states).all(axis=(0, 2)), :2][:, :points].astype(np.float64)
     if states.shape[2] == 1:
         heights = (np.arange(states.shape[1]) * _GOLDEN) % 1.0
         states = np.concatenate([states, np.broadcast_to(heights[None, :, None], states.shape)], axis=2)
-    return Film(film.times, states, film.noise, film.scale)
+    return Trajectory(film.times, states, film.noise, film.scale)
 
 
 def _range(columns: list[FloatArray]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from driftfield.report.contents import FloatArray
+from driftfield.codecs import FloatArray
 
 _COMPARABLE = 4.0  # ranges that differ by less are drawn to one scale
 _REACH = 0.25  # how far beyond the data, in data ranges, stray samples may stretch a picture
