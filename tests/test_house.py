@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "driftfield"
 # From the top of the house to the bottom. A module imports from its own room and from rooms below; the modules of the
 # last line stand beside the rooms and belong to all of them.
 ROOMS = (
+    "__main__",
     "cli",
     "tutorials",
     "report",

@@ -1,6 +1,7 @@
 """The installed command in a process of its own: streams, exit codes, and the same answers as inside this one."""
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -60,3 +61,24 @@ def test_rows_go_through_pipes_and_come_out_as_they_do_inside_this_process(drift
     assert (piped.returncode, piped.stderr) == (0, "")
     assert piped.stdout == driftfield("sample", "here", "-n", "5", "--quiet").stdout
     assert pl.read_csv(io.StringIO(piped.stdout)).shape == (5, 2)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_results_are_utf_8_in_every_locale(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "names.csv").write_text("größe,λ₁ [m]\n" + "".join(f"{i % 7},{i}\n" for i in range(30)), "utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    shown = subprocess.run(
+        [sys.executable, "-m", "driftfield", "data", "names.csv"], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "größe" in shown.stdout.decode("utf-8")
+    assert "λ₁ [m]" in shown.stdout.decode("utf-8")
+
+
+def test_brackets_and_colons_in_names_are_printed_as_they_are(driftfield: Run, tmp_path: Path) -> None:
+    names = ["temp [c]", "speed [m/s]", "[/s]", "[bold]", ":warning:"]
+    rows = "".join(",".join(str((i + 1) * (k + 2) % 11) for k in range(5)) + "\n" for i in range(30))
+    (tmp_path / "units.csv").write_text(",".join(names) + "\n" + rows)
+    shown = driftfield("data", "units.csv")
+    assert shown.returncode == 0
+    assert all(name in shown.stdout for name in names)

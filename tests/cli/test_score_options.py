@@ -65,3 +65,22 @@ def test_the_bound_takes_the_seed_of_the_command(driftfield: Run, tiny_run: Path
     assert first.equals(again)
     assert (first["bound"] != other["bound"]).all()
     assert first["log_density"].equals(other["log_density"])  # in two dimensions nothing random is in it
+
+
+def test_rows_out_of_reach_are_null_in_json_and_empty_in_csv_with_a_word_on_stderr(
+    driftfield: Run, tiny_run: Path
+) -> None:
+    rows = "x,y\n0.5,0.5\n-3.4028235e38,0\n1e30,0.5\n"
+    done = driftfield("score", str(tiny_run), "-", "--json", "--steps", "8", stdin=rows)
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    found = json.loads(done.stdout, parse_constant=refuse)
+    assert found["log_density"][1:] == found["error"][1:] == [None, None]
+    assert found["mean_log_density"] is None
+    table = driftfield("score", str(tiny_run), "-", "--steps", "8", stdin=rows)
+    assert table.returncode == 0
+    assert table.stdout.splitlines()[2:] == [",", ","]
+    assert table.stderr.count("2 rows have a density too small to compute, the first in row 2") == 1
+    assert "RuntimeWarning" not in table.stderr

@@ -1,5 +1,6 @@
 """The commands. Nothing heavy is imported before a command runs, so that --help is instant."""
 
+import io
 import signal
 import sys
 from pathlib import Path
@@ -272,6 +273,8 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # results are UTF-8 in every locale, and paths the bytes they are
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     try:
         app(arguments)
     except Exception as error:

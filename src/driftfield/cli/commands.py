@@ -17,10 +17,12 @@ from driftfield.cli import tables
 from driftfield.cli.progress import Bar, say
 from driftfield.datasets import catalogue, check_writable, csv_text, load, load_like, write_rows
 from driftfield.errors import InputError, Interrupted, TrainingError
+from driftfield.files import plain
 from driftfield.model import run as runs
 from driftfield.recipes.schema import Recipe, load_recipe, parse_settings, recipe_names
 
 if TYPE_CHECKING:
+    from driftfield.codecs import FloatArray
     from driftfield.fitting.preparation import Preparation
     from driftfield.model.model import Model
     from driftfield.training.callbacks import Callbacks
@@ -170,6 +172,9 @@ def score(
     rows = load_like(data, model.columns).values
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
+    whole = bool(np.isfinite(value).all())
+    if not whole:
+        say(f"Warning: {_not_computed(value)}")
     found = {"log_density": value, "error": error}
     if bound:
         found["bound"], found["bound_error"] = model.bound(rows, seed=options["seed"], label=options["label"])
@@ -180,13 +185,13 @@ def score(
         summary = {
             "rows": len(rows),
             "mean_log_density": float(value.mean()),
-            "standard_error": float(value.std() / max(len(value), 1) ** 0.5),
+            "standard_error": float(value.std() / max(len(value), 1) ** 0.5) if whole else None,
             "largest_error": float(error.max()),
             "unit": "nats",
         }
         if out is None:
             summary |= {name: column.tolist() for name, column in found.items()}
-        print(json.dumps(summary))
+        print(json.dumps(plain(summary)))
     table = np.stack(list(found.values()), 1)
     if out is not None:
         write_rows(out, table, tuple(found))
@@ -194,6 +199,14 @@ def score(
         _put(table, tuple(found), out)
     if out is not None and not json_:
         print(out)
+
+
+def _not_computed(value: "FloatArray") -> str:
+    """One sentence on rows without a density."""
+    bad = ~np.isfinite(value)
+    rows = "1 row has" if bad.sum() == 1 else f"{bad.sum():,} rows have"
+    where = f"{rows} a density too small to compute, the first in row {int(bad.argmax()) + 1} of the data"
+    return f"{where}: its cells are empty; check it for a mark of missing values."
 
 
 def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:

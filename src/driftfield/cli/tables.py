@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 
 def plain_console(width: int = 120) -> Console:
-    """Plain text of a fixed width where stdout is not a terminal, so that it can be piped."""
-    return Console() if sys.stdout.isatty() else Console(width=width, no_color=True, highlight=False)
+    """Plain text of a fixed width where stdout is not a terminal, so that it can be piped.
+
+    Brackets and colons are printed as they are: a name of the user is neither a style nor an emoji.
+    """
+    if sys.stdout.isatty():
+        return Console(markup=False, emoji=False)
+    return Console(width=width, no_color=True, highlight=False, markup=False, emoji=False)
 
 
 def print_evaluation(judged: "Evaluation") -> None:
@@ -42,7 +47,7 @@ def print_evaluation(judged: "Evaluation") -> None:
 def print_verification(found: Mapping[str, Any]) -> None:
     """The conclusion, one line for each check, and what failures mean."""
     console = plain_console()
-    console.print(found["conclusion"], soft_wrap=True, markup=False)
+    console.print(found["conclusion"], soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for name in ("check", "result", "value", "allowed", "unit"):
         table.add_column(name, justify="right" if name in ("value", "allowed") else "left")
@@ -52,10 +57,10 @@ def print_verification(found: Mapping[str, Any]) -> None:
     console.print(table)
     for check in found["checks"]:
         if check["status"] == "fail":
-            console.print(f"\n{check['label']}: {check['note']}.\n{check['failure']}", soft_wrap=True, markup=False)
+            console.print(f"\n{check['label']}: {check['note']}.\n{check['failure']}", soft_wrap=True)
     left_out = [f"{check['label']}: {check['reason']}." for check in found["checks"] if check["reason"]]
     if left_out:
-        console.print("\nNot applicable:\n" + "\n".join(left_out), soft_wrap=True, markup=False)
+        console.print("\nNot applicable:\n" + "\n".join(left_out), soft_wrap=True)
 
 
 def print_catalogue(entries: list[dict[str, Any]]) -> None:
@@ -93,9 +98,9 @@ def print_description(described: dict[str, Any]) -> None:
     """Print what :func:`describe` returns."""
     console = plain_console()
     entropy = "" if described["entropy"] is None else f", entropy {described['entropy']:.3f} nats"
-    console.print(f"{described['source']}: {described['rows']:,} rows{entropy}", markup=False)
+    console.print(f"{described['source']}: {described['rows']:,} rows{entropy}")
     if described["classes"]:
-        console.print(f"classes (data.label = class): {', '.join(described['classes'])}", markup=False)
+        console.print(f"classes (data.label = class): {', '.join(described['classes'])}")
     table = Table(box=None, pad_edge=False)
     for name in ("column", "mean", "std", "min", "max"):
         table.add_column(name, justify="left" if name == "column" else "right")

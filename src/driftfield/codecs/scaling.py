@@ -53,8 +53,9 @@ class Scaler:
         return float(np.linalg.slogdet(self.rotation)[1] - np.log(self.scale).sum())
 
     def forward(self, x: FloatArray) -> NDArray[np.float32]:
-        """z (n, D) in float32 from x (n, D)."""
-        return (((x - self.mean) / self.scale) @ self.rotation).astype(np.float32)
+        """z (n, D) in float32 from x (n, D); infinite or NaN where float32 or float64 overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):  # out of the range of float32 is infinite
+            return (((x - self.mean) / self.scale) @ self.rotation).astype(np.float32)
 
     def back(self, z: NDArray[np.floating]) -> FloatArray:
         """x (..., D) from z (..., D)."""

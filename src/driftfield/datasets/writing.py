@@ -24,7 +24,8 @@ def write_rows(
     """Write values (n, D) under the names (D,) to a file in the format of its extension; float64 is kept bit for bit.
 
     The rows are written to a temporary file in the same folder, which then replaces the target. An NPY file has no
-    column names. Columns with 0 decimal `places` (see `decimals`) are written as integers.
+    column names. Columns with 0 decimal `places` (see `decimals`) are written as integers. In CSV and Parquet, numbers
+    that are not finite are empty cells.
 
     Raises InputError for an unknown extension, a missing folder, a file that cannot be written, and names that do not
     match the columns.
@@ -69,7 +70,8 @@ def _frame(values: FloatArray, columns: Sequence[str], places: Sequence[int | No
     for name, place in zip(columns, places, strict=False):
         if place == 0 and np.abs(cells[name]).max(initial=0) <= _LARGEST_WHOLE:
             cells[name] = cells[name].astype(np.int64)
-    return pl.DataFrame(cells)
+    numbers = pl.col(pl.Float64)
+    return pl.DataFrame(cells).with_columns(pl.when(numbers.is_finite()).then(numbers))
 
 
 def _write(

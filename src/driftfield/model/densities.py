@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from driftfield.codecs import FloatArray
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from driftfield.model.model import Model
 
 SCORE_NOISE = 0.05  # of a standard deviation
+REACH = 1e15  # standard deviations from the mean; the squares of more overflow in float32
 
 Observe = Callable[[int], None]
 
@@ -54,12 +55,37 @@ def log_prob(
 ) -> tuple[FloatArray, FloatArray]:
     """Log-density of each row and the estimate of its error; see :meth:`Model.log_prob`."""
     rows = model.codec.read(x)
+    far = _out_of_reach(model, rows)
+    if far.any():
+        rows = np.where(far.reshape(-1, *[1] * (rows.ndim - 1)), model.train[0], rows)
+    values, errors = _log_prob(model, rows, t, noise, solving, seed, label, observe)
+    values[far], errors[far] = -np.inf, np.inf
+    return values, errors
+
+
+def _out_of_reach(model: Model, rows: FloatArray) -> NDArray[np.bool_]:
+    """Rows so far away that their density is zero in float64, and that float32 cannot compute it; (n,)."""
+    z = np.abs(model.codec.encode(rows)).reshape(len(rows), -1)
+    within: NDArray[np.bool_] = z.max(1, initial=0.0) <= REACH
+    return ~within  # also infinity and NaN, where the map itself overflows
+
+
+def _log_prob(
+    model: Model,
+    rows: FloatArray,
+    t: float | None,
+    noise: float | None,
+    solving: Solving,
+    seed: int,
+    label: Label,
+    observe: Observe | None,
+) -> tuple[FloatArray, FloatArray]:
     cond, time = class_numbers(model, label, len(rows)), find_time(model, t, noise)
     check_in_range(model, noise)
     if isinstance(model.denoiser, LearnedKernel):
         if time is not None:
             raise _no_ode("density at other noise levels")
-        return importance_bound(model, x, model.recipe.likelihood.paths, None, None, seed, label)
+        return importance_bound(model, rows, model.recipe.likelihood.paths, None, None, seed, label)
     options = _solver(model, solving) | {"seed": seed, "spread": spread(model)}
     alpha = 1.0 if time is None else float(model.denoiser.schedule.alpha(time))
     end, rows_of_prior = density_prior(model), encoded_rows(model)

@@ -191,7 +191,7 @@ class Model:
         The error is an estimate, not a bound. It joins three parts as independent ones: that of the integration; that
         of the prior, whose moments are those of the training rows (:mod:`driftfield.diffusion.further.prior_error`; of
         all classes together); and the standard error over the probes where these are random. How often it is exceeded
-        stands in docs/densities.md.
+        stands in docs/densities.md. A row more than 1e15 standard deviations away has -inf, with an infinite error.
 
         A learned kernel has no such equation: its value is the importance-weighted bound on the data's density
         (:mod:`driftfield.diffusion.further.chain_bound`), with its standard error.
