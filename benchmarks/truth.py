@@ -1,8 +1,8 @@
 """Measure samplers and densities against closed form, print every figure with its bound, and draw the guide's pictures.
 
-    python -m benchmarks.truth [samplers densities probes networks speed] [--to docs/images] [--seed 0]
+    python -m benchmarks.truth [samplers densities probes networks coverage speed] [--to docs/images] [--seed 0]
 
-The denoisers are exact; only `networks` and `speed` train models, and small ones.
+The denoisers are exact; only `networks`, `coverage` and `speed` train models, and small ones.
 """
 
 import argparse
@@ -22,7 +22,17 @@ import driftfield
 from benchmarks.__main__ import median, show
 from driftfield.codecs.scaling import Scaler
 from driftfield.datasets import DISTRIBUTIONS, random_mixture
-from driftfield.diffusion import SAMPLERS, BaseDenoiser, Gaussian, Sampler, exact_denoiser, log_prob, matched_prior
+from driftfield.diffusion import (
+    SAMPLERS,
+    SCHEDULES,
+    BaseDenoiser,
+    LogDensity,
+    RescheduledDenoiser,
+    Sampler,
+    exact_denoiser,
+    log_prob,
+    matched_prior,
+)
 from driftfield.diffusion.basics.schedules import VE
 from driftfield.recipes.schema import LikelihoodSection
 from driftfield.report.convergence import convergence_png
@@ -46,7 +56,8 @@ STEPS = (10, 20, 40, 80, 160)
 SIGMA_MIN, SIGMA_MAX = 0.0002, 300.0  # at 80 the mismatch of the prior alone would be 2e-5 nats in 30 dimensions
 MIXTURES, ROWS = 3, 64  # random mixtures for each number of dimensions, and rows of each
 PROBES = (4, 16, 64, 256)
-PARTS = ["samplers", "densities", "probes", "networks", "speed"]
+PARTS = ["samplers", "densities", "probes", "networks", "coverage", "speed"]
+REFERENCE = 640  # Runge-Kutta steps beside which the default's error is measured
 
 
 def samplers(to: Path, seed: int) -> Iterator[list[str]]:
@@ -84,16 +95,22 @@ def _sampler_row(one: convergence.Convergence, sampler: Sampler, floor: float) -
 
 
 class Exact(NamedTuple):
-    """A random mixture in the units of a network: its exact denoiser, its prior, rows (64, D) and their log p (64,)."""
+    """A random mixture in the units of a network: exact denoiser, moments (D,), rows (64, D) and their log p (64,)."""
 
     denoiser: BaseDenoiser
-    prior: Gaussian
+    mean: Tensor
+    variance: Tensor
     rows: Tensor
     truth: Tensor
 
+    def log_prob(self, denoiser: BaseDenoiser | None = None, **options: Any) -> LogDensity:
+        """log p of the rows by the ODE, with a prior that has the exact moments; of another denoiser, if given."""
+        denoiser = denoiser or self.denoiser
+        return log_prob(denoiser, self.rows, matched_prior(denoiser.schedule, self.mean, self.variance), **options)
+
 
 def mixture(D: int, seed: int) -> Exact:
-    """Five Gaussians with full covariances, whitened as the default recipe does; the prior has the exact moments."""
+    """Five Gaussians with full covariances, whitened as the default recipe does."""
     distribution = random_mixture(D, 5, seed)
     scaler = Scaler.fit(distribution.sample(20_000, seed), "whiten")
     nodes = distribution.nodes.transformed(scaler.mean, scaler.rotation / scaler.scale[:, None])
@@ -107,12 +124,12 @@ def mixture(D: int, seed: int) -> Exact:
     rows = distribution.sample(ROWS, seed + 1)
     z = torch.from_numpy(((rows - scaler.mean) / scaler.scale) @ scaler.rotation)
     truth = torch.from_numpy(distribution.log_prob(rows) - scaler.log_det)
-    return Exact(denoiser, matched_prior(denoiser.schedule, mean, variance), z, truth)
+    return Exact(denoiser, mean, variance, z, truth)
 
 
 def density_errors(exact: Exact, **options: Any) -> Tensor:
     """log p by the ODE minus the exact log p, (64,), in nats."""
-    return log_prob(exact.denoiser, exact.rows, exact.prior, **options).value - exact.truth
+    return exact.log_prob(**options).value - exact.truth
 
 
 def densities(to: Path, seed: int) -> Iterator[list[str]]:
@@ -164,7 +181,7 @@ def _probe_errors(seed: int) -> list[tuple[float, float]]:
     """(actual error, reported error) of Hutchinson's estimate for each number of probes."""
     exact, found = mixture(30, seed), []
     for n in PROBES:
-        density = log_prob(exact.denoiser, exact.rows, exact.prior, divergence="hutchinson", probes=n, seed=seed)
+        density = exact.log_prob(divergence="hutchinson", probes=n, seed=seed)
         error = float((density.value - exact.truth).square().mean().sqrt())
         found.append((error, float(density.probe_error.square().mean().sqrt())))
     return found
@@ -213,6 +230,30 @@ def networks(seed: int) -> Iterator[list[str]]:
         ]
 
 
+def coverage(seed: int) -> Iterator[list[str]]:
+    """How often the error of log p exceeds its estimate under each schedule: tiny networks in 1-D and 2-D, and exact.
+
+    The networks are trained on moons, or on its first column; the exact denoiser is that of a mixture in 2-D, at the
+    noise levels of the network in 2-D. The reference has 640 steps.
+    """
+    parts = ("error above estimate", "mean error", "mean estimate")
+    yield ["schedule", *(f"{what}: {part}" for what in ("1-D", "2-D", "exact") for part in parts)]
+    rows, fresh = (DISTRIBUTIONS["moons"].sample(n, seed + i) for i, n in enumerate((4_000, 500)))
+    exact = mixture(2, seed)
+    for name in SCHEDULES:
+        options: dict[str, Any] = {"train": {"steps": 500}, "network": {"width": 16}, "schedule": {"kind": name}}
+        found = []
+        for columns in (1, 2):
+            model = driftfield.fit(rows[:, :columns], seed=seed, **options)
+            value, estimate = model.log_prob(fresh[:, :columns])
+            found.append((np.abs(value - model.log_prob(fresh[:, :columns], steps=REFERENCE)[0]), estimate))
+        denoiser = RescheduledDenoiser(exact.denoiser, model.denoiser.schedule)
+        density, reference = exact.log_prob(denoiser), exact.log_prob(denoiser, steps=REFERENCE)
+        found.append(((density.value - reference.value).abs().numpy(), density.total_error.numpy()))
+        texts = [(f"{(e > told).mean():.1%}", f"{e.mean():.1e}", f"{told.mean():.1e}") for e, told in found]
+        yield [name, *(text for each in texts for text in each)]
+
+
 def _peak(n: int) -> float:
     """Peak resident memory, in MB, of a process that computes the densities of n rows in 2-D with 4 steps."""
     code = (
@@ -243,6 +284,8 @@ def main() -> None:
         show("Mean absolute error of the log-density, nats", densities(options.to, options.seed))
     if "probes" in options.what:
         show("Hutchinson's estimate in 30 dimensions", probes(options.seed))
+    if "coverage" in options.what:
+        show("How often the error of log p exceeds its estimate", coverage(options.seed))
     torch.set_num_threads(threads)
     if "networks" in options.what:
         show("Densities of networks trained for ten seconds, nats", networks(options.seed))
