@@ -158,15 +158,15 @@ def knowing(distribution: BaseDenoiser, head: str | Head) -> Denoiser:
 
 
 class Says(nn.Module):
-    """A network that always gives the same answer, and remembers what it was asked."""
+    """A network that always gives the same answer, and remembers what it was given."""
 
     def __init__(self, answer: Tensor) -> None:
         super().__init__()
         self.answer = answer
-        self.asked: list[tuple[Tensor, Tensor]] = []
+        self.calls: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:
-        self.asked.append((x, label))
+        self.calls.append((x, label))
         return self.answer.expand_as(x)
 
 
@@ -176,4 +176,4 @@ def quiet() -> Tensor:
 
 
 def no_noise_allowed() -> Tensor:
-    raise AssertionError("a deterministic step asked for noise")
+    raise AssertionError("a deterministic step drew noise")

@@ -92,7 +92,7 @@ def test_a_head_is_only_another_way_to_say_the_same(name: str, head: str) -> Non
 @pytest.mark.parametrize("kind", ["network", "mixture", "empirical"])
 @pytest.mark.parametrize("name", ["cosine", "rectified-flow"])
 def test_pure_noise_is_taken_for_the_noise_that_it_is(name: str, kind: str) -> None:
-    """At t = 1 the network is asked at t_high, where sigma is smaller: x_t has to shrink with it."""
+    """At t = 1 the network is evaluated at t_high, where sigma is smaller: x_t has to shrink with it."""
     schedule = EVERY[name]
     distribution: BaseDenoiser = ExactGaussian(schedule)
     if kind == "network":
@@ -114,7 +114,7 @@ def test_the_network_sees_an_input_of_unit_variance(name: str) -> None:
     denoiser = Denoiser(network, schedule)
     for t in some_times(schedule):
         denoiser(schedule.perturb(normal(20_000, 1), t, normal(20_000, 1, seed=1)), t)
-    for x, _ in network.asked:
+    for x, _ in network.calls:
         # Four standard errors of a variance over 20,000 rows: 4 sqrt(2 / 20,000).
         assert float(x.var()) == pytest.approx(1, abs=0.04)
 
@@ -123,7 +123,7 @@ def test_without_scaling_the_network_sees_x_t_itself() -> None:
     network = Says(torch.zeros(()))
     x_t = normal(3, 2)
     Denoiser(network, EVERY["ve"], scale_input=False)(x_t, f64(0.7))
-    assert torch.equal(network.asked[0][0], x_t)
+    assert torch.equal(network.calls[0][0], x_t)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -146,13 +146,13 @@ def test_a_scaled_output_has_unit_mean_square_and_the_same_meaning(head: str) ->
 def test_the_network_is_told_the_noise_level_or_the_time(name: str) -> None:
     schedule = EVERY[name]
     t = some_times(schedule)
-    told = {}
+    labels = {}
     for label in ("log-sigma", "t"):
         network = Says(torch.zeros(()))
         Denoiser(network, schedule, label=label)(normal(9, 1), t)
-        told[label] = network.asked[0][1]
-    torch.testing.assert_close(told["log-sigma"], torch.log(schedule.sigma(t) / schedule.alpha(t)))
-    torch.testing.assert_close(told["t"], t)
+        labels[label] = network.calls[0][1]
+    torch.testing.assert_close(labels["log-sigma"], torch.log(schedule.sigma(t) / schedule.alpha(t)))
+    torch.testing.assert_close(labels["t"], t)
 
 
 def test_coefficients_are_exact_for_a_network_in_single_precision() -> None:

@@ -54,7 +54,7 @@ def test_equal_steps_in_w_are_of_fourth_order() -> None:
 
 
 @pytest.mark.parametrize("spread", [0.1, 30.0])
-def test_data_of_another_size_are_as_easy_once_their_spread_is_told(spread: float) -> None:
+def test_data_of_another_size_are_as_easy_once_their_spread_is_given(spread: float) -> None:
     """A mixture and its copy in other units, with the noise in these units too."""
     unit = mixture(SCHEDULES["ve"](sigma_min=1e-3, sigma_max=100.0), 2)
     x = rows_of(unit, 40)
@@ -68,7 +68,7 @@ def test_data_of_another_size_are_as_easy_once_their_spread_is_told(spread: floa
     prior = matched_prior(distribution.schedule, torch.zeros(2).double(), torch.full((2,), spread**2).double())
     found = log_prob(distribution, spread * x, prior, steps=20, spread=spread)
     same = log_prob(unit, x, unit_prior(unit), steps=20)
-    # The same numbers in other units: rounding, and that of a time where sigma / alpha was asked for.
+    # The same numbers in other units: rounding, and that of a time where sigma / alpha was given.
     torch.testing.assert_close(found.value + 2 * math.log(spread), same.value, rtol=0, atol=1e-8)
     with pytest.raises(InputError, match="spread"):
         log_prob(unit, x, unit_prior(unit), spread=0.0)
@@ -111,10 +111,10 @@ def test_the_parts_that_bound_the_memory_change_no_value(
     x = rows_of(distribution, 23)
     whole = log_prob(distribution, x, unit_prior(distribution), **options)
     monkeypatch.setattr(probability_flow, "MOST_NUMBERS", 3 * 5)  # rows of 3 columns, five at a time
-    asked = []
-    distribution.register_forward_pre_hook(lambda module, args: asked.append(len(args[0])))
+    evaluated = []
+    distribution.register_forward_pre_hook(lambda module, args: evaluated.append(len(args[0])))
     parted = log_prob(distribution, x, unit_prior(distribution), **options)
-    assert max(asked) == 5
+    assert max(evaluated) == 5
     for name in ("value", "error", "latent", "probe_error"):
         torch.testing.assert_close(getattr(parted, name), getattr(whole, name), rtol=0, atol=1e-9)
 

@@ -25,10 +25,10 @@ class Classes(BaseDenoiser):
         self.each = torch.nn.ModuleList(
             MixtureDenoiser(schedule, torch.ones(1), mean[None], COVARIANCE[None]) for mean in MEANS
         )
-        self.asked: list[torch.Tensor | None] = []
+        self.calls: list[torch.Tensor | None] = []
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor, cond: torch.Tensor | None = None) -> Estimate:
-        self.asked.append(cond)
+        self.calls.append(cond)
         if cond is None:
             return self.all(x_t, t)
         estimates = [one(x_t, t) for one in self.each]
@@ -50,10 +50,10 @@ def test_zero_is_the_unconditional_model_and_one_the_conditional_to_the_last_bit
 ) -> None:
     denoiser, x_t, t, cond = setting(name, share, seed)
     for w, with_cond, expected in ((0.0, cond, None), (1.0, cond, cond), (3.0, None, None), (1.0, None, None)):
-        denoiser.asked.clear()
+        denoiser.calls.clear()
         guided = GuidedDenoiser(denoiser, w)(x_t, t, with_cond)
-        assert len(denoiser.asked) == 1
-        assert denoiser.asked[0] is expected
+        assert len(denoiser.calls) == 1
+        assert denoiser.calls[0] is expected
         plain = denoiser(x_t, t, expected)
         assert torch.equal(guided.x0, plain.x0)
         assert torch.equal(guided.eps, plain.eps)
@@ -66,7 +66,7 @@ def test_any_guidance_is_a_line_through_both_and_still_adds_up_to_x_t(
 ) -> None:
     denoiser, x_t, t, cond = setting(name, share, seed)
     guided = GuidedDenoiser(denoiser, w)(x_t, t, cond)
-    assert [c is None for c in denoiser.asked] == [False, True]
+    assert [c is None for c in denoiser.calls] == [False, True]
     free, conditional = denoiser(x_t, t), denoiser(x_t, t, cond)
     size = 1 + abs(w)
     torch.testing.assert_close(guided.eps, (1 - w) * free.eps + w * conditional.eps, rtol=1e-9, atol=1e-9 * size)

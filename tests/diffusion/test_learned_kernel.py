@@ -55,7 +55,7 @@ def test_a_step_is_the_gaussian_of_both_networks_and_they_are_told_the_time() ->
     gaussian = kernel.step(normal(4, 2), f64(7 / 20), f64(6 / 20))
     assert torch.equal(gaussian.mean, torch.full((4, 2), 0.3, dtype=torch.float64))
     torch.testing.assert_close(gaussian.log_var.exp(), torch.full((4, 2), 4e-4, dtype=torch.float64))
-    assert [float(network.asked[0][1]) for network in (mean, std)] == [7 / 20, 7 / 20]
+    assert [float(network.calls[0][1]) for network in (mean, std)] == [7 / 20, 7 / 20]
 
 
 def test_the_last_step_adds_noise_too() -> None:

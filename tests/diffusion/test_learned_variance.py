@@ -13,16 +13,16 @@ from driftfield.errors import InputError
 
 
 class TwoHalves(nn.Module):
-    """A linear first half and a constant second half; counts how often it was asked."""
+    """A linear first half and a constant second half; counts how often it was evaluated."""
 
     def __init__(self, second: float = 0.0, columns: int = 2) -> None:
         super().__init__()
         self.slope = nn.Parameter(f64(0.4))
         self.second = nn.Parameter(torch.full((columns,), second, dtype=torch.float64))
-        self.asked = 0
+        self.calls = 0
 
     def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:
-        self.asked += 1
+        self.calls += 1
         return torch.cat([self.slope * x, self.second.expand_as(x)], 1)
 
 
@@ -90,7 +90,7 @@ def test_the_second_half_leaves_estimate_and_loss_as_they_were(head: str) -> Non
 def test_one_estimate_asks_the_network_once() -> None:
     denoiser = halves("linear")
     reverse_kernel(denoiser, "learned").step(normal(2, 2), f64(0.5), f64(0.4))
-    assert denoiser.network.asked == 1
+    assert denoiser.network.calls == 1
 
 
 def test_a_denoiser_without_a_learned_variance_has_none_to_give() -> None:
@@ -146,7 +146,7 @@ def test_the_bound_in_the_hybrid_loss_moves_the_variance_and_not_the_mean() -> N
 def test_the_hybrid_loss_asks_the_network_once() -> None:
     denoiser = halves("linear")
     hybrid_loss(denoiser, normal(2, 2), f64([0.5, 1.0]), normal(2, 2))
-    assert denoiser.network.asked == 1
+    assert denoiser.network.calls == 1
 
 
 def test_descent_on_the_hybrid_loss_finds_the_variance_that_the_distribution_has() -> None:

@@ -95,17 +95,17 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(seed: int) -> None:
 
 def test_the_slope_is_told_which_rows_it_is_asked_for() -> None:
     rates = f64([0.1, -1.0, 3.0, -40.0])
-    asked: list[int] = []
+    evaluated: list[int] = []
 
     def slope(y: torch.Tensor, u: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        asked.append(len(rows))
+        evaluated.append(len(rows))
         return rates[rows][:, None] * y
 
     found = integrate(slope, torch.ones(4, 1).double(), f64(0.0), f64(1.0), 1e-9, 1e-12)
     torch.testing.assert_close(found.y[:, 0], rates.exp(), rtol=1e-7, atol=1e-11)
-    assert asked[0] == 4
-    assert asked[-1] == 1  # rows leave the batch as they arrive
-    assert sum(asked) == int(found.evaluations.sum())
+    assert evaluated[0] == 4
+    assert evaluated[-1] == 1  # rows leave the batch as they arrive
+    assert sum(evaluated) == int(found.evaluations.sum())
     assert found.evaluations.argmax() == 3
 
 

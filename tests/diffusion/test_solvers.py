@@ -279,26 +279,26 @@ def test_the_corrector_keeps_the_variance_of_a_gaussian_to_the_fourth_power_of_i
 
 
 def test_churn_goes_back_to_the_noise_level_of_the_paper() -> None:
-    schedule, asked = SCHEDULES["ve"](sigma_min=0.002, sigma_max=80.0), []
+    schedule, evaluated = SCHEDULES["ve"](sigma_min=0.002, sigma_max=80.0), []
 
     class Asked(BaseDenoiser):
         def forward(self, x_t: torch.Tensor, t: torch.Tensor, cond: torch.Tensor | None = None) -> Estimate:
-            asked.append(float(self.schedule.sigma(t)))
+            evaluated.append(float(self.schedule.sigma(t)))
             return Estimate(torch.zeros_like(x_t), x_t / self.schedule.sigma(t), t, self.schedule)
 
     t, s = schedule.time(2 * torch.log(f64([2.0, 1.0])))
     x, z = f64([[5.0]]), f64([[1.0]])
     x_s = churn(Asked(schedule), x, t, s, Memory(lambda: z, steps=100), churn=20.0)
     # Karras et al. 2022, algorithm 2, with S_noise = 1: sigma rises to 1.2 sigma; Heun's line leads to data 0.
-    assert asked == pytest.approx([2.4, 1.0], rel=1e-9)
+    assert evaluated == pytest.approx([2.4, 1.0], rel=1e-9)
     assert float(x_s) == pytest.approx((5.0 + math.sqrt(2.4**2 - 2.0**2)) / 2.4, rel=1e-9)
-    asked.clear()
+    evaluated.clear()
     churn(Asked(schedule), x, t, s, Memory(lambda: z, steps=10), churn=20.0)
-    assert asked[0] == pytest.approx(2 * math.sqrt(2), rel=1e-9)  # and by sqrt 2 at most
+    assert evaluated[0] == pytest.approx(2 * math.sqrt(2), rel=1e-9)  # and by sqrt 2 at most
 
 
 @pytest.mark.parametrize("sampler", [name for name, each in SAMPLERS.items() if not each.random])
-def test_data_far_from_the_origin_are_found_from_times_at_which_no_network_is_asked(sampler: str) -> None:
+def test_data_far_from_the_origin_are_found_from_times_at_which_no_network_is_evaluated(sampler: str) -> None:
     """Of N(5, 1) the ODE keeps (x_t - alpha 5) / sd(t); the first step starts at t = 1, beyond t_high."""
     x, n = normal(16, 1), 20 if SAMPLERS[sampler].chooses_steps else 400
     narrow = ExactGaussian(SCHEDULES["ve"](0.002, 20.0), 5.0)

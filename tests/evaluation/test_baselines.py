@@ -40,7 +40,7 @@ def test_scaling_a_column_shifts_every_log_density_by_minus_log_of_the_scale():
     train, held_out, scale = clusters(200, 2), clusters(40, 3), np.array([1024.0, 2.0**-7])
     before, after = by_name(train, held_out), by_name(train * scale + 3, held_out * scale + 3)
     for name, baseline in before.items():
-        # The same standardised rows but for rounding of the offset, 1e-14; the kernel sum is asked for to 1e-4.
+        # The same standardised rows but for rounding of the offset, 1e-14; the tolerance of the kernel sum is 1e-4.
         shifted = baseline.log_prob - np.log(scale).sum()
         assert np.allclose(after[name].log_prob, shifted, atol=2e-4 if name == "kde" else 1e-6), name
         assert after[name].detail == baseline.detail
@@ -50,7 +50,7 @@ def test_every_density_integrates_to_one_in_the_users_units():
     train = clusters(150, 4)[:, :1] * 50
     grid = np.linspace(-2500, 2500, 10_001)  # ten standard deviations
     for baseline in baselines(train, grid[:, None]):
-        # The trapezoid rule is exact to 1e-6 on smooth densities; the kernel sum is asked for to 1e-4.
+        # The trapezoid rule is exact to 1e-6 on smooth densities; the tolerance of the kernel sum is 1e-4.
         tolerance = 2e-4 if baseline.name == "kde" else 1e-6
         assert np.trapezoid(np.exp(baseline.log_prob), grid) == pytest.approx(1.0, abs=tolerance), baseline.name
 

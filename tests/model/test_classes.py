@@ -1,4 +1,4 @@
-"""A model that knows classes draws from each of them, with as much emphasis as it is asked for."""
+"""A model that knows classes draws from each of them, with any guidance scale."""
 
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,10 @@ def test_guidance_zero_draws_the_rows_of_no_class_and_one_those_of_the_class(mod
 def test_the_guidance_of_the_recipe_is_taken_where_none_is_given(model: Model) -> None:
     from dataclasses import replace
 
-    asked = replace(model, recipe=model.recipe.updated({"sample": {"guidance": 3.0}}))
-    assert_array_equal(asked.sample(20, label="dog"), model.sample(20, label="dog", guidance=3.0))
-    assert_array_equal(asked.sample(20, label="dog", guidance=1.0), model.sample(20, label="dog"))
-    assert_array_equal(asked.sample(20), model.sample(20))
+    changed = replace(model, recipe=model.recipe.updated({"sample": {"guidance": 3.0}}))
+    assert_array_equal(changed.sample(20, label="dog"), model.sample(20, label="dog", guidance=3.0))
+    assert_array_equal(changed.sample(20, label="dog", guidance=1.0), model.sample(20, label="dog"))
+    assert_array_equal(changed.sample(20), model.sample(20))
 
 
 def test_a_row_depends_on_its_own_label_alone(model: Model) -> None:
@@ -130,16 +130,16 @@ def test_classes_survive_being_saved(model: Model, tmp_path: Path) -> None:
 
 
 class Seeing(torch.nn.Module):
-    """A network that remembers which classes it was told."""
+    """A network that remembers the classes it was given."""
 
     label = "t"
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[torch.Tensor | None] = []
+        self.given: list[torch.Tensor | None] = []
 
     def forward(self, x: torch.Tensor, label: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
-        self.told.append(cond)
+        self.given.append(cond)
         return torch.zeros_like(x)
 
 
@@ -153,18 +153,18 @@ def test_the_share_of_hidden_labels_is_what_the_recipe_says(kind: str, dropout: 
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(n) % 3
     build_loss(recipe, denoiser, Parts(network))(torch.randn(n, 2, generator=generator), generator, labels)
-    told = network.told[0]
-    hidden = told == -1
+    given = network.given[0]
+    hidden = given == -1
     # Four standard errors of a share; none at all where none are hidden.
     assert float(hidden.double().mean()) == pytest.approx(share, abs=4 * (share * (1 - share) / n) ** 0.5)
-    assert torch.equal(told[~hidden], labels[~hidden])
+    assert torch.equal(given[~hidden], labels[~hidden])
     counts = torch.bincount(labels[hidden], minlength=3).double()  # classes are hidden alike
     assert (counts - n * share / 3).abs().max() <= 4 * (n * share / 3) ** 0.5
 
 
 @pytest.mark.parametrize("recipe", ["moons-classes", "ring-sliced-score", "parabola-learned-schedule", "ddpm-vlb"])
 def test_every_objective_of_a_denoiser_can_be_told_classes_and_stop_early(recipe: str) -> None:
-    asked = load_recipe(recipe).updated(
+    changed = load_recipe(recipe).updated(
         {
             "data": {"name": "moons", "label": "class", "rows": 100},
             "schedule": {"T": 10 if load_recipe(recipe).schedule.get("T") else None},
@@ -172,7 +172,7 @@ def test_every_objective_of_a_denoiser_can_be_told_classes_and_stop_early(recipe
             "sample": {"steps": None},
         }
     )
-    model = driftfield.fit(None, asked, device="cpu")
+    model = driftfield.fit(None, changed, device="cpu")
     assert model.classes == ("upper", "lower")
     assert np.isfinite(model.history[-1]["validation"])
     assert not np.allclose(model.sample(5, label="upper"), model.sample(5, label="lower"))

@@ -123,7 +123,7 @@ def test_a_time_and_its_noise_level_are_the_same_place(white: Model) -> None:
     assert_allclose(white.log_prob(x, t)[0], white.log_prob(x, noise=noise)[0], rtol=0, atol=1e-4)
     assert_allclose(white.score(x, t), white.score(x, noise=noise), rtol=1e-5)
     data = white.log_prob(x)[0]
-    assert_allclose(white.log_prob(x, t=0.0)[0], data, rtol=0, atol=1e-4)  # the nearest that may be asked
+    assert_allclose(white.log_prob(x, t=0.0)[0], data, rtol=0, atol=1e-4)  # at the nearest time that is allowed
 
 
 def test_the_density_integrates_to_one_in_the_units_of_the_user(white: Model) -> None:
@@ -165,7 +165,7 @@ def test_a_tolerance_takes_the_place_of_steps(white: Model) -> None:
     assert (error < 1e-2).all()
     recipe = white.recipe.updated({"likelihood": {"tolerance": 1e-5}})
     assert_array_equal(replace(white, recipe=recipe).log_prob(x)[0], value)
-    # Steps that are asked for beat the tolerance of the recipe.
+    # Steps that are given beat the tolerance of the recipe.
     assert_array_equal(replace(white, recipe=recipe).log_prob(x, steps=8)[0], white.log_prob(x, steps=8)[0])
 
 

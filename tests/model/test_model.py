@@ -1,4 +1,4 @@
-"""A model speaks the user's units, takes a researcher's own parts, and draws the same rows however they are asked."""
+"""A model works in the user's units, takes parts of a researcher's own, and draws the same rows in any chunks."""
 
 from pathlib import Path
 

@@ -188,17 +188,17 @@ def test_of_the_inits_zero_alone_has_an_output_of_zero() -> None:
         assert (MLP(2, init=init)(x, torch.tensor(0.3), None) == 0).all() == silent
 
 
-def told(classes: int = 3) -> tuple[MLP, torch.Tensor, torch.Tensor]:
+def with_classes(classes: int = 3) -> tuple[MLP, torch.Tensor, torch.Tensor]:
     return awake(MLP(2, width=8, classes=classes)), normal(6, 2), torch.tensor(-0.4).double()
 
 
 def test_the_class_minus_one_is_no_class() -> None:
-    network, x, label = told()
+    network, x, label = with_classes()
     torch.testing.assert_close(network(x, label, torch.full((6,), -1)), network(x, label, None), rtol=0, atol=0)
 
 
 def test_every_class_gives_an_output_of_its_own_and_rows_may_mix_them() -> None:
-    network, x, label = told()
+    network, x, label = with_classes()
     each = {c: network(x, label, torch.full((6,), c)) for c in (-1, 0, 1, 2)}
     for a, b in itertools.combinations(each.values(), 2):
         assert (a - b).abs().amax(1).min() > 1e-3  # embeddings are standard normal: no row can miss the difference
@@ -209,14 +209,14 @@ def test_every_class_gives_an_output_of_its_own_and_rows_may_mix_them() -> None:
 
 
 def test_a_class_trains_its_own_features_alone() -> None:
-    network, x, label = told()
+    network, x, label = with_classes()
     network(x, label, torch.tensor([1, 1, -1, 1, -1, 1])).sum().backward()
     touched = network.classes.weight.grad.abs().sum(1) > 0
     assert touched.tolist() == [False, True, False, True]  # the last one is none
 
 
 def test_a_network_without_classes_is_the_same_whatever_the_class() -> None:
-    network, x, label = told(0)
+    network, x, label = with_classes(0)
     assert torch.equal(network(x, label, torch.ones(6, dtype=torch.long)), network(x, label, None))
 
 

@@ -15,7 +15,7 @@ sizes = st.tuples(st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**32 -
 
 
 def numbered(n: int) -> Batch:
-    """Rows (n, 2) that know their number, and labels that can be told from it."""
+    """Rows (n, 2) that know their number, and labels that follow from it."""
     i = torch.arange(n)
     return torch.stack([i, 1000 - i], 1).float(), 7 * i
 
@@ -51,7 +51,7 @@ def test_every_batch_of_a_pass_is_full_but_the_last_which_holds_what_is_left(
 
 @pytest.mark.parametrize("size", [7, 64])
 def test_a_shuffled_batch_depends_on_the_seed_and_the_step_alone(size: int) -> None:
-    """Not on the generator, nor on which steps were asked for before: a resumed training starts anywhere."""
+    """Not on the generator, nor on which steps came before: a resumed training starts anywhere."""
     forward, backward = (shuffled(numbered(50), size, 3) for _ in range(2))
     steps = range(3 * steps_of_a_pass(50, size))
     first = {step: forward(step, generator(step))[0] for step in steps}

@@ -37,7 +37,7 @@ def eight_gaussians() -> Model:
 
 @pytest.fixture(scope="module")
 def told_t() -> Model:
-    """A network that is told t itself, on a linear chain."""
+    """A network that gets t itself, on a linear chain."""
     return driftfield.fit(
         "moons",
         steps=600,
@@ -130,9 +130,9 @@ def test_memorised_rows_accuse_memorisation(moons: Model) -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others(moons: Model) -> None:
-    asked = [question for question in QUESTIONS if question.name in ("calibration", "latents", "network", "bound")]
+    chosen = [question for question in QUESTIONS if question.name in ("calibration", "latents", "network", "bound")]
     first, second, other = (
-        [question.answer(Subject(moons, 100, seed)).as_dict() for question in asked] for seed in (3, 3, 4)
+        [question.answer(Subject(moons, 100, seed)).as_dict() for question in chosen] for seed in (3, 3, 4)
     )
     assert first == second
     assert all(one["value"] != two["value"] for one, two in zip(first, other, strict=True))
