@@ -25,7 +25,7 @@ from driftfield.datasets.distribution import (
     LogDensity,
     MakeNodes,
     in_chunks,
-    planar_distribution,
+    make_distribution,
 )
 from driftfield.datasets.nodes import Nodes
 from driftfield.datasets.quadrature import (
@@ -58,10 +58,10 @@ class Shape(NamedTuple):
 def moons(noise: float = 0.1) -> Distribution:
     """Two interleaved half circles of radius 1; a is uniform on [0, π] on each. `noise` is the standard deviation."""
     halves = tuple(
-        planar_distribution(name, f"the {name} of two half circles", *_noisy_curve([piece], noise))
+        make_distribution(name, f"the {name} of two half circles", *_noisy_curve([piece], noise))
         for name, piece in zip(("upper", "lower"), _MOONS, strict=True)
     )
-    whole = planar_distribution("moons", "two interleaved half circles, noise 0.1", *_noisy_curve(_MOONS, noise))
+    whole = make_distribution("moons", "two interleaved half circles, noise 0.1", *_noisy_curve(_MOONS, noise))
     return replace(whole, classes=halves)
 
 
@@ -72,7 +72,7 @@ def swiss_roll(noise: float = 0.2, scale: float = 0.1, name: str = "swiss-roll")
         return scale * np.stack([a * np.cos(a), a * np.sin(a)], axis=-1)
 
     shape = _noisy_curve([(spiral, 1.5 * np.pi, 4.5 * np.pi)], noise * scale)
-    return planar_distribution(name, f"a spiral of one and a half turns, noise {noise * scale:g}", *shape)
+    return make_distribution(name, f"a spiral of one and a half turns, noise {noise * scale:g}", *shape)
 
 
 def s_curve(noise: float = 0.1, scale: float = 0.1) -> Distribution:
@@ -83,17 +83,17 @@ def s_curve(noise: float = 0.1, scale: float = 0.1) -> Distribution:
 
     end = 1.5 * np.pi
     shape = _noisy_curve([(letter, -end, 0), (letter, 0, end)], noise * scale)  # its curvature jumps at 0
-    return planar_distribution("s-curve", "two three-quarter circles that form an S, noise 0.01", *shape)
+    return make_distribution("s-curve", "two three-quarter circles that form an S, noise 0.01", *shape)
 
 
 def circles(noise: float = 0.06, factor: float = 0.4, scale: float = 1.0) -> Distribution:
     """Circles of radius 1 and `factor` about the origin, equally likely, with noise, all multiplied by `scale`."""
     radii = scale * np.array([1.0, factor])
-    whole = planar_distribution(
+    whole = make_distribution(
         "circles", "a circle inside another, radii 0.4 and 1, noise 0.06", *_noisy_circles(radii, scale * noise)
     )
     each = tuple(
-        planar_distribution(name, f"the {name} of two circles", *_noisy_circles(radii[i : i + 1], scale * noise))
+        make_distribution(name, f"the {name} of two circles", *_noisy_circles(radii[i : i + 1], scale * noise))
         for i, name in enumerate(("outer", "inner"))
     )
     return replace(whole, classes=each)
@@ -102,7 +102,7 @@ def circles(noise: float = 0.06, factor: float = 0.4, scale: float = 1.0) -> Dis
 def rings(noise: float = 0.08) -> Distribution:
     """Circles of radius 0.75, 1.5, 2.25 and 3 about the origin, equally likely, with noise (FFJORD's rings)."""
     shape = _noisy_circles(0.75 * np.arange(1.0, 5.0), noise)
-    return planar_distribution("rings", "four circles about one centre, noise 0.08", *shape)
+    return make_distribution("rings", "four circles about one centre, noise 0.08", *shape)
 
 
 def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0) -> Distribution:
@@ -125,8 +125,8 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
         return moon.make_nodes(scale).transformed(np.full(2, -shift), np.eye(2))
 
     parts = (
-        planar_distribution("circles", "the circles of moons-circles", *circle),
-        planar_distribution(
+        make_distribution("circles", "the circles of moons-circles", *circle),
+        make_distribution(
             "moons",
             "the moons of moons-circles",
             lambda n, rng: moon.draw(n, rng) + shift,
@@ -140,7 +140,7 @@ def moons_circles(noise: float = 0.01, factor: float = 0.1, shift: float = 15.0)
         return joined(circle.make_nodes(scale), moved(scale))
 
     summary = "narrow moons and narrow circles, far apart, noise 0.01"
-    return replace(planar_distribution("moons-circles", summary, draw, log_density, entropy, make_nodes), classes=parts)
+    return replace(make_distribution("moons-circles", summary, draw, log_density, entropy, make_nodes), classes=parts)
 
 
 def two_spirals(noise: float = 0.1) -> Distribution:
@@ -184,7 +184,7 @@ def two_spirals(noise: float = 0.1) -> Distribution:
         return joined(arm, arm.transformed(np.zeros(2), -np.eye(2)))
 
     summary = "two spiral arms, each one and a half turns, noise 0.1"
-    return planar_distribution("2-spirals", summary, draw, log_density, entropy, make_nodes)
+    return make_distribution("2-spirals", summary, draw, log_density, entropy, make_nodes)
 
 
 def _upper_moon(a: FloatArray) -> FloatArray:

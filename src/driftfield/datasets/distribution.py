@@ -30,7 +30,6 @@ __all__ = [
     "checked_rows",
     "in_chunks",
     "make_distribution",
-    "planar_distribution",
 ]
 
 Draw = Callable[[int, np.random.Generator], FloatArray]  # (n, generator) -> (n, D)
@@ -112,26 +111,14 @@ class Distribution:
         return rows, labels
 
 
-def planar_distribution(
-    name: str,
-    summary: str,
-    draw: Draw,
-    log_density: LogDensity,
-    entropy: Callable[[], float],
-    make_nodes: MakeNodes | None = None,
-) -> Distribution:
-    """A distribution of points (x, y) in the plane: see `make_distribution`."""
-    return make_distribution(name, ("x", "y"), summary, draw, log_density, entropy, make_nodes)
-
-
 def make_distribution(
     name: str,
-    columns: tuple[str, ...],
     summary: str,
     draw: Draw,
     log_density: LogDensity,
     entropy: Callable[[], float],
     make_nodes: MakeNodes | None = None,
+    columns: tuple[str, ...] = ("x", "y"),
 ) -> Distribution:
     """A distribution that checks its arguments; its density is `log_density`, or with noise that of its nodes.
 

@@ -138,7 +138,7 @@ class GaussianMixture:
         D, K = self.dimensions, len(self.weights)
         columns = ("x", "y") if D == 2 else tuple(f"x{i + 1}" for i in range(D))
         entropy = self._planar_entropy if D == 2 and K > 1 else lambda: self.entropy()[0]
-        whole = make_distribution(name, columns, summary, self.draw, self.log_prob, entropy, lambda scale: self.nodes)
+        whole = make_distribution(name, summary, self.draw, self.log_prob, entropy, lambda scale: self.nodes, columns)
         if K == 1 or np.ptp(self.weights) > 0:
             return whole
         return replace(whole, classes=tuple(self._component(k).distribution(str(k + 1), part) for k in range(K)))

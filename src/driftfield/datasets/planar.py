@@ -10,7 +10,7 @@ from math import lgamma, log, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.datasets.distribution import Distribution, FloatArray, planar_distribution
+from driftfield.datasets.distribution import Distribution, FloatArray, make_distribution
 from driftfield.datasets.nodes import Nodes
 from driftfield.datasets.quadrature import bell, logsumexp, nodes_for_noise, segment, tensor
 from driftfield.errors import InputError
@@ -62,7 +62,7 @@ def ring(shape: float = 200.0) -> Distribution:
         log_weights = log_density(points) + np.log(weights[angle] * r[place] * (r[1] - r[0]))
         return _heavy(Nodes(points, log_weights, np.zeros((2, 2))))
 
-    return planar_distribution(
+    return make_distribution(
         "ring", "one ring of radius 1, denser at the diagonals", draw, log_density, entropy, make_nodes
     )
 
@@ -86,7 +86,7 @@ def parabola(std: float = 4.0) -> Distribution:
         return Nodes(np.stack([std * z, (std * z) ** 2 / 4], axis=-1), log_weights, np.diag([0.0, 1.0]))
 
     summary = "a Gaussian bent into a parabola"
-    return planar_distribution("parabola", summary, draw, log_density, lambda: log(2 * pi * std) + 1, make_nodes)
+    return make_distribution("parabola", summary, draw, log_density, lambda: log(2 * pi * std) + 1, make_nodes)
 
 
 def checkerboard() -> Distribution:
@@ -112,7 +112,7 @@ def checkerboard() -> Distribution:
         return Nodes(points, np.tile(log_weights, len(corner)), np.zeros((2, 2)))
 
     summary = "the black squares of a 4 by 4 board, uniform"
-    return planar_distribution("checkerboard", summary, draw, log_density, lambda: log(32), make_nodes)
+    return make_distribution("checkerboard", summary, draw, log_density, lambda: log(32), make_nodes)
 
 
 _ARMS, _RADIAL, _TANGENTIAL, _RATE = 5, 0.3, 0.1, 0.25
@@ -154,7 +154,7 @@ def pinwheel() -> Distribution:
         log_weights = np.add.outer(log_along, log_across).ravel().repeat(_ARMS) - log(_ARMS)
         return _heavy(Nodes(_twist(u, v, arm), log_weights, np.zeros((2, 2))))
 
-    return planar_distribution("pinwheel", "five arms of a twisted star", draw, _log_pinwheel, entropy, make_nodes)
+    return make_distribution("pinwheel", "five arms of a twisted star", draw, _log_pinwheel, entropy, make_nodes)
 
 
 def _check_scale(name: str, scale: float, smallest: float) -> None:
