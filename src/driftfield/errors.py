@@ -3,14 +3,22 @@
 Every message is one sentence: what is wrong, where, and what to do.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+MOST_SHOWN = 1_000  # characters of a message
+_LONG_WORD = re.compile(r"\S{301,}")
+_REASON_SHOWN = 100  # characters of another library's error message
 
 
 class DriftfieldError(Exception):
     """The work failed (exit code 1)."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class InputError(DriftfieldError, ValueError):
@@ -27,6 +35,27 @@ class Interrupted(DriftfieldError):
     """A signal ended the work; a training has saved its state and can be resumed (exit code 130)."""
 
     exit_code = 130
+
+
+def printable(text: str) -> str:
+    r"""A message that is safe to print: control characters escaped (\x1b), long words and long texts cut in the middle.
+
+    Messages quote names and values of files and arguments, which may hold anything.
+    """
+    text = _LONG_WORD.sub(lambda word: f"{word[0][:200]}…{word[0][-50:]}", text)
+    if len(text) > MOST_SHOWN:
+        text = f"{text[: MOST_SHOWN - 301]}…{text[-300:]}"
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def reason(error: BaseException) -> str:
+    """The start of a library's error message, to be quoted in parentheses."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= _REASON_SHOWN else line[:_REASON_SHOWN] + "…"
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:

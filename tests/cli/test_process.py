@@ -38,13 +38,13 @@ def test_errors_leave_the_process_with_exit_code_2_and_one_sentence_on_stderr(pr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unexpected_error_is_exit_code_1_and_shows_its_trace_only_with_debug(
+def test_a_damaged_run_is_exit_code_2_and_shows_its_trace_only_with_debug(
     process: Run, tiny_run: Path, tmp_path: Path
 ) -> None:
     broken = Path(shutil.copytree(tiny_run, tmp_path / "broken"))
     (broken / "model.safetensors").write_bytes(b"nothing")
     plain = process("sample", str(broken), "-n", "3")
-    assert plain.returncode == 1
+    assert plain.returncode == 2
     assert "model.safetensors" in plain.stderr
     assert "Traceback" not in plain.stderr
     assert "Traceback" in process("sample", str(broken), "-n", "3", "--debug").stderr

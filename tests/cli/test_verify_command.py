@@ -10,6 +10,7 @@ from command import Run
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from driftfield.model.run import write_checksums
 from driftfield.verification import density
 
 
@@ -32,6 +33,7 @@ def with_wrong_scale(run: Path) -> None:
         about, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     tensors["scaler.scale"] = np.ascontiguousarray(2 * tensors["scaler.scale"])
     save_file(tensors, path, metadata=about)
+    write_checksums(run)
 
 
 def test_json_is_alone_on_stdout_and_a_failure_is_exit_code_1(driftfield: Run, own_run: Path) -> None:

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 import driftfield
 from driftfield.errors import DriftfieldError
+from driftfield.model.run import write_checksums
 
 Change = Callable[[dict[str, np.ndarray]], None]
 
@@ -26,6 +27,10 @@ def no_scale(tensors: dict[str, np.ndarray]) -> None:
     tensors["scaler.scale"][...] = 0
 
 
+def flat_rotation(tensors: dict[str, np.ndarray]) -> None:
+    tensors["scaler.rotation"] = np.ones(2)
+
+
 def no_scaler(tensors: dict[str, np.ndarray]) -> None:
     del tensors["scaler.mean"]
 
@@ -36,6 +41,7 @@ def no_scaler(tensors: dict[str, np.ndarray]) -> None:
         (no_weights, "does not fit its recipe"),
         (not_a_number, "weights that are not finite"),
         (no_scale, "a scale that is not positive"),
+        (flat_rotation, "wrong shape"),
         (no_scaler, "does not fit its recipe"),
     ],
 )
@@ -46,7 +52,8 @@ def test_a_damaged_model_is_named_in_one_sentence(change: Change, message: str, 
         about, tensors = file.metadata(), {key: file.get_tensor(key).copy() for key in file.keys()}  # noqa: SIM118
     change(tensors)
     save_file(tensors, path, metadata=about)
+    write_checksums(path.parent)
     with pytest.raises(DriftfieldError, match=message) as raised:
         driftfield.load(tmp_path / "run")
     assert "\n" not in str(raised.value)
-    assert raised.value.exit_code == 1
+    assert raised.value.exit_code == 2

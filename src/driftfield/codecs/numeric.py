@@ -101,9 +101,12 @@ class NumericCodec:
 
         Raises:
             KeyError: an array is missing.
-            DriftfieldError: a scale is not positive and finite.
+            DriftfieldError: an array has the wrong shape or values that are not finite, or a scale is not positive.
         """
-        scaler = Scaler(*(tensors[name] for name in PARTS))
-        if not (np.isfinite(scaler.scale).all() and (scaler.scale > 0).all()):
+        scaler, D = Scaler(*(tensors[name] for name in PARTS)), len(description["columns"])
+        shapes = [tensors[name].shape for name in PARTS]
+        if shapes != [(D,), (D,), (D, D), (D, D)] or not all(np.isfinite(tensors[name]).all() for name in PARTS):
+            raise DriftfieldError("its scaler has arrays of the wrong shape, or values that are not finite")
+        if not (scaler.scale > 0).all():
             raise DriftfieldError("it holds a scale that is not positive")
         return cls(tuple(description["columns"]), scaler, tuple(description["places"]))

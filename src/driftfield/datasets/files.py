@@ -6,18 +6,16 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from driftfield.datasets.csv_files import comma_separated, csv_table
-from driftfield.datasets.frames import array_table, frame_columns
-from driftfield.datasets.raw_table import RawTable, reason
+from driftfield.datasets.csv_files import csv_table
+from driftfield.datasets.npy import npy_table
+from driftfield.datasets.parquet import parquet_table
+from driftfield.datasets.raw_table import RawTable
 from driftfield.errors import InputError
 
 SUFFIXES = (".csv", ".parquet", ".npy")
+MOST_PIPED = 1 << 31  # bytes of standard input
 _WITH_PICKS = re.compile(r"(.+?\.(?:csv|parquet|npy)):(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -28,13 +26,15 @@ def read_file(data: str, names: Iterable[str] = ()) -> tuple[RawTable, list[str]
     folder, an unknown extension, and a file whose content does not match its extension.
     """
     if data == "-" or data.startswith("-:"):
-        raw = csv_table(sys.stdin.buffer.read(), "standard input", "-")
+        raw = csv_table(_standard_input(), "standard input", "-")
         return raw, parse_picks(data, data[2:]) if data[1:] else None
     path, columns = _path_and_columns(data)
     if not os.path.exists(path):
         raise _missing(path, names)
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder: name a file in it that ends in {_listed(SUFFIXES)}.")
+    if not os.path.isfile(path):
+        raise InputError(f"{path} is a pipe or a device, not a file: save the rows in a file, or send them to -.")
     suffix = Path(path).suffix.lower()
     if suffix not in _READERS:
         raise InputError(
@@ -44,6 +44,16 @@ def read_file(data: str, names: Iterable[str] = ()) -> tuple[RawTable, list[str]
         return _READERS[suffix](Path(path)), None if columns is None else parse_picks(data, columns)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): check its permissions.") from error
+
+
+def _standard_input() -> bytes:
+    """All of standard input, which may not be endless."""
+    if sys.stdin is None:
+        raise InputError("Standard input is closed: name a file in place of -.")
+    content = sys.stdin.buffer.read(MOST_PIPED + 1)
+    if len(content) > MOST_PIPED:
+        raise InputError(f"Standard input goes on after {MOST_PIPED:,} bytes: save it in a file first.")
+    return content
 
 
 def _path_and_columns(data: str) -> tuple[str, str | None]:
@@ -88,53 +98,7 @@ def _csv(path: Path) -> RawTable:
     return csv_table(path, str(path), str(path))
 
 
-def _parquet(path: Path) -> RawTable:
-    import narwhals as nw
-    import polars as pl
-    from polars.exceptions import PolarsError
-
-    try:
-        columns = tuple(pl.read_parquet_schema(path))
-    except PolarsError as error:
-        raise _damaged(path, "Parquet", error) from error
-
-    def read(indices: Sequence[int]) -> Any:
-        try:
-            frame = pl.read_parquet(path, columns=[columns[i] for i in indices])
-        except PolarsError as error:
-            raise _damaged(path, "Parquet", error) from error
-        return frame_columns(nw.from_native(frame), range(len(indices)))
-
-    return RawTable(str(path), columns, read, _count_from_one, partial(_pick, path))
-
-
-def _npy(path: Path) -> RawTable:
-    """The raw table of an NPY file; nothing is unpickled, so an array of Python objects is refused."""
-    with path.open("rb") as file:
-        try:
-            array = np.lib.format.read_array(file, allow_pickle=False)
-        except (ValueError, EOFError, MemoryError) as error:
-            if "Object arrays" in str(error):
-                raise InputError(
-                    f"{path} holds pickled Python objects, which are not loaded: save an array of numbers."
-                ) from error
-            raise _damaged(path, "NPY", error) from error
-    return array_table(array, str(path), _count_from_one, partial(_pick, path))
-
-
-_READERS = {".csv": _csv, ".parquet": _parquet, ".npy": _npy}
-
-
-def _damaged(path: Path, kind: str, error: BaseException) -> InputError:
-    return InputError(f"{path} is damaged or not a valid {kind} file ({reason(error)}): write it again.")
-
-
-def _count_from_one(row: int) -> str:
-    return f"row {row + 1}"
-
-
-def _pick(path: Path, names: Sequence[str]) -> str:
-    return f"{path}:{comma_separated(names)}"
+_READERS = {".csv": _csv, ".parquet": parquet_table, ".npy": npy_table}
 
 
 def _listed(suffixes: Sequence[str]) -> str:

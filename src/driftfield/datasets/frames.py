@@ -12,6 +12,7 @@ from driftfield.errors import InputError
 if TYPE_CHECKING:
     import narwhals as nw
 
+MOST_NAMED = 100_000  # columns: each takes a name, so that an array of no rows could take any amount of memory
 Pick = Callable[[Sequence[str]], str]
 
 
@@ -73,6 +74,11 @@ def array_table(data: Any, name: str, locate: Callable[[int], str], pick: Pick) 
     if array.ndim not in (1, 2):
         raise InputError(f"{capital(name)} has the shape {array.shape}: give an array of shape (n, D) or (n,).")
     table = array[:, None] if array.ndim == 1 else array  # (n, D)
+    if table.shape[1] > MOST_NAMED:
+        raise InputError(
+            f"{capital(name)} has {table.shape[1]:,} columns, more than the {MOST_NAMED:,} that can be told apart: "
+            "give an array of shape (rows, columns)."
+        )
 
     def read(indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
         return (np.ma.filled(table[:, i].astype(np.float64), np.nan) for i in indices)
@@ -83,6 +89,11 @@ def array_table(data: Any, name: str, locate: Callable[[int], str], pick: Pick) 
 def count_from_zero(row: int) -> str:
     """The position of a row in memory, counted as Python does."""
     return f"row {row} (counting from 0)"
+
+
+def count_from_one(row: int) -> str:
+    """The position of a row in a file."""
+    return f"row {row + 1}"
 
 
 def numbered_names(count: int) -> tuple[str, ...]:

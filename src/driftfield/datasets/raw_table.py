@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from driftfield.datasets.distribution import FloatArray
 from driftfield.errors import InputError, unknown_name
+from driftfield.errors import reason as reason
 
 MOST_COLUMNS = 2_000
 MOST_CLASSES = 1_000
 _NAMES_SHOWN = 8  # in advice on columns to pick
 _EXAMPLE_SHOWN = 40  # characters of a cell
-_REASON_SHOWN = 100  # characters of another library's error message
 
 
 @dataclass(frozen=True)
@@ -197,12 +197,6 @@ def _usable(raw: RawTable) -> list[str]:
         and np.isfinite(column).all()
         and column.min() < column.max()
     ]
-
-
-def reason(error: BaseException) -> str:
-    """The start of a library's error message, to be quoted in parentheses."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return _cut(line, _REASON_SHOWN)
 
 
 def _cut(text: str, most: int) -> str:

@@ -42,6 +42,7 @@ def write_model(model: Model, folder: Path) -> None:
         "source": model.source,
         "parts": model.parts.names,
         "classes": model.classes,
+        "checksums": True,
     }
     write_atomically(folder / runs.RECIPE, model.recipe.toml().encode())
     write_rows(folder / runs.TRAIN, model.train, model.columns)
@@ -54,3 +55,4 @@ def write_model(model: Model, folder: Path) -> None:
         }
         write_atomically(folder / runs.SNAPSHOTS, to_safetensors(kept))
     write_atomically(folder / runs.MODEL, to_safetensors(tensors, metadata={"model": json.dumps(about)}))
+    runs.write_checksums(folder)

@@ -1,20 +1,32 @@
 """Loading: the model of a run folder."""
 
-import json
 from pathlib import Path
-from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from driftfield.codecs import NumericCodec
-from driftfield.diffusion import Schedule
-from driftfield.errors import DriftfieldError, InputError
+from driftfield.diffusion import BaseDenoiser, Schedule
+from driftfield.errors import DriftfieldError, InputError, reason
 from driftfield.model import run as runs
 from driftfield.model.files import CODEC, DENOISER
 from driftfield.model.model import Model
 from driftfield.recipes.building import Parts, build_denoiser
-from driftfield.recipes.schema import load_recipe
+from driftfield.recipes.schema import Recipe, load_recipe
+
+
+class About(BaseModel):
+    """The description of a model in its file, beside that of its codec."""
+
+    model_config = ConfigDict(strict=True)
+
+    columns: list[str] = Field(min_length=1)
+    places: list[int | None]
+    source: str
+    parts: list[str]
+    classes: list[str] = []
+    checksums: bool = False
 
 
 def load_model(
@@ -26,40 +38,26 @@ def load_model(
         network, schedule: the user's own parts that were passed to fit, if any.
 
     Raises:
-        InputError: there is no finished run, or a part is missing.
-        DriftfieldError: a file is damaged.
+        InputError: there is no finished run, a part is missing, or a file is damaged or belongs to another run.
     """
     folder, parts = runs.find(path), Parts(network, schedule)
-    recipe = load_recipe(folder / runs.RECIPE)
+    checked = runs.verify_checksums(folder)
     about, tensors = _read(folder / runs.MODEL)
-    missing = sorted({"network", "schedule"} & set(about["parts"]) - set(parts.names))
+    if about.checksums and not checked:
+        raise InputError(f"The file {folder / runs.CHECKSUMS} is missing: {runs.RESTORE}.")
+    recipe = load_recipe(folder / runs.RECIPE)
+    missing = sorted({"network", "schedule"} & set(about.parts) - set(parts.names))
     if missing:
         raise InputError(f"The model was made with a {missing[0]} of your own: pass it as load(path, {missing[0]}=..).")
-    classes = tuple(about.get("classes", ()))
-    denoiser = build_denoiser(recipe, len(about["columns"]), parts, seed=0, classes=len(classes))
-    weights = {key.removeprefix(DENOISER): t for key, t in tensors.items() if key.startswith(DENOISER)}
-    arrays = {key.removeprefix(CODEC): t.numpy() for key, t in tensors.items() if key.startswith(CODEC)}
-    try:
-        denoiser.load_state_dict(weights)
-        codec = NumericCodec.restored(about, arrays)
-    except (RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise DriftfieldError(
-            f"The model {folder / runs.MODEL} does not fit its recipe ({reason}): it is damaged or belongs to "
-            "another run."
-        ) from None
-    except DriftfieldError as error:
-        raise DriftfieldError(f"The model {folder / runs.MODEL} is damaged: {error}.") from None
-    if not all(bool(w.isfinite().all()) for w in weights.values() if w.is_floating_point()):
-        raise DriftfieldError(f"The model {folder / runs.MODEL} holds weights that are not finite: train it anew.")
+    denoiser, codec = _restored(folder / runs.MODEL, about, tensors, recipe, parts)
     return Model(
         recipe=recipe,
         codec=codec,
         denoiser=denoiser.to(device).eval().requires_grad_(False),
-        source=about["source"],
-        train=runs.read_rows(folder / runs.TRAIN),
-        held_out=runs.read_rows(folder / runs.HELD_OUT),
-        classes=classes,
+        source=about.source,
+        train=runs.read_rows(folder / runs.TRAIN, about.columns, checked),
+        held_out=runs.read_rows(folder / runs.HELD_OUT, about.columns, checked),
+        classes=tuple(about.classes),
         snapshots=_read_snapshots(folder / runs.SNAPSHOTS),
         history=runs.read_history(folder),
         facts=runs.read_json(folder / runs.ENVIRONMENT),
@@ -67,14 +65,36 @@ def load_model(
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _restored(
+    path: Path, about: About, tensors: dict[str, Tensor], recipe: Recipe, parts: Parts
+) -> tuple[BaseDenoiser, NumericCodec]:
+    """The denoiser with its weights, and the codec, which the tensors of a model file must fit."""
+    weights = {key.removeprefix(DENOISER): t for key, t in tensors.items() if key.startswith(DENOISER)}
+    arrays = {key.removeprefix(CODEC): t.numpy() for key, t in tensors.items() if key.startswith(CODEC)}
+    denoiser = build_denoiser(recipe, len(about.columns), parts, seed=0, classes=len(about.classes))
+    try:
+        denoiser.load_state_dict(weights)
+        codec = NumericCodec.restored(about.model_dump(), arrays)
+    except (RuntimeError, KeyError) as error:
+        last = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"The model {path} does not fit its recipe ({last}): it is damaged or belongs to another run."
+        ) from None
+    except DriftfieldError as error:
+        raise InputError(f"The model {path} is damaged: {error}.") from None
+    if not all(bool(w.isfinite().all()) for w in weights.values() if w.is_floating_point()):
+        raise InputError(f"The model {path} holds weights that are not finite: train it anew.")
+    return denoiser, codec
+
+
+def _read(path: Path) -> tuple[About, dict[str, Tensor]]:
     """The description and the tensors of a model file."""
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["model"])
+            about = About.model_validate_json((file.metadata() or {})["model"])
             return about, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, KeyError, OSError, ValueError) as error:
-        raise DriftfieldError(f"The model {path} cannot be read: {error}.") from None
+    except (SafetensorError, KeyError, OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"The model {path} cannot be read ({reason(error)}): {runs.RESTORE}.") from None
 
 
 def _read_snapshots(path: Path) -> dict[int, dict[str, Tensor]]:
@@ -86,6 +106,6 @@ def _read_snapshots(path: Path) -> dict[int, dict[str, Tensor]]:
                 for key in file.keys():  # noqa: SIM118 - not a mapping
                     step, name = key.split("/", 1)
                     kept.setdefault(int(step), {})[name] = file.get_tensor(key)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise DriftfieldError(f"The weights in {path} cannot be read: {error}.") from None
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"The weights in {path} cannot be read ({reason(error)}): {runs.RESTORE}.") from None
     return kept

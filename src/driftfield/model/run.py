@@ -6,6 +6,7 @@
     environment.json   versions, device, times, the command
     train.parquet      training rows (at most 20,000), to detect memorisation
     held_out.parquet   rows that training never saw, for everything else
+    SHA256SUMS         checksums of all files above (sha256sum -c SHA256SUMS)
     samples.parquet    the samples that were evaluated;  report.html;  figures/
     verify.json, verify.html  what a verification found, if there was one
     snapshots.safetensors  weights at earlier steps, if the recipe keeps any
@@ -15,16 +16,20 @@ A folder without model.safetensors is not yet a run; a run is replaced only with
 is complete.
 """
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.errors import DriftfieldError, InputError
+from driftfield.datasets.parquet import parquet_table
+from driftfield.datasets.raw_table import numbers
+from driftfield.errors import InputError, reason
 from driftfield.files import write_atomically
 
 MODEL, RECIPE, HISTORY, ENVIRONMENT = "model.safetensors", "recipe.toml", "metrics.jsonl", "environment.json"
@@ -40,6 +45,9 @@ LESSON = "lesson.json"  # what a tutorial's report measured
 PLAIN_REPORT = "model.html"  # of a run whose report.html is a tutorial's
 SNAPSHOTS = "snapshots.safetensors"
 VERIFY, VERIFY_PAGE = "verify.json", "verify.html"
+CHECKSUMS = "SHA256SUMS"
+CHECKED = (MODEL, RECIPE, HISTORY, ENVIRONMENT, TRAIN, HELD_OUT, SNAPSHOTS)  # what a model is read from
+RESTORE = "restore it from a copy, or train again"
 STATE, SETUP, ALL_ROWS = "state.safetensors", "setup.json", "rows.npy"
 
 
@@ -86,7 +94,7 @@ def start(path: Path) -> Path:
 
 def finish(path: Path, new: Path) -> None:
     """Move the files of a complete model from the folder ``new`` into the run, and drop what belonged to an old one."""
-    for name in (REPORT, SAMPLES, SNAPSHOTS, VERIFY, VERIFY_PAGE):
+    for name in (REPORT, SAMPLES, SNAPSHOTS, CHECKSUMS, VERIFY, VERIFY_PAGE):
         (path / name).unlink(missing_ok=True)
     shutil.rmtree(path / FIGURES, ignore_errors=True)
     names = sorted(item.name for item in new.iterdir())
@@ -95,37 +103,86 @@ def finish(path: Path, new: Path) -> None:
     shutil.rmtree(path / CHECKPOINT)
 
 
+def write_checksums(folder: Path) -> None:
+    """Write SHA256SUMS: the checksum of every file that a model is read from."""
+    present = [name for name in CHECKED if (folder / name).exists()]
+    lines = [f"{_checksum(folder / name)}  {name}\n" for name in present]
+    write_atomically(folder / CHECKSUMS, "".join(lines).encode())
+
+
+def verify_checksums(folder: Path) -> bool:
+    """Refuse a run whose files are not those that were written together; False for a run without checksums.
+
+    Raises:
+        InputError: a file differs, is missing, or came from elsewhere.
+    """
+    path = folder / CHECKSUMS
+    if not path.exists():
+        return False
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+        noted = {name: checksum for checksum, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    for name in CHECKED:
+        try:
+            found = _checksum(folder / name) if (folder / name).exists() else None
+        except OSError as error:
+            raise _unreadable(folder / name, error) from None
+        if found == noted.get(name):
+            continue
+        what = "is missing" if found is None else "was changed after it was written, or belongs to another run"
+        raise InputError(f"The file {folder / name} {what}: {RESTORE}.")
+    return True
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_json(path: Path, content: Any) -> None:
     """JSON, atomically."""
     write_atomically(path, json.dumps(content, indent=2).encode())
 
 
-def read_json(path: Path) -> Any:
-    """JSON; a DriftfieldError names a file that is missing or damaged."""
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; an InputError names a file that is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DriftfieldError(f"The file {path} cannot be read: {error}.") from None
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from None
+    if not isinstance(found, dict):
+        raise InputError(f"The file {path} does not hold a JSON object: {RESTORE}.")
+    return found
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """The records of metrics.jsonl; none if there is no file."""
     file = path / HISTORY
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(file, error) from None
 
 
-def read_rows(path: Path) -> NDArray[np.float64]:
-    """The rows (n, D) of a Parquet file of a run.
+def read_rows(path: Path, columns: Sequence[str], safe: bool) -> NDArray[np.float64]:
+    """The rows (n, D) of a Parquet file of a run, whose columns are those of the model; ``safe`` if it was checked.
 
     Raises:
-        DriftfieldError: the file is missing or damaged.
+        InputError: the file is missing or damaged, or has other columns.
     """
-    import polars
-
     try:
-        return polars.read_parquet(path).to_numpy().astype(np.float64, copy=False)
-    except (OSError, polars.exceptions.PolarsError) as error:
-        raise DriftfieldError(f"The file {path} cannot be read: {error}.") from None
+        values, names = numbers(parquet_table(path, safe), None, fewest=1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if names != tuple(columns):
+        raise InputError(f"The file {path} has other columns than the model of its run: {RESTORE}.")
+    return values
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"The file {path} cannot be read ({reason(error)}): {RESTORE}.")
 
 
 def find(path: str | Path) -> Path:

@@ -1,0 +1,72 @@
+"""Parquet files as raw tables, read in a process of their own (:mod:`driftfield.datasets.parquet_process`)."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from driftfield.datasets import parquet_process
+from driftfield.datasets.csv_files import comma_separated
+from driftfield.datasets.distribution import FloatArray
+from driftfield.datasets.frames import count_from_one, frame_columns
+from driftfield.datasets.raw_table import NotNumeric, RawTable
+from driftfield.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# The most memory that reading a file may take: so many times its size, and at least so many bytes.
+MOST_TIMES_ITS_SIZE, AT_LEAST = 1_000, 1 << 30
+LONGEST, SLOWEST = 60, 1 << 20  # seconds that reading may take, and bytes for each second more: readers can hang
+SMALL = 1 << 24  # bytes of a file that is read whole at once, though some of its columns might not be needed
+
+
+def parquet_table(path: Path, safe: bool = False) -> RawTable:
+    """The raw table of a Parquet file.
+
+    A ``safe`` file, known to be as this program wrote it, is read in this process, which is faster.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    import narwhals as nw
+    import polars as pl
+
+    if safe:
+        with path.open("rb") as file:  # polars expands patterns in a path
+            whole = pl.read_parquet(file)
+    else:
+        whole = _read(path, "all" if path.stat().st_size <= SMALL else "names")
+    small = safe or path.stat().st_size <= SMALL
+
+    def read(indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
+        if small:
+            return frame_columns(nw.from_native(whole), indices)
+        return frame_columns(nw.from_native(_read(path, *map(str, indices))), range(len(indices)))
+
+    return RawTable(
+        str(path), tuple(whole.columns), read, count_from_one, lambda names: f"{path}:{comma_separated(names)}"
+    )
+
+
+def _read(path: Path, *what: str) -> "pl.DataFrame":
+    """What parquet_process reads of a file: "all", "names", or indices of columns."""
+    import polars as pl
+
+    size = path.stat().st_size
+    most, seconds = max(MOST_TIMES_ITS_SIZE * size, AT_LEAST), LONGEST + size // SLOWEST
+    command = [sys.executable, "-P", parquet_process.__file__, str(most), str(path.absolute()), *what]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise _damaged(path, f"reading it did not end in {seconds} seconds") from None
+    if done.returncode == 0:
+        return pl.read_ipc(done.stdout)
+    if done.returncode == 1:
+        raise _damaged(path, (done.stderr.decode(errors="replace").splitlines() or ["no reason given"])[-1])
+    raise _damaged(path, f"reading it was aborted, as when it claims more than {most:,} bytes of memory")
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(f"{path} is damaged or not a valid Parquet file ({why}): write it again.")
