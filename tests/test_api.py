@@ -77,6 +77,7 @@ def resolved(name: str, function: Callable[..., Any]) -> Iterator[Callable[..., 
     thing = getattr(function, "__globals__", {}).get(first)
     for each in rest:
         thing = getattr(thing, each, None) if inspect.ismodule(thing) else None
+    thing = inspect.unwrap(thing) if callable(thing) else thing
     if inspect.isfunction(thing) and thing.__module__.startswith("driftfield."):
         yield thing
 

@@ -21,6 +21,7 @@ from driftfield.fitting.preparation import Preparation, prepare, prepare_again
 from driftfield.model import run as runs
 from driftfield.model.files import write_model
 from driftfield.model.model import Model
+from driftfield.modes import own_modes
 from driftfield.recipes.building import Objective, Parts, build_judge, build_loss
 from driftfield.recipes.sampling import too_few_steps
 from driftfield.recipes.schema import Recipe, load_recipe
@@ -45,6 +46,7 @@ SHORT = {
 }
 
 
+@own_modes
 def fit(
     data: Any,
     recipe: Any = None,
@@ -110,6 +112,7 @@ def _sections(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return changes
 
 
+@own_modes
 def resume(
     out: str | Path, *, device: str | None = None, callbacks: Callbacks | None = None, parts: Parts | None = None
 ) -> Model:
@@ -133,6 +136,7 @@ def resume_command(out: Path) -> str:
     return f"driftfield fit --resume -o {shlex.quote(str(out))}"
 
 
+@own_modes
 def carry_out(
     prepared: Preparation, out: Path | None, device: str, callbacks: Callbacks, resuming: bool = False
 ) -> Model:

@@ -18,6 +18,7 @@ from driftfield.diffusion.further.conversion import unconverted
 from driftfield.diffusion.further.row_noise import BLOCK, BlockNoise
 from driftfield.errors import InputError
 from driftfield.model.labels import Label, class_numbers
+from driftfield.modes import own_modes
 
 if TYPE_CHECKING:
     from driftfield.model.model import Model
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 BOUND_STEPS = 400  # of a bound in continuous time; its gap to the density falls as one over the steps
 
 
+@own_modes
 def bound_terms(
     model: Model,
     x: ArrayLike | Tensor,
@@ -45,6 +47,7 @@ def bound_terms(
     return BoundTerms(of_prior, transitions, decoder, grid.cpu(), error)
 
 
+@own_modes
 def importance_bound(
     model: Model,
     x: ArrayLike | Tensor,

@@ -15,6 +15,7 @@ from driftfield.codecs import FloatArray
 from driftfield.diffusion import LearnedKernel, decode, dequantised_log_prob, encode
 from driftfield.diffusion import log_prob as ode_log_prob
 from driftfield.diffusion.further.likelihood import MOST_EXACT
+from driftfield.diffusion.further.likelihood import log_prob_gradient as ode_log_prob_gradient
 from driftfield.diffusion.further.prior_error import prior_error
 from driftfield.diffusion.further.probability_flow import MOST_NUMBERS
 from driftfield.errors import InputError
@@ -22,6 +23,7 @@ from driftfield.model.bounds import importance_bound, row_noise, slices
 from driftfield.model.labels import Label, class_numbers
 from driftfield.model.noise_levels import check_in_range, find_time
 from driftfield.model.priors import density_prior, encoded_rows, spread
+from driftfield.modes import own_modes
 from driftfield.seeds import derive
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Solving:
     probes: int | None = None
 
 
+@own_modes
 def log_prob(
     model: Model,
     x: ArrayLike | Tensor,
@@ -65,7 +68,7 @@ def log_prob(
 
 def _out_of_reach(model: Model, rows: FloatArray) -> NDArray[np.bool_]:
     """Rows so far away that their density is zero in float64, and that float32 cannot compute it; (n,)."""
-    z = np.abs(model.codec.encode(rows)).reshape(len(rows), -1)
+    z = np.abs(model.codec.encode(rows)).reshape(len(rows), model.dimensions)
     within: NDArray[np.bool_] = z.max(1, initial=0.0) <= REACH
     return ~within  # also infinity and NaN, where the map itself overflows
 
@@ -102,6 +105,34 @@ def _log_prob(
     return values + (model.codec.log_det(rows) + model.dimensions * float(np.log(alpha))), errors
 
 
+@own_modes
+def log_prob_gradient(
+    model: Model,
+    x: ArrayLike | Tensor,
+    t: float | None,
+    noise: float | None = None,
+    label: Label = None,
+    seed: int = 0,
+    observe: Observe | None = None,
+    **solving: Any,
+) -> FloatArray:
+    """The gradient of the log-density at each row of x, (n, D), in one over the user's units.
+
+    Raises:
+        InputError: the model is a learned kernel, or as :meth:`Model.log_prob` does.
+    """
+    if isinstance(model.denoiser, LearnedKernel):
+        raise _no_ode("gradient of the density")
+    z, time = model.encoded(x), find_time(model, t, noise)
+    check_in_range(model, noise)
+    alpha = 1.0 if time is None else float(model.denoiser.schedule.alpha(time))
+    options = _solver(model, Solving(**solving)) | {"seed": seed, "spread": spread(model), "start": time}
+    cond = class_numbers(model, label, len(z))
+    found = ode_log_prob_gradient(model.denoiser, alpha * z, density_prior(model), cond=cond, **options)
+    return model.codec.decode_score((alpha * found).cpu().numpy())
+
+
+@own_modes
 def score(model: Model, x: ArrayLike | Tensor, t: float | None, noise: float | None, label: Label = None) -> FloatArray:
     """grad log p_t at each row; see :meth:`Model.score`."""
     z = model.encoded(x)
@@ -113,6 +144,7 @@ def score(model: Model, x: ArrayLike | Tensor, t: float | None, noise: float | N
     return model.codec.decode_score(found.cpu().numpy())
 
 
+@own_modes
 def latent(model: Model, x: ArrayLike | Tensor, solving: Solving, label: Label = None) -> FloatArray:
     """The code of each row; see :meth:`Model.latent`."""
     z = model.encoded(x)
@@ -123,6 +155,7 @@ def latent(model: Model, x: ArrayLike | Tensor, solving: Solving, label: Label =
     return codes
 
 
+@own_modes
 def decoded(model: Model, z: ArrayLike | Tensor, solving: Solving, label: Label = None) -> FloatArray:
     """The row of each code; see :meth:`Model.decode`."""
     codes = torch.from_numpy(model.codec.read(z).astype(np.float32)).to(model.device)

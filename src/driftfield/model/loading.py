@@ -12,6 +12,7 @@ from driftfield.errors import DriftfieldError, InputError, reason
 from driftfield.model import run as runs
 from driftfield.model.files import CODEC, DENOISER
 from driftfield.model.model import Model
+from driftfield.modes import own_modes
 from driftfield.recipes.building import Parts, build_denoiser
 from driftfield.recipes.schema import Recipe, load_recipe
 
@@ -29,6 +30,7 @@ class About(BaseModel):
     checksums: bool = False
 
 
+@own_modes
 def load_model(
     path: str | Path, *, network: nn.Module | None = None, schedule: Schedule | None = None, device: str = "cpu"
 ) -> Model:

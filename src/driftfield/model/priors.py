@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ FADED = 0.01  # of the variance at t = 1: a signal whose correlations no sample 
 def prior(model: Model) -> Gaussian:
     """The Gaussian that approximates x_1, in the network's units."""
     schedule, shape = model.denoiser.schedule, model.codec.shape
-    zeros, ones = torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device)
+    like: dict[str, Any] = {"dtype": torch.float32, "device": model.device}
+    zeros, ones = torch.zeros(shape, **like), torch.ones(shape, **like)
     if model.recipe.train.prior == "standard":
         return standard_prior(schedule, zeros)
     if model.recipe.data.scaling != "none":
@@ -46,7 +47,7 @@ def density_prior(model: Model) -> Prior:
     if model.recipe.train.prior == "standard":
         one = torch.ones((), dtype=torch.float64, device=model.device)
         scaled = float(trained.prior_std * schedule.scale(one, spread(model)) / trained.scale(one, spread(model)))
-        zeros = torch.zeros(model.codec.shape, device=model.device)
+        zeros = torch.zeros(model.codec.shape, dtype=torch.float32, device=model.device)
         return prior(model) if trained is schedule else Gaussian(zeros, torch.full_like(zeros, 2 * math.log(scaled)))
     a, b = end_coefficients(schedule, spread(model))
     few_or_white = model.recipe.data.scaling == "whiten" or model.dimensions == 1

@@ -16,6 +16,7 @@ from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.further.row_noise import BLOCK, SAMPLES, BlockNoise
 from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.model.labels import Label, class_numbers
+from driftfield.modes import own_modes
 from driftfield.recipes.defaults import walks_chain
 from driftfield.recipes.sampling import build_sampling, changed, grid_times
 from driftfield.seeds import stream
@@ -58,6 +59,7 @@ class How:
     options: Mapping[str, float | None] | None = None
 
 
+@own_modes
 def sample_rows(
     model: Model,
     n: int,
@@ -117,6 +119,7 @@ def forward(model: Model, n: int, seed: int, frames: int, grid: str | None = Non
         yield State(t, model.denoiser.schedule.perturb(z, t, eps))
 
 
+@own_modes
 def trajectory(model: Model, n: int, seed: int, direction: str, frames: int, how: How) -> Trajectory:
     """n rows from noise to data or from data to noise; see :meth:`Model.trajectory`."""
     schedule, section = model.denoiser.schedule, model.recipe.sample

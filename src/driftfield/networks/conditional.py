@@ -58,10 +58,10 @@ class ConditionalMLP(nn.Module):
                 raise unknown_name(what, name, table)
         self.steps = steps
         sizes = [dimensions, *[width] * depth]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
-        self.gates = nn.Parameter(torch.rand(steps, depth, width))
+        self.layers = nn.ModuleList(nn.Linear(a, b, dtype=torch.float32) for a, b in itertools.pairwise(sizes))
+        self.gates = nn.Parameter(torch.rand(steps, depth, width, dtype=torch.float32))
         self.activation = ACTIVATIONS[activation]()
-        self.out = nn.Linear(width, outputs or dimensions)
+        self.out = nn.Linear(width, outputs or dimensions, dtype=torch.float32)
         INITS[init](self.layers, self.out)
 
     def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:

@@ -29,7 +29,8 @@ class Sine(nn.Module):
     def __init__(self, size: int = 16, lowest: float = 0.25, highest: float = 4.0, label: str = "log-sigma") -> None:
         super().__init__()
         self.size, self.label = 2 * (size // 2), label
-        self.register_buffer("frequencies", torch.exp(torch.linspace(math.log(lowest), math.log(highest), size // 2)))
+        powers = torch.linspace(math.log(lowest), math.log(highest), size // 2, dtype=torch.float32)
+        self.register_buffer("frequencies", powers.exp())
 
     def forward(self, u: Tensor) -> Tensor:
         """Features of u; (..., size)."""

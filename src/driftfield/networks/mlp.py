@@ -105,16 +105,16 @@ class MLP(nn.Module):
                 raise unknown_name(what, name, table)
         self.embedding = EMBEDDINGS[embedding]()
         self.label = self.embedding.label
-        directions = torch.eye(dimensions) if directions is None else directions
+        directions = torch.eye(dimensions, dtype=torch.float32) if directions is None else directions
         self.position = Position(tuple(frequencies), directions) if frequencies else None
-        self.classes = nn.Embedding(classes + 1, CLASS_FEATURES) if classes else None
+        self.classes = nn.Embedding(classes + 1, CLASS_FEATURES, dtype=torch.float32) if classes else None
         features = dimensions + self.embedding.size + 2 * directions.shape[1] * len(frequencies)
         sizes = [features + CLASS_FEATURES * (classes > 0), *widths]
         layers: list[nn.Module] = []
         for size, following in itertools.pairwise(sizes):
-            layers += [nn.Linear(size, following), ACTIVATIONS[activation]()]
+            layers += [nn.Linear(size, following, dtype=torch.float32), ACTIVATIONS[activation]()]
         self.hidden = nn.Sequential(*layers)
-        self.out = nn.Linear(widths[-1], outputs or dimensions)
+        self.out = nn.Linear(widths[-1], outputs or dimensions, dtype=torch.float32)
         INITS[init](self.hidden, self.out)
 
     def forward(self, x: Tensor, label: Tensor, cond: Tensor | None = None) -> Tensor:

@@ -86,6 +86,7 @@ def build_denoiser(
     label = getattr(network, "label", default_label)
     make = LearnedVarianceDenoiser if learned_variance else Denoiser
     section = recipe.denoiser
+    network = network.float()  # also one of the user's own, made under another default dtype
     return make(network, schedule, section.head, label, section.scale_input, bool(section.scale_output))
 
 

@@ -24,7 +24,8 @@ class Report:
 def _warn(text: str) -> None:
     """A Python warning at the line outside of this package that led to it."""
     frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith(f"{__name__.split('.')[0]}."):
+    own = (f"{__name__.split('.')[0]}.", "torch.utils._contextlib")  # the latter is a decorator of functions here
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith(own):
         frame, level = frame.f_back, level + 1
     warnings.warn(text, stacklevel=level)
 

@@ -47,7 +47,7 @@ def diffusion_bound(
     schedule = denoiser.schedule
     low, high = gammas or schedule.gamma_ends().tolist()
     t = schedule.time(low + (high - low) * stratified_draws(len(x), generator, shuffled=True))
-    eps = torch.randn(x.shape, generator=generator, device=x.device)
+    eps = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
     return 0.5 * (high - low) * denoising_loss(denoiser, x, t, eps, weight=snr, cond=cond)
 
 

@@ -19,34 +19,41 @@ from driftfield.diffusion.further.row_noise import BlockNoise
 
 
 def exact(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The field (b, *D) at z (b, *D) and its divergence (b, 1): D backward passes."""
+    """The field (b, *D) at z (b, *D) and its divergence (b, 1): D backward passes.
+
+    Both can be differentiated in turn where z requires gradients.
+    """
+    keep = z.requires_grad and torch.is_grad_enabled()
     with torch.enable_grad():
-        z = z.detach().requires_grad_()
+        z = z if keep else z.detach().requires_grad_()
         value = field(z)
         columns = value.flatten(1).sum(0)  # its gradient contains that of every row
         divergence = torch.zeros(len(z), dtype=z.dtype, device=z.device)
         for i, column in enumerate(columns):
-            (gradient,) = torch.autograd.grad(column, z, retain_graph=i + 1 < len(columns))
+            (gradient,) = torch.autograd.grad(column, z, retain_graph=keep or i + 1 < len(columns), create_graph=keep)
             divergence = divergence + gradient.flatten(1)[:, i]
-    return value.detach(), divergence.detach()[:, None]
+    return (value, divergence[:, None]) if keep else (value.detach(), divergence.detach()[:, None])
 
 
 def hutchinson(probes: Tensor) -> Change:
     """A change that returns the field (b, *D) and an estimate for each of ``probes`` (B, P, *D), (b, P).
 
-    It takes P backward passes.
+    It takes P backward passes. Both can be differentiated in turn where z requires gradients.
     """
 
     def change(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        keep = z.requires_grad and torch.is_grad_enabled()
         with torch.enable_grad():
-            z = z.detach().requires_grad_()
+            z = z if keep else z.detach().requires_grad_()
             value = field(z)
             own = probes[rows].to(z)  # (b, P, *D)
             found = []
             for i in range(own.shape[1]):
-                (gradient,) = torch.autograd.grad(value, z, own[:, i], retain_graph=i + 1 < own.shape[1])
+                more = keep or i + 1 < own.shape[1]
+                (gradient,) = torch.autograd.grad(value, z, own[:, i], retain_graph=more, create_graph=keep)
                 found.append((gradient * own[:, i]).flatten(1).sum(1))
-        return value.detach(), torch.stack(found, 1).detach()
+        estimates = torch.stack(found, 1)
+        return (value, estimates) if keep else (value.detach(), estimates.detach())
 
     return change
 

@@ -53,7 +53,7 @@ def at_times(
 
     def loss(rows: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
         t = times(denoiser.schedule, len(rows), generator)
-        eps = torch.randn(rows.shape, generator=generator, device=rows.device)
+        eps = torch.randn(rows.shape, generator=generator, dtype=rows.dtype, device=rows.device)
         cond = None if labels is None else _partly_hidden(labels, label_dropout, generator)
         drawn = {name: make(rows, generator) for name, make in noise.items()}
         return draw(denoiser, rows, t, eps, cond=cond, **drawn)
@@ -63,5 +63,5 @@ def at_times(
 
 def _partly_hidden(labels: Tensor, dropout: float, generator: torch.Generator) -> Tensor:
     """The labels (B,), with a random fraction of them replaced by -1, which stands for no label."""
-    chances = torch.rand(len(labels), generator=generator, device=labels.device)
+    chances = torch.rand(len(labels), generator=generator, dtype=torch.float32, device=labels.device)
     return torch.where(chances < dropout, -1, labels)

@@ -124,7 +124,7 @@ def end_coefficients(schedule: Schedule, spread: float = 1.0) -> tuple[float, fl
 def no_divergence(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """The field alone, without gradients and integrals."""
     with torch.no_grad():
-        return field(z), torch.zeros(len(z), 0, device=z.device)
+        return field(z), z.new_zeros(len(z), 0)
 
 
 def solve(

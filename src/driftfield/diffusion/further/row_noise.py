@@ -37,7 +37,8 @@ class BlockNoise:
 
     def __call__(self) -> Tensor:
         """A fresh draw; (n, *shape) float32."""
-        draws = [torch.randn(BLOCK, *self.shape, generator=generator) for generator in self.generators]
+        shape = (BLOCK, *self.shape)
+        draws = [torch.randn(shape, generator=each, dtype=torch.float32) for each in self.generators]
         return torch.cat(draws)[self.first : self.first + self.n].to(self.device)
 
 
