@@ -45,3 +45,14 @@ def test_samples_of_whole_numbers_are_whole_unless_asked_otherwise() -> None:
     free = driftfield.fit(rows, steps=20, batch=64, sample={"round": False}).sample(50)
     assert decimals(free) == (None, None)
     np.testing.assert_allclose(np.round(free[:, 0]), drawn[:, 0])
+
+
+def test_decimals_survive_a_source_in_single_precision() -> None:
+    rng = np.random.default_rng(2)
+    values = np.stack([rng.normal(100, 5, 300).round(2), rng.normal(size=300).round(3), rng.normal(size=300)], axis=1)
+    assert decimals(values.astype(np.float32).astype(np.float64)) == (2, 3, None)
+
+
+def test_quarters_and_whole_numbers_beyond_single_precision_keep_their_grid() -> None:
+    values = np.stack([np.arange(80) / 4, 2.0**26 + np.arange(80), 2.0**53 + 2 * np.arange(80)], axis=1)
+    assert decimals(values) == (2, 0, 0)

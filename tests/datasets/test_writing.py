@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from driftfield.datasets import load, write_rows
+from driftfield.datasets import csv_text, load, write_rows
 from driftfield.errors import InputError
 
 VALUES = np.array([[0.1, -1e-300, 1e30], [1 / 3, 5e-324, -1.7976931348623157e308], [2.0, -0.0, 123456789.123456789]])
@@ -92,3 +92,8 @@ def test_a_full_disk_leaves_the_old_file_as_it_was(tmp_path: Path, monkeypatch: 
         write_rows(path, VALUES[::-1], "abc")
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_whole_numbers_beyond_2_to_the_53_are_written_as_integers() -> None:
+    values = np.array([[2.0**53 + 4, 1.5], [1.7000008929700485e18, 2.5]])
+    assert csv_text(values, ("id", "x"), (0, None)) == "id,x\n9007199254740996,1.5\n1700000892970048512,2.5\n"

@@ -1,5 +1,6 @@
 """A fit goes from DATA to a model, and may be cut off and resumed at any step without changing a bit of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import driftfield
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.errors import InputError, Interrupted
 from driftfield.fitting.fit import resume
+from driftfield.fitting.plan import read_plan, write_plan
+from driftfield.fitting.preparation import prepare, prepare_again
 from driftfield.model.model import Model
+from driftfield.recipes.building import Parts
 from driftfield.recipes.schema import Recipe, load_recipe
 from driftfield.training.callbacks import Callbacks
 
@@ -168,3 +172,16 @@ def test_weights_of_the_last_step_are_not_reported() -> None:
     without = driftfield.fit(data, steps=5, callbacks=callbacks, train={"validation": 0.0}).facts
     assert not any(name.startswith("validation") for name in without)
     assert messages == []
+
+
+def test_a_training_begun_before_covariances_were_shrunk_goes_on_with_its_own_scaling(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 6)) @ np.random.default_rng(1).normal(size=(6, 6))
+    plan = prepare(rows, load_recipe({"data": {"scaling": "whiten"}}), 0).plan
+    write_plan(plan, tmp_path, "cpu")
+    setup = json.loads((tmp_path / "setup.json").read_text())
+    assert read_plan(tmp_path)[0].shrink
+    del setup["shrink"]
+    (tmp_path / "setup.json").write_text(json.dumps(setup))
+    old = prepare_again(read_plan(tmp_path)[0], Parts())
+    z = old.codec.encode(plan.rows).astype(np.float64)
+    np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(6), atol=1e-5)

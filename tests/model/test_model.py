@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
+from sklearn.covariance import ledoit_wolf
 
 import driftfield
 from driftfield.datasets import DISTRIBUTIONS
@@ -32,8 +33,14 @@ def gaussian(rows: np.ndarray) -> Model:
     return driftfield.fit(rows, steps=1, lr=1e-12, scaling="whiten")
 
 
+def covariance_of(model: Model) -> np.ndarray:
+    """The shrunk covariance of the training rows, in the user's units."""
+    std = model.train.std(0)
+    return ledoit_wolf((model.train - model.train.mean(0)) / std)[0] * np.outer(std, std)
+
+
 def test_densities_are_in_the_units_of_the_user(gaussian: Model, rows: np.ndarray) -> None:
-    truth = multivariate_normal(gaussian.codec.scaler.mean, np.cov(gaussian.train.T, bias=True)).logpdf(rows[:200])
+    truth = multivariate_normal(gaussian.codec.scaler.mean, covariance_of(gaussian)).logpdf(rows[:200])
     value, error = gaussian.log_prob(rows[:200])
     # The density is smoothed by the smallest noise, a few thousandths of a standard deviation, and computed in float32.
     assert_allclose(value, truth, atol=2e-3)
@@ -52,7 +59,7 @@ def test_samples_have_the_moments_of_the_data_in_its_units(gaussian: Model) -> N
 
 def test_the_score_is_the_gradient_of_the_log_density_in_the_units_of_the_user(gaussian: Model) -> None:
     points = gaussian.train[:50]
-    truth = -(points - gaussian.codec.scaler.mean) @ np.linalg.inv(np.cov(gaussian.train.T, bias=True))
+    truth = -(points - gaussian.codec.scaler.mean) @ np.linalg.inv(covariance_of(gaussian))
     # float32; at noise 0.01 the distribution is wider by 1e-4 of its variance
     assert_allclose(gaussian.score(points, noise=0.01), truth, rtol=2e-3, atol=1e-5)
 

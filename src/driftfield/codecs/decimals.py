@@ -11,15 +11,18 @@ def decimals(values: FloatArray) -> tuple[int | None, ...]:
     """For each column of values (n, D), the fewest decimals, 0 to 6, that all its numbers have; None for more.
 
     A column of whole numbers has 0: ages, counts, codes. A column has k if x 10^k is whole to within the precision of
-    float64, relative to its largest number.
+    float64, relative to its largest number; of float32, if float32 holds all of them.
     """
     return tuple(_decimals_of(column) for column in values.T)
 
 
 def _decimals_of(column: FloatArray) -> int | None:
+    with np.errstate(over="ignore"):
+        single = bool((column.astype(np.float32) == column).all())
+    precision = 4 * np.finfo(np.float32 if single else np.float64).eps
     for k in range(MOST_DECIMALS + 1):
         scaled = column * 10.0**k
-        tolerance = 4 * np.finfo(float).eps * np.abs(scaled).max()
+        tolerance = precision * np.abs(scaled).max()
         if np.abs(scaled - np.round(scaled)).max() <= min(tolerance, 0.01):
             return k
     return None

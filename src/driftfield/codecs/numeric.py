@@ -31,9 +31,16 @@ class NumericCodec:
     places: tuple[int | None, ...] = ()
 
     @classmethod
-    def fit(cls, rows: FloatArray, columns: tuple[str, ...], scaling: str) -> "NumericCodec":
-        """The codec of training rows (n, D); ``scaling`` is "whiten", "standard" or "none"."""
-        return cls(columns, Scaler.fit(rows, scaling), decimals(rows))
+    def fit(
+        cls,
+        rows: FloatArray,
+        columns: tuple[str, ...],
+        scaling: str,
+        weights: FloatArray | None = None,
+        shrink: bool = True,
+    ) -> "NumericCodec":
+        """The codec of training rows (n, D); arguments as in :meth:`Scaler.fit`."""
+        return cls(columns, Scaler.fit(rows, scaling, weights, shrink), decimals(rows))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from driftfield.files import replacing
 if TYPE_CHECKING:
     import polars as pl
 
-_LARGEST_WHOLE = 2.0**53  # beyond, float64 does not hold every whole number
+_LARGEST_WHOLE = 2.0**63  # that int64 holds
 
 
 def write_rows(
@@ -68,7 +68,7 @@ def _frame(values: FloatArray, columns: Sequence[str], places: Sequence[int | No
 
     cells = {name: values[:, i] for i, name in enumerate(columns)}
     for name, place in zip(columns, places, strict=False):
-        if place == 0 and np.abs(cells[name]).max(initial=0) <= _LARGEST_WHOLE:
+        if place == 0 and np.abs(cells[name]).max(initial=0) < _LARGEST_WHOLE:
             cells[name] = cells[name].astype(np.int64)
     numbers = pl.col(pl.Float64)
     return pl.DataFrame(cells).with_columns(pl.when(numbers.is_finite()).then(numbers))

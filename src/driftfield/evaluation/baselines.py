@@ -94,22 +94,18 @@ def best(models: Sequence[Baseline]) -> Baseline:
 
 
 def gaussian(z: FloatArray, judged: FloatArray) -> tuple[FloatArray, str]:
-    """Log-density (n,) under the maximum-likelihood Gaussian of z (N, D), and what was done.
+    """Log-density (n,) under the Gaussian with the mean and the shrunk covariance of z (N, D), and what was done.
 
-    Where the covariance is singular (no more rows than columns, or collinear columns) the likelihood has no maximum;
-    the covariance is then shrunk towards a multiple of the identity (Ledoit, Wolf 2004, equation 14).
+    The covariance is shrunk towards a multiple of the identity (Ledoit, Wolf 2004, equation 14), by ever less for more
+    rows, so that it is that of maximum likelihood in the end.
     """
     from scipy.stats import multivariate_normal
+    from sklearn.covariance import ledoit_wolf
 
-    mean, covariance = z.mean(0), np.atleast_2d(np.cov(z, rowvar=False, bias=True))
-    spread = np.linalg.eigvalsh(covariance)  # ascending
-    detail = "maximum likelihood"
-    if spread[0] <= SMALLEST_EIGENVALUE * spread[-1]:
-        from sklearn.covariance import ledoit_wolf
-
-        covariance, shrinkage = ledoit_wolf(z)
-        detail = f"singular covariance, Ledoit-Wolf shrinkage {shrinkage:.2g}"
-    return np.atleast_1d(multivariate_normal(mean, covariance).logpdf(judged)), detail
+    covariance, shrinkage = ledoit_wolf(z)
+    covariance = covariance + SMALLEST_EIGENVALUE * np.trace(covariance) * np.eye(len(covariance))
+    log_prob = np.atleast_1d(multivariate_normal(z.mean(0), covariance).logpdf(judged))
+    return log_prob, f"Ledoit-Wolf shrinkage {shrinkage:.2g}"
 
 
 def kernel_density(z: FloatArray, judged: FloatArray, seed: int) -> tuple[FloatArray, str]:

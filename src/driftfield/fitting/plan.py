@@ -29,6 +29,7 @@ class Plan:
         seed: of the weights and the training.
         seconds: a time budget, or None.
         command: the command line that started the training, or "".
+        shrink: whether whitening shrinks the covariance, as it does since 0.2.
     """
 
     recipe: Recipe
@@ -43,6 +44,7 @@ class Plan:
     classes: tuple[str, ...] = ()
     seconds: float | None = None
     command: str = ""
+    shrink: bool = True
 
     @property
     def steps_per_epoch(self) -> int:
@@ -70,6 +72,7 @@ def write_plan(plan: Plan, folder: Path, device: str) -> None:
         "command": plan.command,
         "classes": list(plan.classes),
         "device": device,
+        "shrink": plan.shrink,
         "recipe": plan.recipe.model_dump(mode="json"),
     }
     runs.write_json(folder / runs.SETUP, setup)  # last: its presence says that the training can be resumed
@@ -88,6 +91,7 @@ def read_plan(folder: Path) -> tuple[Plan, str]:
         seconds=setup["seconds"],
         command=setup["command"],
         classes=tuple(setup["classes"]),
+        shrink=setup.get("shrink", False),
         **arrays,
     )
     return plan, setup["device"]

@@ -80,7 +80,8 @@ def prepare(
 
 def prepare_again(plan: Plan, parts: Parts) -> Preparation:
     """The parts of a plan that was read from a run folder."""
-    return _built(plan, NumericCodec.fit(plan.rows, plan.columns, plan.recipe.data.scaling or "standard"), parts)
+    scaling = plan.recipe.data.scaling or "standard"
+    return _built(plan, NumericCodec.fit(plan.rows, plan.columns, scaling, shrink=plan.shrink), parts)
 
 
 def _built(plan: Plan, codec: NumericCodec, parts: Parts) -> Preparation:

@@ -10,6 +10,7 @@ from driftfield.recipes.schema import Recipe
 from driftfield.seeds import derive
 
 FEWEST_ROWS = 20  # to train on, to stop by and to judge by
+FEWEST_TO_STOP = 10  # training rows, some of which then decide when to stop
 MOST_VALIDATION_ROWS = 10_000
 VALIDATION = 0.1  # fraction of the training rows
 
@@ -58,7 +59,7 @@ def split_rows(data: Any, recipe: Recipe, seed: int) -> Split:
         )
     train, rest = split(table, section.held_out, seed=seed)
     fraction = VALIDATION if fraction is None else fraction
-    if fraction == 0 or len(train.values) < FEWEST_ROWS:
+    if fraction == 0 or len(train.values) < FEWEST_TO_STOP:
         return Split(train, None, rest.values)
     train, stopping = split(train, fraction, MOST_VALIDATION_ROWS, seed=derive(seed, "validation rows"))
     return Split(train, stopping, rest.values)
