@@ -146,3 +146,17 @@ def test_time_bounds_training_in_place_of_steps(driftfield: Run, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "timed" / "environment.json").read_text())
     assert facts["training seconds"] < 2  # one second, and one step more
+
+
+def test_sampled_rows_carry_their_class(driftfield: Run, tmp_path: Path) -> None:
+    rows = "".join(f"{i % 2 * 5 + i % 7},{'ab'[i % 2]}\n" for i in range(60))
+    (tmp_path / "kinds.csv").write_text("x,kind\n" + rows)
+    fitted = driftfield("fit", "kinds.csv", "-o", "kinds", "--set", "data.label=kind", *TINY)
+    assert fitted.returncode == 0, fitted.stderr
+    drawn = pl.read_csv(io.StringIO(driftfield("sample", "kinds", "-n", "40").stdout))
+    assert drawn.columns == ["x", "kind"]
+    assert set(drawn["kind"]) == {"a", "b"}
+    driftfield("sample", "kinds", "-n", "3", "--class", "b", "-o", "b.parquet")
+    assert pl.read_parquet(tmp_path / "b.parquet")["kind"].to_list() == ["b"] * 3
+    assert driftfield("sample", "kinds", "-n", "1", "--no-class").stdout.startswith("x\n")
+    assert driftfield("sample", "kinds", "-n", "1", "--with-class", "-o", "b.npy").returncode == 2

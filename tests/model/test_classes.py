@@ -1,5 +1,6 @@
 """A model that knows classes draws from each of them, with any guidance scale."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import driftfield
 from driftfield.errors import InputError
+from driftfield.model.labels import class_names
 from driftfield.model.model import Model
 from driftfield.recipes.building import Parts, build_denoiser, build_loss
 from driftfield.recipes.schema import Recipe, load_recipe
@@ -176,3 +178,50 @@ def test_every_objective_of_a_denoiser_can_be_told_classes_and_stop_early(recipe
     assert model.classes == ("upper", "lower")
     assert np.isfinite(model.history[-1]["validation"])
     assert not np.allclose(model.sample(5, label="upper"), model.sample(5, label="lower"))
+
+
+@pytest.fixture(scope="module")
+def numbered() -> Model:
+    """Classes 1, 2 and 10, given by the keyword of fit."""
+    rng = np.random.default_rng(3)
+    kinds = rng.choice([1, 2, 10], 300, p=[0.5, 0.3, 0.2])
+    rows = pd.DataFrame({"x": rng.normal(size=300) + kinds, "kind": kinds})
+    return driftfield.fit(rows, label="kind", steps=5, network={"width": 8}, batch=32)
+
+
+@pytest.mark.parametrize(
+    "label", [[1, 10, 2], np.array([1, 10, 2]), torch.tensor([1, 10, 2]), ("1", "10", "2"), [1.0, 10.0, "2"]]
+)
+def test_whole_numbers_arrays_and_tensors_name_classes(numbered: Model, label: Any) -> None:
+    assert set(numbered.classes) == {"1", "2", "10"}
+    assert_array_equal(numbered.sample(3, label=label), numbered.sample(3, label=["1", "10", "2"]))
+    assert_array_equal(numbered.sample(3, label=2), numbered.sample(3, label="2"))
+    assert_array_equal(numbered.sample(3, label=torch.tensor(2)), numbered.sample(3, label="2"))
+    with pytest.raises(InputError, match='Unknown class "3"'):
+        numbered.sample(3, label=3)
+
+
+def test_numbers_and_truth_values_find_the_class_whose_text_they_are(numbered: Model) -> None:
+    for classes, label, name in (
+        (("001", "002"), 2, "002"),
+        (("False", "True"), True, "True"),
+        (("0", "1"), True, "1"),
+    ):
+        named = replace(numbered, classes=classes)
+        assert class_names(named, label, 2) == [name, name]
+    with pytest.raises(InputError, match="Unknown class"):
+        class_names(replace(numbered, classes=("1", "01")), 1.0, 1)  # two classes have this number
+
+
+def test_drawn_classes_are_as_frequent_as_in_the_data_and_belong_to_their_rows(model: Model, tmp_path: Path) -> None:
+    rows, names = model.sample_labelled(800, 4)
+    share = model.class_counts[0] / sum(model.class_counts)
+    assert abs(names.count("cat") / 800 - share) < 4 * 0.5 / 800**0.5  # four standard errors
+    assert np.mean(np.sign(rows[:, 0]) == np.sign([CENTRES[name] for name in names])) > 0.98
+    later, later_names = model.sample_labelled(10, 4, start=790)
+    assert later_names == names[790:]
+    assert_allclose(later, rows[790:], rtol=1e-4)
+    assert driftfield.load(model.save(tmp_path / "run")).sample_labelled(5, 4)[1] == names[:5]
+    assert model.sample_labelled(2, label="dog")[1] == ["dog", "dog"]
+    with pytest.raises(InputError, match="how often"):
+        replace(model, class_counts=()).sample_labelled(2)

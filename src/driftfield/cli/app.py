@@ -110,6 +110,10 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="number of rows")],
     out: RowsFile = None,
     label: Annotated[str | None, typer.Option("--class", metavar="C", help="draw only from this class")] = None,
+    with_class: Annotated[
+        bool | None,
+        typer.Option("--with-class/--no-class", help="add the class of each row, as is the default"),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -117,7 +121,7 @@ def sample(
     """Draw new rows with the columns of the training data."""
     from driftfield.cli import commands
 
-    commands.sample(run, n, out, {"label": label, **given_flags(ctx)}, seed, device, quiet)
+    commands.sample(run, n, out, {"label": label, **given_flags(ctx)}, seed, device, quiet, with_class)
 
 
 @app.command()

@@ -139,8 +139,9 @@ def sample(
     seed: int,
     device: str,
     quiet: bool,
+    with_class: bool | None = None,
 ) -> None:
-    """New rows to a file or stdout; ``options`` are those of :meth:`Model.sample`."""
+    """New rows to a file or stdout, with their classes if there are any; ``options`` are of :meth:`Model.sample`."""
     from driftfield.recipes.sampling import too_few_steps
 
     model = _load(run, device, out)
@@ -149,8 +150,19 @@ def sample(
     if warning:
         say(f"Warning: {warning}")
     with Bar("sampling", quiet) as bar:
-        rows = model.sample(n, seed, observe=lambda done: bar.rows(done, n), **options)
-    _put(rows, model.columns, out, model.codec.places if model.recipe.sample.round else ())
+        draw = model.sample_labelled if _wants_classes(model, out, with_class) else model.sample
+        drawn = draw(n, seed, observe=lambda done: bar.rows(done, n), **options)
+    rows, names = drawn if isinstance(drawn, tuple) else (drawn, [])
+    texts = {model.recipe.data.label or "class": names} if names else {}
+    _put(rows, model.columns, out, model.codec.places if model.recipe.sample.round else (), texts)
+
+
+def _wants_classes(model: "Model", out: Path | None, asked: bool | None) -> bool:
+    """Whether sampled rows carry their class: as asked, else where the model has some and the file can hold text."""
+    only_numbers = out is not None and out.suffix.lower() == ".npy"
+    if asked and only_numbers:
+        raise InputError(f"{out} can hold numbers alone: write .csv or .parquet, or leave out --with-class.")
+    return bool(model.class_counts) and not only_numbers if asked is None else asked
 
 
 def score(
@@ -355,10 +367,14 @@ def _load(run: Path, device: str = "auto", out: Path | None = None) -> "Model":
 
 
 def _put(
-    rows: np.ndarray[Any, Any], columns: tuple[str, ...], out: Path | None, places: Sequence[int | None] = ()
+    rows: np.ndarray[Any, Any],
+    columns: tuple[str, ...],
+    out: Path | None,
+    places: Sequence[int | None] = (),
+    texts: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     if out is not None:
-        write_rows(out, rows, columns, places)
+        write_rows(out, rows, columns, places, texts)
         print(out)
         return
-    sys.stdout.write(csv_text(rows, columns, places))
+    sys.stdout.write(csv_text(rows, columns, places, texts))

@@ -1,7 +1,7 @@
 """Writing rows to CSV, Parquet or NPY files; an interrupted write leaves the old file in place."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -19,7 +19,11 @@ _LARGEST_WHOLE = 2.0**63  # that int64 holds
 
 
 def write_rows(
-    path: str | os.PathLike[str], values: FloatArray, columns: Sequence[str], places: Sequence[int | None] = ()
+    path: str | os.PathLike[str],
+    values: FloatArray,
+    columns: Sequence[str],
+    places: Sequence[int | None] = (),
+    texts: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write values (n, D) under the names (D,) to a file in the format of its extension; float64 is kept bit for bit.
 
@@ -39,7 +43,7 @@ def write_rows(
         )
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
-            _write(file, path.suffix.lower(), values, columns, places)
+            _write(file, path.suffix.lower(), values, _frame(values, columns, places, texts or {}))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): choose another folder.") from error
 
@@ -57,13 +61,20 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise InputError(f"Cannot write {path}: the folder {path.parent} is not writable, so choose another folder.")
 
 
-def csv_text(values: FloatArray, columns: Sequence[str], places: Sequence[int | None] = ()) -> str:
+def csv_text(
+    values: FloatArray,
+    columns: Sequence[str],
+    places: Sequence[int | None] = (),
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """What `write_rows` writes to a CSV file, as text."""
-    text: str = _frame(values, columns, places).write_csv()
+    text: str = _frame(values, columns, places, texts or {}).write_csv()
     return text
 
 
-def _frame(values: FloatArray, columns: Sequence[str], places: Sequence[int | None]) -> "pl.DataFrame":
+def _frame(
+    values: FloatArray, columns: Sequence[str], places: Sequence[int | None], texts: Mapping[str, Sequence[str]]
+) -> "pl.DataFrame":
     import polars as pl
 
     cells = {name: values[:, i] for i, name in enumerate(columns)}
@@ -71,15 +82,14 @@ def _frame(values: FloatArray, columns: Sequence[str], places: Sequence[int | No
         if place == 0 and np.abs(cells[name]).max(initial=0) < _LARGEST_WHOLE:
             cells[name] = cells[name].astype(np.int64)
     numbers = pl.col(pl.Float64)
-    return pl.DataFrame(cells).with_columns(pl.when(numbers.is_finite()).then(numbers))
+    written = pl.DataFrame(cells).with_columns(pl.when(numbers.is_finite()).then(numbers))
+    return written.with_columns(pl.Series(name, list(cells), dtype=pl.String) for name, cells in texts.items())
 
 
-def _write(
-    file: IO[bytes], suffix: str, values: FloatArray, columns: Sequence[str], places: Sequence[int | None]
-) -> None:
+def _write(file: IO[bytes], suffix: str, values: FloatArray, frame: "pl.DataFrame") -> None:
     if suffix == ".npy":
         np.save(file, values, allow_pickle=False)
     elif suffix == ".csv":
-        _frame(values, columns, places).write_csv(file)
+        frame.write_csv(file)
     else:
-        _frame(values, columns, places).write_parquet(file)
+        frame.write_parquet(file)

@@ -43,6 +43,8 @@ SHORT = {
     "head": "denoiser",
     "rows": "data",
     "scaling": "data",
+    "label": "data",
+    "held_out": "data",
 }
 
 
@@ -76,7 +78,8 @@ def fit(
         callbacks: functions that follow the training, and may stop it.
         network, schedule, objective: a part of your own (a module (x, label, cond) -> tensor, a Schedule, a function
             (denoiser, rows, generator) -> loss per row); or a kind, or a mapping of options.
-        overrides: ``train={"lr": 1e-3}`` for any section of the recipe, ``head="v"``, or ``steps=500`` for short.
+        overrides: ``train={"lr": 1e-3}`` for any section of the recipe; for short ``head="v"``, ``steps=500``, or
+            ``label="species"``, the column of classes.
 
     Raises:
         InputError: the data, the recipe or the folder cannot be used; nothing has been written.
@@ -176,6 +179,7 @@ def _untrained(prepared: Preparation, device: torch.device) -> Model:
         train=plan.rows[np.sort(kept)],
         held_out=plan.held_out,
         classes=plan.classes,
+        class_counts=plan.class_counts,
         parts=prepared.parts,
     )
 

@@ -52,6 +52,13 @@ class Plan:
         return steps_of_a_pass(len(self.rows), self.recipe.train.batch or 1)
 
     @property
+    def class_counts(self) -> tuple[int, ...]:
+        """How many training rows each class has."""
+        if self.labels is None:
+            return ()
+        return tuple(np.bincount(self.labels, minlength=len(self.classes)).tolist())
+
+    @property
     def rows_per_step(self) -> int:
         """Rows that a network sees in one step: a batch, at every step of the chain where the loss sums over all."""
         batch = self.recipe.train.batch or 1

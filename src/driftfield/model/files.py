@@ -42,6 +42,7 @@ def write_model(model: Model, folder: Path) -> None:
         "source": model.source,
         "parts": model.parts.names,
         "classes": model.classes,
+        "class_counts": model.class_counts,
         "checksums": True,
     }
     write_atomically(folder / runs.RECIPE, model.recipe.toml().encode())

@@ -27,6 +27,7 @@ class About(BaseModel):
     source: str
     parts: list[str]
     classes: list[str] = []
+    class_counts: list[int] = []
     checksums: bool = False
 
 
@@ -60,6 +61,7 @@ def load_model(
         train=runs.read_rows(folder / runs.TRAIN, about.columns, checked),
         held_out=runs.read_rows(folder / runs.HELD_OUT, about.columns, checked),
         classes=tuple(about.classes),
+        class_counts=tuple(about.class_counts),
         snapshots=_read_snapshots(folder / runs.SNAPSHOTS),
         history=runs.read_history(folder),
         facts=runs.read_json(folder / runs.ENVIRONMENT),

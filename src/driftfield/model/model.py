@@ -32,7 +32,7 @@ from driftfield.diffusion.basics.schedules import PriorMismatch
 from driftfield.errors import InputError, unknown_name
 from driftfield.model import bounds, densities, files, priors, sampling
 from driftfield.model.densities import Observe, Solving
-from driftfield.model.labels import Label
+from driftfield.model.labels import Label, class_names, drawn_labels
 from driftfield.model.sampling import How, Trajectory
 from driftfield.model.tensors import Tensors
 from driftfield.recipes.building import Parts
@@ -53,6 +53,7 @@ class Model:
         source: DATA as the user named it.
         train, held_out: rows kept for judging (n, D), in the user's units.
         classes: names of the class labels; empty for a model without classes.
+        class_counts: how many training rows each class has; empty where that is not known.
         snapshots: weights at earlier steps, by step; see :meth:`at`.
         history: the course of training.
         facts: versions, device, times, the command.
@@ -66,6 +67,7 @@ class Model:
     train: FloatArray
     held_out: FloatArray
     classes: tuple[str, ...] = ()
+    class_counts: tuple[int, ...] = ()
     snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -135,7 +137,7 @@ class Model:
 
         Args:
             sampler, steps, grid, last_noise: beat the recipe's [sample]; the sampler may be a step function.
-            label: the class to draw from, or one for each row; by default rows of all classes.
+            label: the class to draw from, by name or number, or one for each row; by default rows of all classes.
             guidance: weight of the class: 0 ignores it, 1 is as learned, larger values exaggerate it (classifier-free).
             start: number of the first row.
             observe: called with the number of rows done.
@@ -147,6 +149,22 @@ class Model:
         """
         how = How(sampler, steps, grid, last_noise, guidance, options)
         return sampling.sample_rows(self, n, seed, how, label, start, observe)
+
+    def sample_labelled(
+        self, n: int, seed: int = 0, *, label: Label = None, start: int = 0, **options: Any
+    ) -> tuple[FloatArray, list[str]]:
+        """n new rows (n, D) and the name of each row's class, drawn as often as in the training rows.
+
+        Args:
+            label: the class of all rows, or one for each, in place of drawn ones.
+            options: and the rest, as in :meth:`sample`.
+
+        Raises:
+            InputError: a model without classes, or one that does not know how often they occur; or as :meth:`sample`.
+        """
+        known = label is not None or not self.classes  # the latter is refused by class_names
+        names = class_names(self, "" if label is None else label, n) if known else drawn_labels(self, n, seed, start)
+        return self.sample(n, seed, label=names, start=start, **options), names
 
     def trajectory(
         self,
