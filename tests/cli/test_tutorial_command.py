@@ -37,10 +37,11 @@ def classed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def rows_of(text: str) -> np.ndarray:
+def rows_of(text: str) -> tuple[np.ndarray, list[str]]:
+    """The numbers (n, 2) and the class of each row."""
     header, *rows = csv.reader(io.StringIO(text))
-    assert header == ["x", "y"]
-    return np.array(rows, dtype=float)
+    assert header == ["x", "y", "kind"]
+    return np.array([row[:2] for row in rows], dtype=float), [row[2] for row in rows]
 
 
 def test_the_tutorials_are_listed_with_what_they_follow(driftfield: Run) -> None:
@@ -72,8 +73,9 @@ def test_a_label_column_is_learned_and_its_classes_can_be_drawn(driftfield: Run,
     for side, options in ((-1, ["--class", "cat"]), (1, ["--class", "dog", "--guidance", "2"])):
         done = driftfield("sample", str(classed_run), "-n", "50", *options)
         assert done.returncode == 0, done.stderr
-        rows = rows_of(done.stdout)
+        rows, kinds = rows_of(done.stdout)
         assert rows.shape == (50, 2)
+        assert set(kinds) == {options[1]}
         # Three standard deviations from the middle; one row in ten is allowed to a training of 300 steps.
         assert np.mean(np.sign(rows[:, 0]) == side) >= 0.9
 
@@ -81,7 +83,7 @@ def test_a_label_column_is_learned_and_its_classes_can_be_drawn(driftfield: Run,
 def test_a_class_that_cannot_be_drawn_is_refused(driftfield: Run, classed_run: Path) -> None:
     for arguments, word in (
         ([str(classed_run), "--class", "cta"], 'did you mean "cat"?'),
-        ([str(classed_run), "--guidance", "2"], "--class"),
+        ([str(classed_run), "--no-class", "--guidance", "2"], "--class"),
     ):
         done = driftfield("sample", *arguments, "-n", "3")
         assert done.returncode == 2

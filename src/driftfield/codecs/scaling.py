@@ -9,11 +9,11 @@ N(0, I), the case that the default denoiser solves before it is trained. Densiti
 
 The covariance is a shrunk one. With n rows standardised by column, z_i, and S = mean z_i z_i^T their correlations,
 
-    C = (1 - s) S + s m I,    m = tr S / D,    s = min(1, b / d),
+    C = (1 - rho) S + rho m I,    m = tr S / D,    rho = min(1, b / d),
     b = 1/n^2 sum_i |z_i z_i^T - S|^2,    d = |S - m I|^2      (Ledoit, Wolf 2004, A well-conditioned estimator for
                                                                 large-dimensional covariance matrices, section 3)
 
-so that rows that are few beside the columns, or fewer than these, leave no direction without a spread; s falls as 1/n.
+so that rows that are few beside the columns, or fewer than these, leave no direction without a spread; rho falls as 1/n.
 With weights w_i, moments are weighted means, and 1/n^2 is (w_i / sum w)^2.
 
 Moments are taken in float64 after division by each column's largest size, so that 1e30 and 1e-30 are ordinary.
@@ -29,7 +29,7 @@ SMALLEST_EIGENVALUE = 1e-9  # of a correlation matrix: columns that repeat each 
 
 
 def shrunk_covariance(z: FloatArray, weights: FloatArray | None = None) -> tuple[FloatArray, float]:
-    """(C, s) of the module's docstring: the shrunk covariance (D, D) of centred rows z (n, D), and its shrinkage."""
+    """(C, rho) of the module's docstring: the shrunk covariance (D, D) of centred rows z (n, D), and its shrinkage."""
     n, D = z.shape
     share = np.full(n, 1 / n) if weights is None else weights / weights.sum()  # (n,)
     S = (z * share[:, None]).T @ z
@@ -37,8 +37,8 @@ def shrunk_covariance(z: FloatArray, weights: FloatArray | None = None) -> tuple
     distances = np.square(z).sum(1) ** 2 - 2 * np.einsum("ni,ij,nj->n", z, S, z, optimize=True) + size  # |z z^T - S|^2
     target = np.trace(S) / D * np.eye(D)
     b, d = (share**2 * distances).sum(), np.square(S - target).sum()
-    s = float(min(b / d, 1.0)) if d > 0 else 0.0
-    return (1 - s) * S + s * target, s
+    rho = float(min(b / d, 1.0)) if d > 0 else 0.0
+    return (1 - rho) * S + rho * target, rho
 
 
 @dataclass(frozen=True)

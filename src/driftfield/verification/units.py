@@ -25,7 +25,7 @@ def units(subject: Subject) -> Finding:
     errors = {"moments": moments, "return": returned / RETURN_SLACK, "jacobian": jacobian / JACOBIAN_SLACK}
     worst = max(errors, key=lambda key: errors[key])
     names = {
-        "moments": "mean and variance of the training and held-out rows in the network's units",
+        "moments": "mean and variance of the training and held-out rows after scaling",
         "return": "the map to the network's units and back",
         "jacobian": f"log |det|, {scaler.log_det:.4f} against {_log_volume_ratio(subject):.4f} by the ratio of volumes",
     }
@@ -34,19 +34,20 @@ def units(subject: Subject) -> Finding:
 
 
 def _moments(subject: Subject) -> float:
-    """How far the network's units are from mean 0 and variance 1, relative to the tolerance; 0 for unscaled data.
+    """How far scaled rows are from mean 0 and variance 1, relative to the tolerance; 0 for unscaled data.
 
-    For training rows, to which the scaler was fitted, by column, with four standard errors in addition to the slack, as
-    the model keeps only some of these rows. For held-out rows by their mean square over all columns, with a large
-    slack: for few rows and many columns the variance of fresh rows is only roughly 1.
+    For training rows, to which the scaler was fitted, by column and before the whitening, whose covariance is a shrunk
+    one, with four standard errors in addition to the slack, as the model keeps only some of these rows. For held-out
+    rows by their mean square over all columns, with a large slack: for few rows and many columns the variance of fresh
+    rows is only roughly 1.
     """
     model = subject.model
     if model.recipe.data.scaling == "none":
         return 0.0
-    z = model.codec.encode(model.train).astype(np.float64)
-    mean, spread = z.mean(0), z.std(0)
-    kurtosis = np.mean(((z - mean) / np.where(spread > 0, spread, 1)) ** 4, axis=0)
-    error = 1 / np.sqrt(len(z))
+    columns = model.codec.encode(model.train).astype(np.float64) @ subject.scaler.inverse  # (n, D), not yet whitened
+    mean, spread = columns.mean(0), columns.std(0)
+    kurtosis = np.mean(((columns - mean) / np.where(spread > 0, spread, 1)) ** 4, axis=0)
+    error = 1 / np.sqrt(len(columns))
     of_mean = np.abs(mean) / (UNITS_SLACK + 4 * error)
     of_spread = np.abs(spread - 1) / (UNITS_SLACK + 4 * error * np.sqrt(np.maximum(kurtosis - 1, 0)) / 2)
     square = np.mean(subject.z**2, axis=1)  # (n,)
