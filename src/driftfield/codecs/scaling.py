@@ -13,8 +13,8 @@ The covariance is a shrunk one. With n rows standardised by column, z_i, and S =
     b = 1/n^2 sum_i |z_i z_i^T - S|^2,    d = |S - m I|^2      (Ledoit, Wolf 2004, A well-conditioned estimator for
                                                                 large-dimensional covariance matrices, section 3)
 
-so that rows that are few beside the columns, or fewer than these, leave no direction without a spread; rho falls as 1/n.
-With weights w_i, moments are weighted means, and 1/n^2 is (w_i / sum w)^2.
+so that rows that are few beside the columns, or fewer than these, leave no direction without a spread; rho falls as
+1/n. With weights w_i, moments are weighted means, and 1/n^2 is (w_i / sum w)^2.
 
 Moments are taken in float64 after division by each column's largest size, so that 1e30 and 1e-30 are ordinary.
 """
