@@ -1,6 +1,7 @@
 """A new sampler and a new schedule are one function or class with its options, and one row of a table: nothing else."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +43,7 @@ class Power(Schedule):
 
     def __init__(self, power: Annotated[Positive, Field(le=9, description="of t in sigma")] = 2) -> None:
         super().__init__()
-        self.power = power
+        self.power, self.prior_std = power, math.exp(3)
 
     def log_alpha(self, t: Tensor) -> Tensor:
         return torch.zeros_like(t)
@@ -53,7 +54,11 @@ class Power(Schedule):
 
 @pytest.fixture(autouse=True)
 def rows_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SAMPLERS, "shaken", Sampler(shaken, 1, 1, False, "Euler, shaken", "this test", fewest_steps=1))
+    monkeypatch.setitem(
+        SAMPLERS,
+        "shaken",
+        Sampler(shaken, "Euler, shaken", "this test", order=1, fewest_steps=1),
+    )
     monkeypatch.setitem(SCHEDULES, "power", Power)
 
 

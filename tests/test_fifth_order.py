@@ -16,7 +16,12 @@ from driftfield.verification.convergence import enough_steps, measure
 @pytest.fixture(autouse=True)
 def row_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Sampler(
-        rk5, 5, 6, False, "Runge-Kutta of six stages in the angle", "Hairer et al. 1993, II.5", fewest_steps=2
+        rk5,
+        "Runge-Kutta of six stages in the angle",
+        "Hairer et al. 1993, II.5",
+        order=5,
+        evaluations=6,
+        fewest_steps=2,
     )
     monkeypatch.setitem(SAMPLERS, "rk5", row)
     monkeypatch.setattr(convergence, "ROWS", 100)

@@ -3,6 +3,9 @@
 Two draws that are made with one seed for two purposes, such as the noise of a sample and the noise of the bound that
 scores it, come from independent streams. The streams are those of NumPy's ``SeedSequence``: the purpose, and the
 numbers behind a zero, form its spawn key. No global random state is read or changed.
+
+Two generators start at the seed itself, so that fits of version 0.1 can be repeated: that of a network's first weights
+and that of the draws of its training.
 """
 
 import numpy as np

@@ -92,13 +92,17 @@ def test_the_guided_score_is_that_of_the_tilted_density() -> None:
 
 def test_what_else_an_estimate_says_is_the_conditional_ones() -> None:
     class Sharing(Classes):
+        learned_variance = True
+
         def forward(self, x_t: torch.Tensor, t: torch.Tensor, cond: torch.Tensor | None = None) -> Estimate:
             share = torch.full_like(x_t, 0.25 if cond is None else 0.75)
             return replace(super().forward(x_t, t, cond), variance_fraction=share)
 
-    guided = GuidedDenoiser(Sharing(EVERY["vp"]), 2.0)(normal(3, 2), f64(0.5), torch.tensor([0, 1, 2]))
-    assert guided.variance_fraction is not None
-    assert (guided.variance_fraction == 0.75).all()
+    guided = GuidedDenoiser(Sharing(EVERY["vp"]), 2.0)
+    assert guided.learned_variance
+    estimate = guided(normal(3, 2), f64(0.5), torch.tensor([0, 1, 2]))
+    assert estimate.variance_fraction is not None
+    assert (estimate.variance_fraction == 0.75).all()
 
 
 @pytest.mark.parametrize("sampler", ["ancestral", "heun", "dpmpp-2m", "euler-maruyama"])

@@ -147,10 +147,11 @@ def synthetic(rows: int = 8000, points: int = 1200, frames: int = 45) -> Content
         neighbours=(generator.gamma(2, 0.011, 2000), generator.gamma(2, 0.0108, 2000)),
         recipe='[data]\nname = "moons"\nrows = 10000\n\n[schedule]\nkind = "ve"\n\n[train]\nsteps = 4000\nlr = 7e-3\n',
         facts={
-            "rows": "8,000 for training, 2,000 held out",
+            "training rows": "8,000",
+            "held-out rows": "2,000",
             "parameters": "21,314",
             "steps": "4,000",
-            "seconds": "11.9",
+            "training seconds": "11.9",
             "device": "cpu, 2 threads",
             "driftfield": "0.1.0",
             "torch": "2.13.0",

@@ -13,7 +13,7 @@ from synthetic import METRICS, moons, schedule, synthetic, synthetic_table
 
 from driftfield.errors import InputError
 from driftfield.report import Contents, render, write_pictures, write_report
-from driftfield.report.figures import FIGURES, sections
+from driftfield.report.figures import FIGURES, key_numbers, sections
 from driftfield.report.player import LEVELS, stage
 
 VERIFIED = {
@@ -220,6 +220,13 @@ def test_numbers_that_do_not_exist_are_dashes() -> None:
     words = " ".join("".join(Page(render(contents)).words).split())
     assert not re.search(r"\b(nan|inf|None)\b", words)
     assert words.count("–") >= 3
+
+
+def test_the_time_and_the_steps_at_the_top_are_those_of_the_training() -> None:
+    history = [{"step": 3950, "loss": 1.0, "seconds": 11.1}]  # the last record, before the last step
+    shown = key_numbers(replace(synthetic(200, 20, 3), history=history))
+    assert ("8,000", "training rows", "2 columns") in shown
+    assert ("11.9 s", "of training", "4,000 steps") in shown
 
 
 def test_the_report_says_plainly_when_another_model_is_better() -> None:

@@ -83,6 +83,10 @@ SYMBOLS, the same in code, docstrings and docs; they mean nothing else, and noth
     gamma             -2 lambda = 2 log kappa, which increases with t
     x_hat, eps_hat    a denoiser's estimates of x and eps, with x_t = alpha x_hat + sigma eps_hat
     alpha_ts, var_ts  of the transition from s to t, x_t = alpha_ts x_s + sqrt(var_ts) z
+    T                 the number of steps of a chain, whose times are 1/T, 2/T, .. 1
+
+The forward process is q(x_t | x), the reverse process p(x_s | x_t). Other letters belong to the docstring that
+introduces them: f and g^2 to the SDE dx_t = f x_t dt + g dw, a and b to a target a x + b eps, z to what is solved for.
 
 Papers are cited by a key, such as "Ho et al. 2020"; ``docs/references.md`` lists them with links. This module collects
 the public names of both parts, and holds the tables ``SCHEDULES``, ``OBJECTIVES`` and ``SAMPLERS``, the names by which
@@ -233,157 +237,138 @@ OBJECTIVES: dict[str, Callable[..., Loss]] = {
 }
 
 SAMPLERS: dict[str, Sampler] = {
-    "euler": Sampler(
-        euler, 1, 1, False, "Euler's method in sigma / alpha", "Karras et al. 2022, eq. 4", fewest_steps=11
-    ),
+    "euler": Sampler(euler, "Euler's method in sigma / alpha", "Karras et al. 2022, eq. 4", order=1, fewest_steps=11),
     "ddim": Sampler(
-        ddim, 1, 1, False, "the same; with eta, partly ancestral", "Song et al. 2021 (DDIM), eq. 12", fewest_steps=11
+        ddim, "the same; with eta, partly ancestral", "Song et al. 2021 (DDIM), eq. 12", order=1, fewest_steps=11
     ),
-    "heun": Sampler(heun, 2, 2, False, "mean slope of both ends", "Karras et al. 2022, algorithm 1", fewest_steps=9),
+    "heun": Sampler(
+        heun, "mean slope of both ends", "Karras et al. 2022, algorithm 1", order=2, evaluations=2, fewest_steps=9
+    ),
     "midpoint": Sampler(
         midpoint,
-        2,
-        2,
-        False,
         "slope at the middle in log-SNR, DPM-Solver-2",
         "Lu et al. 2022 (DPM-Solver), algorithm 1",
+        order=2,
+        evaluations=2,
         fewest_steps=8,
     ),
     "rk4": Sampler(
         rk4,
-        4,
-        4,
-        False,
         "Runge-Kutta in the angle atan(sigma / alpha)",
         "Salimans, Ho 2022, appendix D",
+        order=4,
+        evaluations=4,
         fewest_steps=3,
     ),
     "lms-2": Sampler(
-        linear_multistep, 2, 1, False, "Adams-Bashforth in sigma / alpha", "Hairer et al. 1993, III.1", fewest_steps=9
+        linear_multistep, "Adams-Bashforth in sigma / alpha", "Hairer et al. 1993, III.1", order=2, fewest_steps=9
     ),
     "ab-2": Sampler(
         adams_bashforth,
-        2,
-        1,
-        False,
         "exponential Adams-Bashforth in log-SNR, DEIS",
         "Zhang, Chen 2023, sec. 3.3",
+        order=2,
         fewest_steps=7,
     ),
     "ab-3": Sampler(
         partial(adams_bashforth, order=3),
-        3,
-        1,
-        False,
         "the same through three estimates",
         "Zhang, Chen 2023, sec. 3.3",
+        order=3,
         fewest_steps=5,
     ),
     "dpmpp-2m": Sampler(
-        dpmpp_2m,
-        2,
-        1,
-        False,
-        "DPM-Solver++(2M), on the data",
-        "Lu et al. 2022 (DPM-Solver++), algorithm 2",
-        fewest_steps=4,
+        dpmpp_2m, "DPM-Solver++(2M), on the data", "Lu et al. 2022 (DPM-Solver++), algorithm 2", order=2, fewest_steps=4
     ),
     "dpmpp-3m": Sampler(
         dpmpp_3m,
-        3,
-        1,
-        False,
         "the same through three estimates, exact weights",
         "Lu et al. 2022 (DPM-Solver++)",
+        order=3,
         fewest_steps=11,
     ),
     "unipc": Sampler(
-        unipc,
-        3,
-        1,
-        False,
-        "2M with a corrector, no extra evaluations",
-        "Zhao et al. 2023, algorithms 1, 2",
-        fewest_steps=4,
+        unipc, "2M with a corrector, no extra evaluations", "Zhao et al. 2023, algorithms 1, 2", order=3, fewest_steps=4
     ),
-    "rk45": Sampler(rk45, None, None, False, "adaptive steps to a tolerance, for each row", "Dormand, Prince 1980"),
+    "rk45": Sampler(
+        rk45, "adaptive steps to a tolerance, for each row", "Dormand, Prince 1980", order=None, evaluations=None
+    ),
     "ancestral": Sampler(
         ancestral,
-        1,
-        1,
-        True,
         "a draw from the kernel, small variance",
         "Ho et al. 2020, algorithm 2",
+        order=1,
+        random=True,
         walks_chain=True,
         fewest_steps=18,
     ),
     "ancestral-large": Sampler(
         partial(ancestral, variance="large"),
-        1,
-        1,
-        True,
         "the same, large variance",
         "Ho et al. 2020, sec. 3.2",
+        order=1,
+        random=True,
         walks_chain=True,
         fewest_steps=20,
     ),
     "ancestral-learned": Sampler(
         partial(ancestral, variance=learned_log_variance),
-        None,
-        1,
-        True,
         "the same, learned variance",
         "Nichol, Dhariwal 2021, eq. 15",
-        "a learned variance",
+        order=None,
+        random=True,
         walks_chain=True,
+        needs="a learned variance",
     ),
     "ancestral-marginal": Sampler(
         partial(ancestral, variance="marginal"),
-        None,
-        1,
-        True,
         "a published mistake: too much noise",
         "a tutorial",
+        order=None,
+        random=True,
         walks_chain=True,
     ),
     "kernel": Sampler(
         kernel_step,
-        None,
-        1,
-        True,
         "the model's own reverse step",
         "Sohl-Dickstein et al. 2015, table 1",
-        "a learned kernel",
+        order=None,
+        random=True,
         walks_chain=True,
+        needs="a learned kernel",
     ),
     "euler-maruyama": Sampler(
         euler_maruyama,
-        1,
-        1,
-        True,
         "the reverse SDE, step by step",
         "Song et al. 2021 (SDE), eq. 6",
+        order=1,
+        random=True,
         fewest_steps=15,
     ),
     "sde-dpmpp-2m": Sampler(
         sde_dpmpp_2m,
-        None,
-        1,
-        True,
         "SDE-DPM-Solver++(2M)",
         "Lu et al. 2022 (DPM-Solver++), sec. 5",
+        order=None,
+        random=True,
         fewest_steps=5,
     ),
     "churn": Sampler(
-        churn, None, 2, True, "Heun with added noise, EDM", "Karras et al. 2022, algorithm 2", fewest_steps=11
+        churn,
+        "Heun with added noise, EDM",
+        "Karras et al. 2022, algorithm 2",
+        order=None,
+        evaluations=2,
+        random=True,
+        fewest_steps=11,
     ),
     "predictor-corrector": Sampler(
         predictor_corrector,
-        None,
-        2,
-        True,
         "an ancestral step, then a Langevin step",
         "Song et al. 2021 (SDE), algorithms 4, 5",
+        order=None,
+        evaluations=2,
+        random=True,
         fewest_steps=17,
     ),
 }

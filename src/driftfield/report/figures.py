@@ -212,10 +212,11 @@ def key_numbers(contents: Contents) -> list[tuple[str, str, str]]:
     measured = [metric for metric in contents.metrics if math.isfinite(metric.value)][:3]
     shown = [(number(m.value), m.label, _floor(m)) for m in measured]
     columns = len(contents.columns)
-    shown.append((f"{len(contents.train):,}", "training rows", f"{columns:,} column" + "s" * (columns != 1)))
-    seconds = contents.history[-1].get("seconds") if contents.history else None
+    rows = contents.facts.get("training rows", f"{len(contents.train):,}")
+    shown.append((rows, "training rows", f"{columns:,} column" + "s" * (columns != 1)))
+    seconds = contents.facts.get("training seconds")
     if seconds is not None:
-        shown.append((_duration(seconds), "of training", f"{contents.history[-1]['step']:,.0f} steps"))
+        shown.append((_duration(float(seconds)), "of training", f"{contents.facts['steps']} steps"))
     return shown
 
 

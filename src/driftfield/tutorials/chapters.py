@@ -30,11 +30,10 @@ def data(results: Results) -> Section:
 
 
 def _clouds(model: Model, panels: int, seed: int, points: int, **way: str) -> list[tuple[str, FloatArray]]:
-    """Rows at nearly equally spaced times of a process, each under its step of the chain, or its t."""
+    """Rows at nearly equally spaced times of a process, each under its t."""
     path = model.trajectory(points, seed, frames=panels, **way)
-    T = model.denoiser.schedule.T
     chosen = np.linspace(0, len(path.times) - 1, panels).round().astype(int)
-    labels = [f"t = {t:.1f}" if T is None else f"t = {round(t * T)}" for t in path.times[chosen]]
+    labels = [f"t = {t:.2f}" for t in path.times[chosen]]
     return list(zip(labels, path.states[chosen], strict=True))
 
 

@@ -4,7 +4,9 @@ Its mean is that of the bridge q(x_s | x_t, x) with the denoiser's x_hat in plac
 al. 2020, sec. 3.2):
 
     "small"     var_ts sigma_s^2 / sigma_t^2    that of the bridge: right if the data are a single point
-    "large"     var_ts                          beta_t for one step of a chain: right if the data are N(0, I)
+    "large"     var_ts                          beta_t for one step of a chain: right if the data are N(0, I) and
+                                                alpha^2 + sigma^2 = 1 (else right is
+                                                var_ts (alpha_s^2 + sigma_s^2) / (alpha_t^2 + sigma_t^2))
     "marginal"  sigma_s^2                       a mistake worth knowing: a widely read tutorial takes this for the
                                                 variance of the bridge; it is too large by the factor sigma_t^2 / var_ts
 

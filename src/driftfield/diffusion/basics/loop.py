@@ -7,7 +7,7 @@ whole trajectory is available at no extra cost.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -57,11 +57,11 @@ class Sampler:
 
     Attributes:
         step: (denoiser, x_t (B, *D), t (), s (), memory) -> x_s (B, *D).
+        summary, source: what it is, and where it comes from.
         order: of convergence to the solution of the probability-flow ODE; for a random sampler the weak order, of
             convergence in distribution. None where no theory states one.
         evaluations: of the denoiser in each step; None if the step chooses.
         random: whether it draws noise on the way.
-        summary, source: what it is, and where it comes from.
         needs: what the model must have learned beyond a denoiser, if anything.
         walks_chain: whether on a chain it takes every step in turn, unless a number of steps is given.
         fewest_steps: from this many steps on, the variance of its samples is within a factor of two of the true one on
@@ -70,11 +70,12 @@ class Sampler:
     """
 
     step: Step
-    order: int | None
-    evaluations: int | None
-    random: bool
     summary: str
     source: str
+    _: KW_ONLY
+    order: int | None
+    evaluations: int | None = 1
+    random: bool = False
     needs: Need = ""
     walks_chain: bool = False
     fewest_steps: int | None = None

@@ -131,7 +131,7 @@ class Schedule(nn.Module):
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(f, g^2) with f = d log alpha / dt and g^2 = sigma^2 d gamma / dt, for t in [t_low, t_high]; same shape as t.
 
-        Source: Kingma et al. 2021, eq. 12.
+        Source: Kingma et al. 2021; as here in Lu et al. 2022 (DPM-Solver), sec. 2.1.
         """
         return self._derivative(self.log_alpha, t), self.sigma(t) ** 2 * self.gamma_rate(t)
 

@@ -39,6 +39,7 @@ class GuidedDenoiser(BaseDenoiser):
             raise InputError(f"The guidance must be a finite number, got {guidance}: 1 is the model without guidance.")
         self.denoiser = denoiser
         self.guidance = guidance
+        self.learned_variance = denoiser.learned_variance
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The guided estimate at x_t (B, *D), t () or (B,); its variance fraction is that of the conditional model."""

@@ -81,7 +81,8 @@ def interpolated_log_variance(estimate: Estimate, t: Tensor, s: Tensor) -> Tenso
     """
     if estimate.variance_fraction is None:
         raise InputError(
-            'The variance "learned" needs a denoiser that gives one: build it with learned_variance, or choose another.'
+            'The variance "learned" needs a denoiser that estimates one: fit with denoiser.variance=learned, or take '
+            'the variance "small" or "large".'
         )
     small, large = small_log_variance(estimate, t, s), large_log_variance(estimate, t, s)
     noisy = torch.isfinite(small)

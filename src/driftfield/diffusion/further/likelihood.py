@@ -108,6 +108,9 @@ def log_prob(
 ) -> LogDensity:
     """log p(x) by the probability-flow ODE, with its errors. Rows are solved in parts, so that memory is bounded.
 
+    The error is that of the integration; that of a prior which differs from the distribution of x_1 is
+    :func:`~driftfield.diffusion.further.prior_error.prior_error`.
+
     Args:
         x: (B, *D) data in the units of the denoiser; x_t if a start is given.
         prior: of x_1, with events of shape (*D).

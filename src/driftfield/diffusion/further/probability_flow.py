@@ -114,6 +114,7 @@ class ProbabilityFlow:
         return torch.asinh(torch.atan(kappa / self.wide) / self.c)
 
 
+@torch.no_grad()
 def end_coefficients(schedule: Schedule, spread: float = 1.0) -> tuple[float, float]:
     """(a, b) of x_1 = a x + b eps as the ODE leaves it: alpha and sigma of t_high, scaled from there to t = 1."""
     ends = torch.tensor([schedule.t_high, 1.0], dtype=torch.float64, device=schedule.device)
