@@ -44,8 +44,8 @@ def three_schedules(results: Results) -> Section:
         cells = [number(value) for value in (left.signal, left.bound, left.marginal)]
         variants.append(Variant(kind, cells, (betas, signal)))
     prose = (
-        f"{T} steps from β = {number(start)} to {number(end)}. None of the three ends in noise: the last columns say "
-        f"how far the end is from N(0, I) for rows with a mean square of {number(m2)}, like these.",
+        f"{T} steps from β = {number(start, 1)} to {number(end, 1)}. None of the three ends in noise: the last columns "
+        f"say how far the end is from N(0, I) for rows with a mean square of {number(m2)}, like these.",
     )
     return comparison(
         "tutorial-schedules",
