@@ -95,7 +95,7 @@ def test_one_estimate_asks_the_network_once() -> None:
 
 def test_a_denoiser_without_a_learned_variance_has_none_to_give() -> None:
     kernel = reverse_kernel(ring_distribution(EVERY["linear"]), "learned")
-    with pytest.raises(InputError, match='"learned" needs a denoiser that gives one'):
+    with pytest.raises(InputError, match='"learned" needs a denoiser that estimates one'):
         kernel.step(normal(2, 2), f64(0.5), f64(0.4))
 
 
