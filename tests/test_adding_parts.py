@@ -19,7 +19,8 @@ from driftfield.diffusion import SAMPLERS, SCHEDULES, BaseDenoiser, Memory, Samp
 from driftfield.diffusion.basics.single_step import euler
 from driftfield.errors import InputError
 from driftfield.options import Positive
-from driftfield.recipes.schema import Recipe, load_recipe, parse_settings
+from driftfield.recipes.schema import Recipe, load_recipe
+from driftfield.recipes.settings import parse_settings
 
 TINY = {"network": {"width": 8}, "train": {"steps": 3, "batch": 32}}
 

@@ -14,7 +14,8 @@ from driftfield.cli.app import app
 from driftfield.cli.tutorials import DEFAULT_TIME
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.recipes.building import check_recipe
-from driftfield.recipes.schema import Recipe, load_recipe, parse_settings, recipe_names, section_keys
+from driftfield.recipes.schema import Recipe, load_recipe, recipe_names, section_keys
+from driftfield.recipes.settings import parse_settings
 from driftfield.tutorials import TUTORIALS
 
 ROOT = Path(__file__).parent.parent

@@ -54,7 +54,8 @@ def _escaped(letter: str) -> str:
 
 def reason(error: BaseException) -> str:
     """The start of a library's error message, to be quoted in parentheses."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = (text.strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= _REASON_SHOWN else line[:_REASON_SHOWN] + "…"
 
 

@@ -1,12 +1,15 @@
 """Writing files whole or not at all, and plain data for JSON."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from driftfield.errors import InputError
+
+MOST_READ = 1 << 28  # bytes of a text file
 
 
 @contextmanager
@@ -33,6 +36,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_text(path: str | Path, most: int = MOST_READ) -> str:
+    """The text of a UTF-8 file of at most so many bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is a pipe or a device, is longer, or is not UTF-8.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is a pipe or a device, not a file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it is longer than {most:,} bytes")
+    return content.decode("utf-8")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for the writer of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

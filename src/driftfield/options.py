@@ -34,16 +34,16 @@ from driftfield.errors import InputError, unknown_name
 
 Part = Callable[..., Any]
 Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+PositiveFloat = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+_VALUE_SHOWN = 100  # characters of a wrong value
 FROM_DATA = object()  # marks an option that a recipe may leave open: it is then chosen from the data
 
 
 class Section(BaseModel):
-    """Keys and values: no unknown keys, no silent conversion, unchangeable."""
+    """Keys and values: no unknown keys, no silent conversion, no number that is not finite, unchangeable."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Options(Section):
@@ -257,7 +257,9 @@ def wrong_value(error: ValidationError, where: str = "", prefix: str = "") -> st
     first = error.errors()[0]
     place = ".".join([*([prefix] if prefix else []), *(str(part) for part in first["loc"])]) or "the whole"
     reason = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f"{place}{f' in {where}' if where else ''} {reason}, got {first['input']!r}."
+    value = repr(first["input"])
+    shown = value if len(value) <= _VALUE_SHOWN else value[:_VALUE_SHOWN] + "…"
+    return f"{place}{f' in {where}' if where else ''} {reason}, got {shown}."
 
 
 def _field(base: Any, *metadata: Any, default: Any) -> tuple[Any, Any]:

@@ -6,7 +6,8 @@ import driftfield
 from driftfield.errors import InputError
 from driftfield.recipes.building import build_schedule, check_recipe
 from driftfield.recipes.combinations import check_combination
-from driftfield.recipes.schema import load_recipe, parse_settings, recipe_names
+from driftfield.recipes.schema import load_recipe, recipe_names
+from driftfield.recipes.settings import parse_settings
 
 CONTRADICTIONS = {
     # A learned kernel.

@@ -5,7 +5,8 @@ import tomllib
 import pytest
 
 from driftfield.errors import InputError
-from driftfield.recipes.schema import Recipe, load_recipe, parse_settings, recipe_names
+from driftfield.recipes.schema import Recipe, load_recipe, recipe_names
+from driftfield.recipes.settings import parse_settings
 
 
 def test_a_recipe_survives_being_written_and_read() -> None:

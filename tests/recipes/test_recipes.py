@@ -13,7 +13,8 @@ from numpy.testing import assert_allclose
 
 import driftfield
 from driftfield.model.model import Model
-from driftfield.recipes.schema import load_recipe, parse_settings, recipe_names
+from driftfield.recipes.schema import load_recipe, recipe_names
+from driftfield.recipes.settings import parse_settings
 from driftfield.report import dots
 from driftfield.report.panels import figure
 from driftfield.report.style import LIGHT

@@ -19,7 +19,8 @@ from driftfield.datasets import catalogue, check_writable, csv_text, load, load_
 from driftfield.errors import InputError, Interrupted, TrainingError
 from driftfield.files import plain
 from driftfield.model import run as runs
-from driftfield.recipes.schema import Recipe, load_recipe, parse_settings, recipe_names
+from driftfield.recipes.schema import Recipe, load_recipe, recipe_names
+from driftfield.recipes.settings import parse_settings
 
 if TYPE_CHECKING:
     from driftfield.codecs import FloatArray

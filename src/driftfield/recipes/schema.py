@@ -6,7 +6,7 @@ name in a recipe is a key of the plain dict beside the functions it names. ``Non
 """
 
 import json
-import tomllib
+import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from driftfield.diffusion import GRIDS, HEADS, OBJECTIVES, SAMPLERS, SCHEDULES
-from driftfield.errors import InputError, unknown_name
+from driftfield.errors import InputError, reason, unknown_name
+from driftfield.files import read_text
 from driftfield.networks import NETWORKS
 from driftfield.options import (
     Fraction,
@@ -33,12 +34,17 @@ from driftfield.options import (
     wrong_value,
 )
 from driftfield.recipes.migration import migrated
+from driftfield.recipes.toml import parse_toml, toml_value
 
 SCHEDULE = OneOf("schedule", SCHEDULES, "ve")
 NETWORK = OneOf("network", NETWORKS, "mlp")
 OBJECTIVE = OneOf("objective", OBJECTIVES, "denoising")
 SAMPLER = OneOf("sampler", SAMPLERS, "dpmpp-2m")
 GRID = OneOf("grid", GRIDS, "karras")
+
+MOST_BYTES = 1 << 20  # of a file
+DEEPEST = 20  # a section, a key, and parts of parts
+LARGEST = 2**63 - 1
 
 
 class Data(Section):
@@ -156,6 +162,7 @@ class Recipe(Section):
         Raises:
             InputError: there is no such section or key, or a value is out of range; the first thing wrong.
         """
+        _check_values(sections, where)
         prepared = dict(sections)
         for name, values in sections.items():
             model = cls.model_fields[name].annotation if name in cls.model_fields else None
@@ -167,7 +174,7 @@ class Recipe(Section):
         except ValidationError as error:
             raise InputError(_sentence(error, where)) from None
         except TypeError as error:
-            raise InputError(f"The {where} holds a value that TOML cannot: {error}.") from None
+            raise InputError(f"The {where} holds a value that a recipe cannot: {error}.") from None
 
     def updated(self, changes: Mapping[str, Mapping[str, Any]], where: str = "recipe") -> "Recipe":
         """This recipe with the given keys of the given sections replaced, validated again.
@@ -178,6 +185,7 @@ class Recipe(Section):
         Raises:
             InputError: there is no such section or key, or a value is out of range.
         """
+        _check_values(changes, where)
         sections = self.model_dump(mode="json", exclude_unset=True)
         for section, values in changes.items():
             if section not in type(self).model_fields:
@@ -191,17 +199,8 @@ class Recipe(Section):
         lines: list[str] = []
         for section, values in self.model_dump(mode="json").items():
             given = {key: value for key, value in values.items() if value is not None}
-            lines += [f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in given.items()), ""]
+            lines += [f"[{section}]", *(f"{key} = {toml_value(value)}" for key, value in given.items()), ""]
         return "\n".join(lines)
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML: a part without options by its name alone, with options as an inline table."""
-    if not isinstance(value, Mapping):
-        return json.dumps(value)
-    if set(value) == {"kind"}:
-        return json.dumps(value["kind"])
-    return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items() if each is not None) + "}"
 
 
 def _sentence(error: ValidationError, where: str) -> str:
@@ -218,6 +217,26 @@ def _sentence(error: ValidationError, where: str) -> str:
         unknown = unknown_name(f"key in {where}" if where else "key", key, known)
         return str(unknown).replace(f'"{key}"', f'"{place}"', 1)
     return wrong_value(error, where)
+
+
+def _check_values(value: Any, where: str, place: tuple[str, ...] = ()) -> None:
+    """Refuse what a recipe could not hold in its file, or what would take for ever to look at."""
+    name = ".".join(place)
+    if len(place) > DEEPEST:
+        raise InputError(f"The {where} nests deeper than {DEEPEST} levels, in {name}: no value of a recipe does.")
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_values(each, where, (*place, str(key)))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_values(each, where, (*place, "[]"))
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise InputError(f"{name} in {where} is an integer with more than 64 bits: choose a smaller one.")
+    elif isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{name} in {where} is not text in UTF-8, got {value}: rename it.") from None
 
 
 def section_keys(section: str) -> list[str]:
@@ -248,11 +267,11 @@ def load_recipe(source: "str | Path | Mapping[str, Any] | Recipe | None") -> Rec
     if isinstance(source, Mapping):
         return Recipe.parse(migrated(source))
     path = Path(source)
-    if path.suffix == ".toml" or path.exists():
+    if path.suffix == ".toml" or (str(source) not in recipe_names() and os.path.exists(path)):
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Cannot read the recipe {path}: {error}.") from None
+            text = read_text(path, MOST_BYTES)
+        except (OSError, ValueError) as error:
+            raise InputError(f"Cannot read the recipe {path} ({reason(error)}): name a TOML file in UTF-8.") from None
         where = f"recipe {path}"
     else:
         if str(source) not in recipe_names():
@@ -260,31 +279,7 @@ def load_recipe(source: "str | Path | Mapping[str, Any] | Recipe | None") -> Rec
         text = resources.files("driftfield").joinpath("recipes", f"{source}.toml").read_text(encoding="utf-8")
         where = f"recipe {source}"
     try:
-        return Recipe.parse(migrated(tomllib.loads(text)), where)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"The {where} is not valid TOML: {error}.") from None
-
-
-def parse_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
-    """``["train.steps=500", "network.activation=gelu"]`` as nested mappings; values are TOML, bare words, or nothing.
-
-    Nothing, as in ``schedule.beta_end=``, leaves the key out. An option of a part may be named through the part, as in
-    ``sample.grid.rho=5``, or beside it, as in ``sample.rho=5``.
-    """
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        *path, key = name.strip().split(".")
-        if not (equals and path and key and all(path)):
-            raise InputError(f'"--set {setting}" is not of the form section.key=value, such as train.steps=500.')
-        try:
-            value = tomllib.loads(f"value = {text}")["value"] if text.strip() else None
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
-        place = changes
-        for part in path:
-            there = place.get(part)
-            place[part] = there if isinstance(there, dict) else {} if there is None else {"kind": there}
-            place = place[part]
-        place[key] = value
-    return changes
+        sections = parse_toml(text)
+    except ValueError as error:
+        raise InputError(f"The {where} is not valid TOML ({reason(error)}): correct the file.") from None
+    return Recipe.parse(migrated(sections), where)

@@ -114,7 +114,7 @@ def sigmoid(T: Steps = 200, beta_start: First = 1e-4, beta_end: Last = 0.1) -> C
 def cosine_chain(
     T: Steps = 200,
     s: Annotated[PositiveFloat, Field(description="offset, which keeps the first betas from being tiny")] = 0.008,
-    beta_min: Annotated[float, Field(ge=0, allow_inf_nan=False, description="betas are clipped from below")] = 0.0,
+    beta_min: Annotated[float, Field(ge=0, description="betas are clipped from below")] = 0.0,
     beta_max: Annotated[PositiveFloat, Field(description="betas are clipped from above")] = 0.999,
 ) -> Chain:
     """Cosine chain (Nichol, Dhariwal 2021, eq. 17): alpha_bar(u) = cos^2((u + offset) / (1 + offset) pi / 2).

@@ -77,9 +77,7 @@ def churn(
     s: Tensor,
     memory: Memory,
     *,
-    churn: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description="S_churn: how much noise is added back")
-    ] = 40.0,
+    churn: Annotated[float, Field(ge=0, description="S_churn: how much noise is added back")] = 40.0,
 ) -> Tensor:
     """The stochastic sampler of EDM (Karras et al. 2022, algorithm 2): add a little noise, then take Heun's step.
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from driftfield.diffusion.basics.schedules import Schedule
-from driftfield.options import FROM_DATA, Finite, PositiveFloat
+from driftfield.options import FROM_DATA, PositiveFloat
 
 
 def uniform_draws(n: int, generator: torch.Generator) -> Tensor:
@@ -57,7 +57,7 @@ def log_normal(
     n: int,
     generator: torch.Generator,
     *,
-    mean: Annotated[Finite, Field(description="of log(sigma / alpha)"), FROM_DATA] = -1.2,
+    mean: Annotated[float, Field(description="of log(sigma / alpha)"), FROM_DATA] = -1.2,
     std: Annotated[PositiveFloat, Field(description="of log(sigma / alpha)"), FROM_DATA] = 1.8,
 ) -> Tensor:
     """Times at which log(sigma / alpha) ~ N(mean, std^2), stratified."""

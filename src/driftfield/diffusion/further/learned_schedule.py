@@ -22,7 +22,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from driftfield.diffusion.basics.schedules import Schedule
 from driftfield.errors import InputError
-from driftfield.options import Finite, Positive
+from driftfield.options import Positive
 
 _START = 1e-6  # where gamma is gamma_min, also under a conversion, which may move t_low
 
@@ -47,8 +47,8 @@ class Learned(Schedule):
 
     def __init__(
         self,
-        gamma_min: Annotated[Finite, Field(description="gamma at the data")] = -12.0,
-        gamma_max: Annotated[Finite, Field(description="gamma at t = 1")] = 6.0,
+        gamma_min: Annotated[float, Field(description="gamma at the data")] = -12.0,
+        gamma_max: Annotated[float, Field(description="gamma at t = 1")] = 6.0,
         hidden: Annotated[Positive, Field(description="units of the hidden layer")] = 64,
     ) -> None:
         super().__init__()
