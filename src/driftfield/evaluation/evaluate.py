@@ -29,6 +29,8 @@ class Judged(Protocol):
     @property
     def held_out(self) -> FloatArray: ...
     @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
     def distribution(self) -> Distribution | None: ...
     def sample(self, n: int, seed: int = 0) -> FloatArray: ...
     def log_prob(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]: ...
@@ -96,7 +98,7 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
             for side, purpose in ((model.held_out, REAL), (model.train, OTHER))
         )
     samples = model.sample(len(real), seed)
-    metrics = two_sample(samples, real, other, seed)
+    metrics = two_sample(samples, real, other, seed, model.columns)
     copies = memorisation(samples, model.train, real, seed)
 
     judges = real[: max(FEWEST_DENSITIES, DENSITY_WORK // real.shape[1])]

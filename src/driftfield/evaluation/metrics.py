@@ -4,7 +4,7 @@ The floor is the same metric, by the same code and for the same number of rows, 
 the score of a perfect model. Distances are computed on columns standardised by the real rows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +23,7 @@ from driftfield.evaluation.distances import (
 )
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metric import Measured, Metric
+from driftfield.evaluation.ranges import out_of_range
 from driftfield.evaluation.rows import checked, choose, standardised
 from driftfield.seeds import stream
 
@@ -32,7 +33,13 @@ Pair = tuple[Measured, Measured]  # a metric of the generated rows, and its floo
 DISTANCE = "standard deviations"
 
 
-def two_sample(generated: ArrayLike, real: ArrayLike, other: ArrayLike, seed: int = 0) -> list[Metric]:
+def two_sample(
+    generated: ArrayLike,
+    real: ArrayLike,
+    other: ArrayLike,
+    seed: int = 0,
+    columns: Sequence[str] | None = None,
+) -> list[Metric]:
     """Every two-sample metric of ``generated`` against ``real``, with the floor of ``other`` against ``real``.
 
     Args:
@@ -41,22 +48,28 @@ def two_sample(generated: ArrayLike, real: ArrayLike, other: ArrayLike, seed: in
         other: a second, independent real sample. For a file these are training rows: they and the held-out rows are two
             samples of one distribution.
         seed: of every random choice. All three are subsampled to the size of the smallest.
+        columns: their names, by default x1, x2, ..
 
     Returns:
-        C2ST by k-NN and by boosting, Wasserstein-2, sliced Wasserstein-2, energy distance, squared MMD.
+        C2ST by k-NN and by boosting, Wasserstein-2, sliced Wasserstein-2, energy distance, squared MMD, and the
+        fraction of rows out of the range of ``other`` (all of it) in the worst column.
 
     Raises:
         InputError: different columns, fewer than three rows, NaN or infinity.
     """
     sides = [checked(real, "real")]
-    columns = sides[0].shape[1]
-    sides = [checked(generated, "generated", columns), *sides, checked(other, "other real", columns)]
+    D = sides[0].shape[1]
+    sides = [checked(generated, "generated", D), *sides, checked(other, "other real", D)]
     sizes = [len(rows) for rows in sides]
     n = min(sizes)
     streams = [stream(seed, "rows of a two-sample test", side) for side in range(3)]
     made, fresh, second = (choose(rows, n, rng) for rows, rng in zip(sides, streams, strict=True))
     cut = "" if max(sizes) == n else f"; all subsampled to the {n:,} rows of the smallest"
-    return [*_classifiers(made, fresh, second, seed, cut), *_distances(made, fresh, second, seed, cut)]
+    return [
+        *_classifiers(made, fresh, second, seed, cut),
+        *_distances(made, fresh, second, seed, cut),
+        out_of_range(made, sides[2], columns or [f"x{i + 1}" for i in range(D)]),
+    ]
 
 
 def _classifiers(made: FloatArray, fresh: FloatArray, second: FloatArray, seed: int, cut: str) -> Iterator[Metric]:
