@@ -1,14 +1,12 @@
 """The data sets that come with scikit-learn, as `sklearn:NAME`: their features, without the target."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from driftfield.datasets.csv_files import comma_separated
-from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.frames import count_from_zero
-from driftfield.datasets.raw_table import NotNumeric, RawTable
+from driftfield.datasets.frames import array_table, count_from_zero
+from driftfield.datasets.raw_table import RawTable
+from driftfield.datasets.text_files import comma_separated
 from driftfield.errors import unknown_name
 
 PREFIX = "sklearn:"
@@ -45,10 +43,7 @@ def bundled_table(name: str) -> RawTable:
     values = np.asarray(loaded.data, dtype=np.float64)
     kept = (values != 0).sum(axis=0) >= _FEWEST if name == "digits" else np.ones(values.shape[1], dtype=bool)
     columns = tuple(str(column) for column, keep in zip(loaded.feature_names, kept, strict=True) if keep)
-    values = values[:, kept]
-
-    def read(indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
-        return (values[:, i] for i in indices)
 
     data = PREFIX + name
-    return RawTable(data, columns, read, count_from_zero, lambda names: f"{data}:{comma_separated(names)}")
+    raw = array_table(values[:, kept], data, count_from_zero, lambda names: f"{data}:{comma_separated(names)}")
+    return replace(raw, columns=columns)

@@ -1,4 +1,4 @@
-"""CSV, Parquet and NPY files as raw tables; the syntax is `PATH[:column,…]`, with `-` for CSV from standard input."""
+"""Text, Parquet and NPY files as raw tables; the syntax is `PATH[:column,…]`, with `-` for text from standard input."""
 
 import csv
 import os
@@ -8,25 +8,32 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from driftfield.datasets.csv_files import csv_table
+from driftfield.datasets.dialect import Dialect
 from driftfield.datasets.npy import npy_table
 from driftfield.datasets.parquet import parquet_table
 from driftfield.datasets.raw_table import RawTable
+from driftfield.datasets.text_files import text_table
 from driftfield.errors import InputError
 
-SUFFIXES = (".csv", ".parquet", ".npy")
+SUFFIXES = (".csv", ".parquet", ".npy")  # of files that are written
+TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")  # each also with .gz after it
 MOST_PIPED = 1 << 31  # bytes of standard input
-_WITH_PICKS = re.compile(r"(.+?\.(?:csv|parquet|npy)):(.*)", re.IGNORECASE | re.DOTALL)
+_WITH_PICKS = re.compile(
+    rf"(.+?(?:{'|'.join(map(re.escape, TEXT))})(?:\.gz)?|.+?\.(?:parquet|npy)):(.*)", re.IGNORECASE | re.DOTALL
+)
 
 
-def read_file(data: str, names: Iterable[str] = ()) -> tuple[RawTable, list[str] | None]:
+def read_file(
+    data: str, names: Iterable[str] = (), dialect: Dialect | None = None
+) -> tuple[RawTable, list[str] | None]:
     """The raw table that `data` (PATH[:column,…]) names, and the columns that it picks, None for all.
 
-    `names` are the built-in names, of which the path may be a misspelling. Raises InputError for a missing file, a
-    folder, an unknown extension, and a file whose content does not match its extension.
+    `names` are the built-in names, of which the path may be a misspelling; `dialect` is that of a text file. Raises
+    InputError for a missing file, a folder, an unknown extension, and a file whose content does not match its
+    extension.
     """
     if data == "-" or data.startswith("-:"):
-        raw = csv_table(_standard_input(), "standard input", "-")
+        raw = text_table(_standard_input(), "standard input", "-", dialect)
         return raw, parse_picks(data, data[2:]) if data[1:] else None
     path, columns = _path_and_columns(data)
     if not os.path.exists(path):
@@ -35,13 +42,15 @@ def read_file(data: str, names: Iterable[str] = ()) -> tuple[RawTable, list[str]
         raise InputError(f"{path} is a folder: name a file in it that ends in {_listed(SUFFIXES)}.")
     if not os.path.isfile(path):
         raise InputError(f"{path} is a pipe or a device, not a file: save the rows in a file, or send them to -.")
-    suffix = Path(path).suffix.lower()
-    if suffix not in _READERS:
+    file = Path(path)
+    suffix = Path(file.stem if file.suffix.lower() == ".gz" else file.name).suffix.lower()
+    if suffix not in TEXT and (suffix not in _READERS or file.suffix.lower() == ".gz"):
         raise InputError(
             f"{path} does not end in {_listed(SUFFIXES)}: convert it to one of these formats, or rename it."
         )
     try:
-        return _READERS[suffix](Path(path)), None if columns is None else parse_picks(data, columns)
+        raw = text_table(file, path, path, dialect) if suffix in TEXT else _READERS[suffix](file)
+        return raw, None if columns is None else parse_picks(data, columns)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): check its permissions.") from error
 
@@ -82,7 +91,7 @@ def _missing(path: str, names: Iterable[str]) -> InputError:
     folder = Path(path).parent
     if not folder.is_dir():
         return InputError(f"There is no file {path}: the folder {folder} does not exist.")
-    files = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES]
+    files = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in (*SUFFIXES, *TEXT, ".gz")]
     bare = Path(path).name == path
     known = {name.lower(): name for name in [*(names if bare else ()), *files]}
     close = get_close_matches(Path(path).name.lower(), known, n=1, cutoff=0.6)
@@ -94,11 +103,7 @@ def _missing(path: str, names: Iterable[str]) -> InputError:
     return InputError(f"There is no file {path}: check the path (looked in {folder.resolve()}).")
 
 
-def _csv(path: Path) -> RawTable:
-    return csv_table(path, str(path), str(path))
-
-
-_READERS = {".csv": _csv, ".parquet": parquet_table, ".npy": npy_table}
+_READERS = {".parquet": parquet_table, ".npy": npy_table}
 
 
 def _listed(suffixes: Sequence[str]) -> str:

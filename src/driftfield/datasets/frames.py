@@ -36,7 +36,7 @@ def frame_table(data: Any) -> RawTable:
     native = native.to_frame() if isinstance(native, nw.Series) else native
     frame = native.collect() if isinstance(native, nw.LazyFrame) else native
     labels = labels or frame.columns
-    numbered = all(isinstance(label, int) for label in labels)
+    numbered = list(labels) == list(range(len(labels)))
     columns = numbered_names(len(labels)) if numbered else tuple(str(label) for label in labels)
     return RawTable(
         name="the frame",
@@ -44,6 +44,7 @@ def frame_table(data: Any) -> RawTable:
         read=lambda indices: frame_columns(frame, indices),
         locate=count_from_zero,
         pick=lambda names: f"data[{[labels[columns.index(name)] for name in names]}]",
+        text=lambda i: frame_text(frame[:, i]),
     )
 
 
@@ -59,8 +60,16 @@ def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterato
             yield np.full(len(column), np.nan)
         else:
             row = int((~column.is_null()).arg_true()[0])
-            cells = tuple(None if cell is None else str(cell) for cell in column.to_list())
-            yield NotNumeric(_kind(column.dtype), str(cells[row]), row, cells)
+            yield NotNumeric(_kind(column.dtype), str(column[row : row + 1].to_list()[0]), row)
+
+
+def frame_text(column: "nw.Series[Any]") -> list[str | None]:
+    """The cells of a column of a frame as text, None for a missing one; whole numbers without a decimal point."""
+    return [None if cell is None or cell != cell else _text(cell) for cell in column.to_list()]
+
+
+def _text(cell: Any) -> str:
+    return repr(cell).removesuffix(".0") if isinstance(cell, float) else str(cell)
 
 
 def array_table(data: Any, name: str, locate: Callable[[int], str], pick: Pick) -> RawTable:
@@ -83,7 +92,11 @@ def array_table(data: Any, name: str, locate: Callable[[int], str], pick: Pick) 
     def read(indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
         return (np.ma.filled(table[:, i].astype(np.float64), np.nan) for i in indices)
 
-    return RawTable(name, numbered_names(table.shape[1]), read, locate, pick)
+    def text(i: int) -> list[str | None]:
+        cells, masked = np.ma.getdata(table[:, i]).tolist(), np.ma.getmaskarray(table[:, i])
+        return [None if hidden or cell != cell else _text(cell) for cell, hidden in zip(cells, masked, strict=True)]
+
+    return RawTable(name, numbered_names(table.shape[1]), read, locate, pick, text)
 
 
 def count_from_zero(row: int) -> str:

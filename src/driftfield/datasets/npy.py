@@ -7,9 +7,9 @@ from typing import IO
 
 import numpy as np
 
-from driftfield.datasets.csv_files import comma_separated
 from driftfield.datasets.frames import array_table, count_from_one
 from driftfield.datasets.raw_table import RawTable
+from driftfield.datasets.text_files import comma_separated
 from driftfield.errors import InputError, reason
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driftfield.datasets import parquet_process
-from driftfield.datasets.csv_files import comma_separated
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.frames import count_from_one, frame_columns
+from driftfield.datasets.frames import count_from_one, frame_columns, frame_text
 from driftfield.datasets.raw_table import NotNumeric, RawTable
+from driftfield.datasets.text_files import comma_separated
 from driftfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,8 +45,12 @@ def parquet_table(path: Path, safe: bool = False) -> RawTable:
             return frame_columns(nw.from_native(whole), indices)
         return frame_columns(nw.from_native(_read(path, *map(str, indices))), range(len(indices)))
 
+    def text(index: int) -> list[str | None]:
+        frame = whole if small else _read(path, str(index))
+        return frame_text(nw.from_native(frame)[:, index if small else 0])
+
     return RawTable(
-        str(path), tuple(whole.columns), read, count_from_one, lambda names: f"{path}:{comma_separated(names)}"
+        str(path), tuple(whole.columns), read, count_from_one, lambda names: f"{path}:{comma_separated(names)}", text
     )
 
 

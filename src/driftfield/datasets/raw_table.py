@@ -6,8 +6,9 @@ Every error names the cell or column, and the columns that can be used.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import numpy as np
@@ -25,12 +26,12 @@ _EXAMPLE_SHOWN = 40  # characters of a cell
 
 @dataclass(frozen=True)
 class NotNumeric:
-    """A column that is not numeric: what it holds, an example and the index of its row, and its cells as text."""
+    """A column that is not numeric: what it holds, an example and the index of its row, and what to do about it."""
 
     what: str  # "text"
     example: str
     row: int
-    cells: tuple[str | None, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class RawTable:
 
     `read(indices)` yields the columns with these indices, each as float64 (n,) with NaN for an empty cell, or as a
     NotNumeric. `locate(i)` describes the position of row index i, as in "row 17 (line 18)". `pick(names)` is what
-    the user writes to select these columns, as in "wine.csv:ash,hue".
+    the user writes to select these columns, as in "wine.csv:ash,hue". `text(i)` is a column with its cells as they
+    are written, None for a missing one. `notes` says how a file was read where it is not plain CSV, a phrase each, and
+    `dialect` what was understood of a text file.
     """
 
     name: str
@@ -47,13 +50,19 @@ class RawTable:
     read: Callable[[Sequence[int]], Iterator[FloatArray | NotNumeric]]
     locate: Callable[[int], str]
     pick: Callable[[Sequence[str]], str]
+    text: Callable[[int], Iterable[str | None]]
+    notes: tuple[str, ...] = ()
+    dialect: Mapping[str, str] = field(default_factory=dict)
 
 
-def numbers(raw: RawTable, picks: Sequence[str] | None, fewest: int = 2) -> tuple[FloatArray, tuple[str, ...]]:
+def numbers(
+    raw: RawTable, picks: Sequence[str] | None, fewest: int = 2, advise: bool = True
+) -> tuple[FloatArray, tuple[str, ...]]:
     """The picked columns of a raw table (all of them for None): values (n, D) in float64, and names (D,).
 
     Raises InputError for unknown, repeated or ambiguous names, more than 2,000 columns, a column that is not numeric,
-    fewer than `fewest` rows, and cells that are empty, NaN or infinite.
+    fewer than `fewest` rows, and cells that are missing or infinite; with `advise`, the message names columns that
+    could be picked instead.
     """
     indices = _selected(raw, picks)
     columns = tuple(raw.columns[i] for i in indices)
@@ -65,32 +74,31 @@ def numbers(raw: RawTable, picks: Sequence[str] | None, fewest: int = 2) -> tupl
             _check_rows(raw, len(column), fewest)
             values = np.empty((len(column), len(indices)))
         values[:, j] = column
-    _check_finite(raw, values, columns)
+    _check_finite(raw, values, columns, advise)
     return values, columns
 
 
 def labels(raw: RawTable, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """A column of text or numbers as classes: the class number of each row (n,), and the names of the classes.
 
+    A class is called as it is written in the file; numbers are in the order of their size.
+
     Raises InputError for an unknown column, empty cells, fewer than 2 classes and more than 1,000.
     """
-    (column,) = raw.read([_index(raw, name)])
-    empty = np.array([cell is None for cell in column.cells]) if isinstance(column, NotNumeric) else np.isnan(column)
-    if empty.any():
-        where = raw.locate(int(np.argmax(empty)))
+    cells = list(raw.text(_index(raw, name)))
+    if None in cells:
+        where = raw.locate(cells.index(None))
         raise InputError(f'The label column "{name}" of {raw.name} has an empty cell in {where}: fill it.')
-    cells = np.array(column.cells, dtype=str) if isinstance(column, NotNumeric) else column
-    found, numbers_ = np.unique(cells, return_inverse=True)
+    found = sorted({cell for cell in cells if cell is not None})
     if not 2 <= len(found) <= MOST_CLASSES:
         raise InputError(
             f'The label column "{name}" of {raw.name} has {len(found):,} different values: name a '
             f"column with 2 to {MOST_CLASSES:,} values."
         )
-    # repr distinguishes numbers that agree in the six digits of "g".
-    names = tuple(
-        str(cell) if isinstance(column, NotNumeric) else repr(float(cell)).removesuffix(".0") for cell in found
-    )
-    return numbers_.astype(np.int64), names
+    with suppress(ValueError):
+        found.sort(key=float)
+    number = {cell: i for i, cell in enumerate(found)}
+    return np.array([number[cell] for cell in cells if cell is not None], dtype=np.int64), tuple(found)
 
 
 def check_varying(
@@ -167,21 +175,24 @@ def _not_numeric(raw: RawTable, column: str, found: NotNumeric) -> InputError:
     advice = suggestion(raw, _usable(raw), ", or pick numeric columns") or ", as no other column can be used"
     return InputError(
         f'Column "{column}" of {raw.name} holds {found.what}, for example "{example}" in '
-        f"{raw.locate(found.row)}: turn it into numbers{advice}."
+        f"{raw.locate(found.row)}: {found.hint or f'turn it into numbers{advice}'}."
     )
 
 
-def _check_finite(raw: RawTable, values: FloatArray, columns: Sequence[str]) -> None:
+def _check_finite(raw: RawTable, values: FloatArray, columns: Sequence[str], advise: bool) -> None:
+    """Raises InputError for missing and infinite cells; ``advise`` says whether other columns may be picked."""
     bad = ~np.isfinite(values)
     count = int(bad.sum())
     if count == 0:
         return
+    missing = int(np.isnan(values).sum())
     row = int(np.argmax(bad.any(axis=1)))
-    column = columns[int(np.argmax(bad[row]))]
-    cells = "1 cell that is" if count == 1 else f"{count:,} cells that are"
-    advice = suggestion(raw, _usable(raw), ", or pick complete columns")
+    j = int(np.argmax(bad[row]))
+    kind = "missing" if missing == count else "infinite" if missing == 0 else "missing or infinite"
+    cells = f"1 {kind} cell" if count == 1 else f"{count:,} {kind} cells"
+    advice = suggestion(raw, _usable(raw), ", or pick complete columns") if advise else ""
     raise InputError(
-        f'{capital(raw.name)} holds {cells} empty, NaN or infinite, the first in column "{column}", '
+        f'{capital(raw.name)} has {cells}, the first in column "{columns[j]}", '
         f"{raw.locate(row)}: fill or remove such rows{advice}."
     )
 

@@ -1,8 +1,8 @@
 """Tables: rows of numbers with named columns, from wherever the user has them.
 
 DATA means the same everywhere: a distribution (`moons`), a data set of scikit-learn (`sklearn:wine`), a file
-(`wine.csv`, .parquet, .npy), or `-` for CSV from standard input. A suffix `:ash,hue` picks columns of anything but a
-distribution. In Python, DATA may also be an array, a tensor, or a pandas or polars frame.
+(`wine.csv` and other text, .parquet, .npy), or `-` for text from standard input. A suffix `:ash,hue` picks columns of
+anything but a distribution. In Python, DATA may also be an array, a tensor, a data frame or an open file.
 """
 
 import os
@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.datasets.bundled import PREFIX, SETS, bundled_table
+from driftfield.datasets.dialect import Dialect
 from driftfield.datasets.distribution import Distribution, FloatArray
 from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_table, count_from_zero, frame_table, numbered_names
 from driftfield.datasets.raw_table import RawTable, check_varying, labels, numbers, suggestion
-from driftfield.errors import InputError, unknown_name
+from driftfield.datasets.text_files import text_table
+from driftfield.errors import InputError, reason, unknown_name
 from driftfield.seeds import stream
 
 _ROWS_TO_DRAW = 10_000
@@ -37,16 +39,19 @@ class Table:
     distribution: Distribution | None = None  # where the rows were drawn from one
     labels: "NDArray[np.int64] | None" = None  # (n,) the class of each row
     classes: tuple[str, ...] = ()  # names of the classes
+    notes: tuple[str, ...] = ()  # how a file was read where it is not plain CSV, a phrase each
 
 
-def load(data: Any, rows: int | None = None, seed: int = 0, label: str | None = None) -> Table:
+def load(
+    data: Any, rows: int | None = None, seed: int = 0, label: str | None = None, dialect: Dialect | None = None
+) -> Table:
     """The table that DATA means.
 
     `data` is a name or path as at the top of this module, a NumPy array (n, D) or (n,), a torch tensor, a pandas or
     polars frame, or a Table. From a distribution, `rows` rows are drawn with `seed`, 10,000 for None. Anything else is
     taken whole for None, or where it has no more than `rows` rows; otherwise a random subset is drawn. `label` names a
     column of classes, text or numbers, which is removed from the rows; the label column of a distribution with classes
-    is called "class".
+    is called "class". `dialect` says how a text file is written, where that is not to be found out.
 
     Raises InputError, in one sentence, for data that cannot be found, read or learned from.
     """
@@ -56,14 +61,14 @@ def load(data: Any, rows: int | None = None, seed: int = 0, label: str | None = 
         return _subset(data, rows, seed)
     if isinstance(data, str) and data in DISTRIBUTIONS:
         return _drawn(DISTRIBUTIONS[data], _ROWS_TO_DRAW if rows is None else rows, seed, label)
-    raw, picks, source = _raw_table(data)
+    raw, picks, source = raw_table(data, dialect)
     numbered, classes = (None, ()) if label is None else labels(raw, label)
     if label is not None:
         picks = [name for name in picks or raw.columns if name != label]
     values, columns = numbers(raw, picks)
     omit = "leave it out"
     check_varying(values, columns, raw.name, "every row", lambda good: suggestion(raw, good, omit) or omit)
-    return _subset(Table(values, columns, source, None, numbered, classes), rows, seed)
+    return _subset(Table(values, columns, source, None, numbered, classes, raw.notes), rows, seed)
 
 
 def _drawn(distribution: Distribution, rows: int, seed: int, label: str | None) -> Table:
@@ -82,7 +87,7 @@ def _drawn(distribution: Distribution, rows: int, seed: int, label: str | None) 
     )
 
 
-def load_like(data: Any, columns: Sequence[str]) -> Table:
+def load_like(data: Any, columns: Sequence[str], dialect: Dialect | None = None) -> Table:
     """The rows of DATA as input of a model with these columns, in the model's order; one row is enough.
 
     Columns are matched by name, and by position only where the rows or the model have no names (x1, x2, …).
@@ -91,12 +96,12 @@ def load_like(data: Any, columns: Sequence[str]) -> Table:
     if isinstance(data, str) and data in DISTRIBUTIONS:
         table = load(data)
     else:
-        raw, picks, source = _raw_table(data)
+        raw, picks, source = raw_table(data, dialect)
         given = [name.strip() for name in picks or raw.columns]
         nameless = numbered_names(len(columns)) == tuple(columns) or numbered_names(len(given)) == tuple(given)
         if set(columns) <= set(given) or (picks is None and not nameless):
             picks = list(columns)
-        table = Table(*numbers(raw, picks, fewest=1), source)
+        table = Table(*numbers(raw, picks, fewest=1, advise=False), source, notes=raw.notes)
     if len(table.columns) != len(columns):
         listed = ", ".join(columns[:6]) + (", …" if len(columns) > 6 else "")
         raise InputError(
@@ -143,20 +148,41 @@ def _size(columns: tuple[str, ...]) -> str:
     return f"{len(columns)} columns, {columns[0]} to {columns[-1]}"
 
 
-def _raw_table(data: Any) -> tuple[RawTable, list[str] | None, str]:
+def raw_table(data: Any, dialect: Dialect | None = None) -> tuple[RawTable, list[str] | None, str]:
     """The raw table of DATA, the columns that it picks, and its name."""
     if isinstance(data, str) and data.startswith(PREFIX):
         name, colon, columns = data.removeprefix(PREFIX).partition(":")
         return bundled_table(name), parse_picks(data, columns) if colon else None, data
     if isinstance(data, str | os.PathLike):
         text = os.fsdecode(data)
-        return *read_file(text, [*DISTRIBUTIONS, *(PREFIX + name for name in SETS)]), text
+        return *read_file(text, [*DISTRIBUTIONS, *(PREFIX + name for name in SETS)], dialect), text
     if hasattr(data, "detach"):
-        tensor = data.detach().cpu()
-        return _raw_array(tensor if tensor.is_complex() else tensor.double(), "the tensor"), None, "tensor"
+        return _raw_array(_array(data), "the tensor"), None, "tensor"
     if isinstance(data, np.ndarray):
         return _raw_array(data, "the array"), None, "array"
+    if hasattr(data, "read"):
+        return text_table(_content(data), "the open file", "file", dialect), None, "file"
     return frame_table(data), None, "frame"
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    """A tensor as an array; of floats, in float64."""
+    try:
+        tensor = tensor.detach().cpu()
+        array: NDArray[Any] = (tensor.double() if tensor.is_floating_point() else tensor).numpy()
+    except (RuntimeError, TypeError, NotImplementedError):  # sparse, quantized, without storage
+        raise InputError(f"The tensor has the layout {tensor.layout} on {tensor.device}: pass a dense one.") from None
+    return array
+
+
+def _content(file: Any) -> bytes:
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"The open file cannot be read ({reason(error)}): open it again, or pass its path.") from None
+    if not isinstance(content, str | bytes):
+        raise InputError(f"Data of type {type(file).__name__} cannot be read: pass a path, an array or a data frame.")
+    return content.encode() if isinstance(content, str) else content
 
 
 def _raw_array(data: Any, name: str) -> RawTable:
