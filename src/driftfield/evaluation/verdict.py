@@ -13,10 +13,8 @@ from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Metric
 from driftfield.wording import plus_minus
 
-NOISE = 2.0  # standard errors within which an excess over the floor counts as noise
-NOISE_OF_FEW = (
-    3.0  # the same where two standard errors exceed SLIGHTLY: a false alarm would then claim a clear difference
-)
+NOISE = 3.0  # standard errors within which an excess over the floor counts as noise: the larger of two is judged
+NOISE_OF_PAIRS = 2.0  # the same for the difference of two log-densities of the same rows
 PRACTICALLY = 0.02  # excess accuracy up to which two samples are called practically indistinguishable
 SLIGHTLY = 0.05  # slightly distinguishable
 CLEARLY = 0.15  # clearly distinguishable; a larger excess is a poor match, and where only that shows, rows are too few
@@ -81,8 +79,8 @@ def level(excess: float, error: float, rows: int) -> str:
     An excess within noise means no difference only if a slight one would have been detected, and nothing at all where
     even a clear one would not.
     """
-    few = NOISE * error > SLIGHTLY
-    noise = (NOISE_OF_FEW if few else NOISE) * error
+    noise = NOISE * error
+    few = noise > SLIGHTLY
     if excess <= noise:
         limit = f"with {rows:,} rows per side only gaps above {100 * noise:.0f} points would be detected"
         seen = "it cannot tell with so few rows" if noise > CLEARLY else "no significant difference"
@@ -151,7 +149,7 @@ def _density(model: Metric | None, baselines: Sequence[Baseline], log_density: F
     rival = best(finite)
     noise = 0.0
     if log_density is not None and len(log_density) > 1:
-        noise = NOISE * float(np.std(log_density - rival.log_prob, ddof=1) / math.sqrt(len(log_density)))
+        noise = NOISE_OF_PAIRS * float(np.std(log_density - rival.log_prob, ddof=1) / math.sqrt(len(log_density)))
     return [clause, _beside_baseline(-model.value, rival, noise)]
 
 
