@@ -55,10 +55,14 @@ def at(sigma: float) -> torch.Tensor:
     return WIDE.time(2 * torch.log(f64(sigma)))
 
 
+def covariances_of(distribution: MixtureDenoiser) -> torch.Tensor:
+    along = torch.diag_embed(distribution.variances)
+    return along if distribution.axes is None else distribution.axes @ along @ distribution.axes.mT
+
+
 def reference(distribution: MixtureDenoiser, t: torch.Tensor) -> MixtureSameFamily:
     alpha, sigma = distribution.schedule.alpha(t), distribution.schedule.sigma(t)
-    covariances = distribution.axes @ torch.diag_embed(distribution.variances) @ distribution.axes.mT
-    noisy = alpha**2 * covariances + sigma**2 * torch.eye(distribution.means.shape[1]).double()
+    noisy = alpha**2 * covariances_of(distribution) + sigma**2 * torch.eye(distribution.means.shape[1]).double()
     return MixtureSameFamily(
         Categorical(logits=distribution.log_weights), MultivariateNormal(alpha * distribution.means, noisy)
     )
@@ -197,10 +201,7 @@ def test_far_from_every_row_an_exact_denoiser_stays_finite(sigma: float) -> None
 def test_samples_of_a_mixture_have_its_moments() -> None:
     distribution, n = some_mixture(EVERY["ve"]), 100_000
     rows = distribution.sample(n, torch.Generator().manual_seed(0))
-    weights, covariances = (
-        distribution.log_weights.exp(),
-        distribution.axes @ torch.diag_embed(distribution.variances) @ distribution.axes.mT,
-    )
+    weights, covariances = distribution.log_weights.exp(), covariances_of(distribution)
     mean = weights @ distribution.means
     spread = distribution.means - mean
     covariance = torch.einsum("k,kij->ij", weights, covariances + spread[:, :, None] * spread[:, None])
@@ -362,6 +363,31 @@ def test_covariances_choose_the_form_of_the_exact_denoiser() -> None:
         lighter.log_prob(x_t, t),
         exact_denoiser(schedule, points[[0, 2, 3]], torch.zeros(3), covariance).log_prob(x_t, t),
     )
+
+
+def test_diagonal_covariances_are_not_rotated_and_a_rotated_copy_is_the_same_distribution() -> None:
+    schedule, t, x_t = EVERY["vp"], f64(0.3), normal(5, 3, seed=1)
+    means, variances = normal(4, 3, seed=2), normal(4, 3, seed=3).square()
+    Q, _ = torch.linalg.qr(normal(3, 3, seed=4))
+    plain = MixtureDenoiser(schedule, LOG_WEIGHTS.exp(), means, torch.diag_embed(variances))
+    turned = MixtureDenoiser(schedule, LOG_WEIGHTS.exp(), means @ Q.T, Q @ torch.diag_embed(variances) @ Q.T)
+    assert plain.axes is None
+    assert turned.axes is not None
+    x0, eps, log_prob, mean, covariance = values(plain, x_t, t)
+    expected = (x0 @ Q.T, eps @ Q.T, log_prob, mean @ Q.T, Q @ covariance @ Q.T)
+    for a, b in zip(expected, values(turned, x_t @ Q.T, t), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)  # rounding
+
+
+def test_one_time_for_all_rows_is_the_same_time_for_each_in_chunks_too() -> None:
+    x_t, t = normal(5, 3, seed=1), f64(0.3)
+    for covariances in (torch.eye(3).double().expand(4, 3, 3), torch.eye(3).double(), None):
+        whole, parts = (
+            MixtureDenoiser(EVERY["vp"], LOG_WEIGHTS.exp(), normal(4, 3), covariances, chunk=chunk)
+            for chunk in (1_000_000, 24)  # two rows of four means in three dimensions
+        )
+        for a, b in zip(values(whole, x_t, t), values(parts, x_t, t.expand(5)), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)  # rounding
 
 
 def test_points_have_no_density_without_noise() -> None:

@@ -59,11 +59,11 @@ class Chain(Schedule):
     def gamma(self, t: Tensor) -> Tensor:
         steps = len(self.gammas)
         position = t.double() * steps
-        cell = (position.ceil() - 1).clamp(1, max(steps - 1, 1)).long()  # the step to its left, counted from 1
-        left, right = self.gammas[cell - 1], self.gammas[cell.clamp(max=steps - 1)]
+        cell = (position.ceil() - 1).clamp(1, steps - 1)  # the step to its left, counted from 1; 0 in a chain of one
+        left, right = torch.take(self.gammas, cell.long() - 1), torch.take(self.gammas, cell.long())
         between = left + (right - left) * (position - cell)
-        first_sigma_2 = torch.sigmoid(self.gammas[0]) * position.clamp(max=1)
-        return torch.where(position > 1, between, torch.log(first_sigma_2) - torch.log1p(-first_sigma_2))
+        first = torch.logit(torch.sigmoid(self.gammas[0]) * position.clamp(max=1))
+        return torch.where(position > 1, between, first)
 
     def log_alpha(self, t: Tensor) -> Tensor:
         return 0.5 * nn.functional.logsigmoid(-self.gamma(t))

@@ -23,6 +23,7 @@ Everything is computed in float64, weights as logarithms, and is stable from sig
 
 import math
 from collections.abc import Iterator
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -72,6 +73,7 @@ class MixtureDenoiser(BaseDenoiser):
         if covariances is not None:
             covariances = covariances.double()
             variances, axes = principal(covariances if covariances.ndim == 3 else covariances[None])
+        if axes is not None:
             centres = torch.einsum("kde,kd->ke", axes.expand(len(means), -1, -1), means)
         self.register_buffer("log_weights", torch.log(weights.double() / weights.double().sum()))
         self.register_buffer("means", means)
@@ -89,11 +91,13 @@ class MixtureDenoiser(BaseDenoiser):
             if len(self.variances) == 1:
                 mean = (r @ self.centres)[..., None]  # (b, D, 1)
                 residual = (y - alpha * mean) / C
+                x_hat = mean + alpha * self.variances.mT * residual
             else:
-                mean = r[:, None] * self.centres.mT  # (b, D, K)
-                residual = (r[:, None] * y - alpha * mean) / C
-            data.append(self._summed(mean + alpha * self.variances.mT * residual))
-            noise.append(self._summed(sigma * residual))
+                difference = y - alpha * self.centres.mT  # (b, D, K)
+                residual = r[:, None] * (difference / C)
+                x_hat = r[:, None] * (self.centres.mT + alpha * self.variances.mT / C * difference)
+            data.append(self._summed(x_hat))
+            noise.append(sigma[..., 0] * self._summed(residual))
         x0, eps = (torch.cat(part).view_as(x_t).to(x_t.dtype) for part in (data, noise))
         return extend_estimate(Estimate(x0, eps, clamped, self.schedule), x_t, t)
 
@@ -140,12 +144,14 @@ class MixtureDenoiser(BaseDenoiser):
         return self.means[component] + scaled
 
     def _chunks(self, x_t: Tensor, t: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """(x_t on the principal axes (b, D, K or 1), alpha and sigma (b, 1, 1), the diagonal of C (b, D, K or 1))."""
-        x = x_t.double().flatten(1)
-        alphas, sigmas = (part.expand(len(x)) for part in (self.schedule.alpha(t), self.schedule.sigma(t)))
-        for rows, alpha, sigma in zip(*(torch.split(part, self.chunk) for part in (x, alphas, sigmas)), strict=True):
+        """(x_t on the principal axes (b, D, K or 1), alpha and sigma (b, 1, 1), the diagonal of C (b, D, K or 1)).
+
+        With one time for all rows, t (), the last three have b = 1.
+        """
+        coefficients = [part.reshape(-1, 1, 1) for part in (self.schedule.alpha(t), self.schedule.sigma(t))]
+        pieces = [torch.split(part, self.chunk) if t.ndim else repeat(part) for part in coefficients]
+        for rows, alpha, sigma in zip(torch.split(x_t.double().flatten(1), self.chunk), *pieces, strict=False):
             y = rows[..., None] if self.axes is None else torch.einsum("bd,kde->bek", rows, self.axes)
-            alpha, sigma = alpha[:, None, None], sigma[:, None, None]
             yield y, alpha, sigma, alpha**2 * self.variances.mT + sigma**2
 
     def _log_joint(self, y: Tensor, alpha: Tensor, C: Tensor) -> Tensor:
@@ -185,13 +191,18 @@ def exact_denoiser(schedule: Schedule, points: Tensor, log_weights: Tensor, cova
     )
 
 
-def principal(covariances: Tensor) -> tuple[Tensor, Tensor]:
+def principal(covariances: Tensor) -> tuple[Tensor, Tensor | None]:
     """Variances (K, D) along the principal axes of covariances (K, D, D), and the axes (K, D, D) as columns.
+
+    Where all covariances are diagonal, the axes are those of the data, and None.
 
     Raises:
         InputError: a covariance has a negative eigenvalue.
     """
-    variances, axes = torch.linalg.eigh(covariances)
+    diagonal = covariances.diagonal(dim1=1, dim2=2)  # (K, D)
+    variances, axes = (
+        (diagonal, None) if torch.equal(covariances, torch.diag_embed(diagonal)) else torch.linalg.eigh(covariances)
+    )
     lowest = variances.amin(1)
     bad = lowest < -1e-6 * variances.abs().amax(1)  # more than rounding errors
     if bad.any():

@@ -67,8 +67,9 @@ class Learned(Schedule):
 
     def gamma(self, t: Tensor) -> Tensor:
         t = t.double()
-        first, last = (self._rise(t.new_tensor(end)) for end in (_START, 1.0))
-        fraction = (self._rise(t) - first) / (last - first)
+        rises = self._rise(torch.cat([t.new_tensor([_START, 1.0]), t.flatten()]))
+        first, last = rises[0], rises[1]
+        fraction = (rises[2:].view_as(t) - first) / (last - first)
         line = self.gamma_min * (1 - fraction) + self.gamma_max * fraction
         return torch.where(t > 0, line, -math.inf)
 
