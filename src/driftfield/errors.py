@@ -4,7 +4,7 @@ Every message is one sentence: what is wrong, where, and what to do.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 MOST_SHOWN = 1_000  # characters of a message
@@ -57,6 +57,11 @@ def reason(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     line = (text.strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= _REASON_SHOWN else line[:_REASON_SHOWN] + "…"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: ".csv, .parquet or .npy"."""
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:

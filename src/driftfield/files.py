@@ -1,62 +1,118 @@
-"""Writing files whole or not at all, and plain data for JSON."""
+"""Reading texts within bounds, writing files whole or not at all, and plain data for JSON."""
 
+import errno
 import os
+import secrets
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from driftfield.errors import InputError
+from driftfield.errors import DriftfieldError, InputError, listed, reason
 
 MOST_READ = 1 << 28  # bytes of a text file
+_LONGEST_ENDING = 10  # of a temporary file: writers tell the format from it
+_NO_FAULT_OF_THE_USER = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
+def check_writable(path: str | Path, endings: Sequence[str] = ()) -> Path:
+    """The file to write, which is another than ``path`` where that is a symbolic link; nothing is created.
+
+    Raises:
+        InputError: the name has none of the endings, or names a folder, a pipe or a device; its folder does not exist;
+            or it cannot be written.
+    """
+    path = Path(path)
+    try:
+        target = Path(os.path.realpath(path))
+        found, folder = _mode(target), _mode(target.parent)
+    except (OSError, ValueError) as error:
+        raise InputError(f"Cannot write {path} ({reason(error)}): choose another name.") from None
+    if found is not None and stat.S_ISDIR(found):
+        raise InputError(f"Cannot write {path}: it is a folder, so name a file.")
+    if found is not None and not stat.S_ISREG(found):
+        raise InputError(f"Cannot write {path}: it is a pipe or a device, so name a file.")
+    if endings and path.suffix.lower() not in endings:
+        raise InputError(f"Cannot write {path}: end its name in {listed(endings)}.")
+    if folder is None or not stat.S_ISDIR(folder):
+        raise InputError(f"Cannot write {path}: there is no folder {target.parent}, so create it first.")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise InputError(f"Cannot write {path}: the folder {target.parent} is not writable, so choose another folder.")
+    if found is not None and not os.access(target, os.W_OK):
+        raise InputError(f"Cannot write {path}: the file is read-only, so choose another name.")
+    return target
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def check_no_input(path: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Raise an InputError where ``path`` is one of the files that are read, under whatever name."""
+    for each in inputs:
+        if os.path.exists(path) and os.path.exists(each) and os.path.samefile(path, each):
+            raise InputError(f"Cannot write {path}: it is the file {each}, which is read; choose another name.")
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Within the block, a temporary file of the same folder and ending to write; then fsync, and rename onto ``path``.
 
-    If the block fails, the old file stays as it was and the temporary one is gone.
+    If the block fails, the old file stays as it was and the temporary one is gone. A symbolic link stays, and the file
+    that it names is replaced; a file that is replaced keeps its permissions.
 
     Raises:
-        InputError: the folder does not exist, or cannot be written.
+        InputError: see :func:`check_writable`.
+        DriftfieldError: the disk is full.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"Cannot write {path}: there is no folder {path.parent}, so create it first.")
-    if path.is_dir():
-        raise InputError(f"Cannot write {path}: it is a folder, so name a file.")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"Cannot write {path}: the folder {path.parent} is not writable, so choose another place.")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    target, ending = check_writable(path), Path(path).suffix
+    ending = ending if len(ending) <= _LONGEST_ENDING else ""
+    temporary = target.with_name(f".{secrets.token_hex(8)}{ending}")  # short: names may be as long as is allowed
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        kind = DriftfieldError if error.errno in (*_NO_FAULT_OF_THE_USER, None) else InputError
+        raise kind(f"Cannot write {path} ({reason(error)}): free some space or choose another folder.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def read_text(path: str | Path, most: int = MOST_READ) -> str:
-    """The text of a UTF-8 file of at most so many bytes.
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file to read.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is a pipe or a device, is longer, or is not UTF-8.
+        ValueError: it is a pipe, which might have no writer, or a device, which might have no end.
     """
-    with open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is a pipe or a device, not a file")
+
+    def at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    file = open(path, "rb", opener=at_once)  # noqa: SIM115 - the caller closes it
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise ValueError("it is a pipe or a device, not a file")
+
+
+def read_text(path: str | Path, most: int = MOST_READ) -> str:
+    """The text of a UTF-8 file of at most so many bytes; raises as :func:`open_regular`, or a ValueError."""
+    with open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it is longer than {most:,} bytes")
     return content.decode("utf-8")
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting for the writer of a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

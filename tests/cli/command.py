@@ -61,7 +61,7 @@ def _exit_code() -> int:
 
 def _text_of(stream: io.TextIOWrapper) -> str:
     stream.flush()
-    return stream.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return stream.buffer.getvalue().decode(errors="surrogateescape")  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from driftfield.datasets import csv_text, load, write_rows
-from driftfield.errors import InputError
+from driftfield.errors import DriftfieldError, InputError
 
 VALUES = np.array([[0.1, -1e-300, 1e30], [1 / 3, 5e-324, -1.7976931348623157e308], [2.0, -0.0, 123456789.123456789]])
 
@@ -54,7 +54,7 @@ def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
         ("rows", "end its name in .csv, .parquet or .npy"),
         ("none/rows.csv", "there is no folder .*none, so create it first"),
         ("file/rows.csv", "there is no folder .*file, so create it first"),
-        ("folder.csv", "is a folder: name a file"),
+        ("folder.csv", "is a folder, so name a file"),
     ],
 )
 def test_a_target_that_cannot_be_written_is_refused(tmp_path: Path, name: str, message: str) -> None:
@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_old_file_as_it_was(tmp_path: Path, monkeypatch: 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
+    with pytest.raises(DriftfieldError, match=r"Cannot write .+ \(No space left on device\)"):
         write_rows(path, VALUES[::-1], "abc")
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from synthetic import film, moons, synthetic_table
 
-from driftfield.errors import InputError
+from driftfield.errors import DriftfieldError, InputError
 from driftfield.model.sampling import Trajectory
 from driftfield.report import Process, animate, check_animation, gif_bytes
 from driftfield.report.player import frame_at, frames_at
@@ -160,8 +160,8 @@ def test_a_video_without_the_extra_is_an_error_and_writes_nothing(process: Proce
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
-        ("a.webm", {}, "choose .gif, .mp4 or .html"),
-        ("a", {}, "choose .gif, .mp4 or .html"),
+        ("a.webm", {}, "end its name in .gif, .mp4 or .html"),
+        ("a", {}, "end its name in .gif, .mp4 or .html"),
         ("a.gif", {"view": "foreward"}, 'did you mean "forward"'),
         ("a.gif", {"theme": "lite"}, 'did you mean "light"'),
         ("a.gif", {"fps": 0}, "between 1 and 50"),
@@ -178,7 +178,7 @@ def test_a_failure_leaves_the_old_file(process: Process, tmp_path, monkeypatch) 
     path = tmp_path / "a.gif"
     path.write_bytes(b"old")
     monkeypatch.setattr(Image.Image, "save", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DriftfieldError, match="disk full"):
         animate(process, path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

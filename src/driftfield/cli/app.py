@@ -160,6 +160,9 @@ def score(
 @app.command()
 def evaluate(
     run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="file for the samples; RUN/samples.parquet by default")
+    ] = None,
     rows: Annotated[int | None, typer.Option("--rows", min=5, help="at most so many rows on each side")] = None,
     seed: Seed = 0,
     json_: Json = False,
@@ -170,12 +173,13 @@ def evaluate(
     """
     from driftfield.cli import commands
 
-    commands.evaluate(run, rows, seed, json_)
+    commands.evaluate(run, out, rows, seed, json_)
 
 
 @app.command()
 def verify(
     run: RunArgument,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="page to write; RUN/verify.html by default")] = None,
     rows: Annotated[
         int | None, typer.Option("--rows", min=20, help="number of rows to check; 4,000 by default")
     ] = None,
@@ -186,17 +190,17 @@ def verify(
     """Check a model for consistency, and against exact truth where it is known; exit code 1 if a check fails.
 
     Checks mass, score, ODE, latent codes, bound, the errors of the network and of the sampler apart, memorisation and
-    units. The results are written to RUN/verify.html, and the report shows them too.
+    units. The results are written to RUN/verify.html, and the report shows them too; with -o, to that page alone.
     """
     from driftfield.cli import verifying
 
-    verifying.verify(run, rows, theme, seed, json_)
+    verifying.verify(run, out, rows, theme, seed, json_)
 
 
 @app.command()
 def report(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="file to write; RUN/report.html by default")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="page to write; RUN/report.html by default")] = None,
     rows: Annotated[int | None, typer.Option("--rows", min=5, help="evaluate on at most so many rows")] = None,
     theme: Theme = None,
     seed: Seed = 0,

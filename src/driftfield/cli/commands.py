@@ -15,9 +15,10 @@ import numpy as np
 
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar, say
-from driftfield.datasets import catalogue, check_writable, csv_text, load, load_like, write_rows
+from driftfield.datasets import SUFFIXES, catalogue, csv_text, load, load_like, write_rows
+from driftfield.datasets.files import path_and_columns
 from driftfield.errors import InputError, Interrupted, TrainingError
-from driftfield.files import plain
+from driftfield.files import check_no_input, check_writable, plain
 from driftfield.model import run as runs
 from driftfield.recipes.schema import Recipe, load_recipe, recipe_names
 from driftfield.recipes.settings import parse_settings
@@ -105,6 +106,8 @@ def _prepare(request: Request, requested: Recipe, out: Path) -> "Preparation":
     from driftfield.fitting.preparation import prepare
 
     runs.check_free(out, request.force)
+    if request.data is not None:
+        runs.check_outside(path_and_columns(request.data)[0], out)
     choose_device(request.device)
     seconds = None if request.time is None else _seconds(request.time)
     prepared = prepare(request.data, requested, request.seed, seconds, _command_line())
@@ -178,6 +181,8 @@ def score(
     quiet: bool,
 ) -> None:
     """Log-densities to a file or stdout, also bounds and latent codes; ``options`` are those of Model.log_prob."""
+    if out is not None:
+        check_no_input(out, [path_and_columns(data)[0]])
     model = _load(run, device, out)
     if (bound or latent) and (options["t"] is not None or options["noise"] is not None):
         what = "--bound" if bound else "--latent"
@@ -222,11 +227,13 @@ def _not_computed(value: "FloatArray") -> str:
     return f"{where}: its cells are empty; check it for a mark of missing values."
 
 
-def evaluate(run: Path, rows: int | None, seed: int, json_: bool) -> None:
-    """Print every metric with its floor."""
-    model = _load(run)
+def evaluate(run: Path, out: Path | None, rows: int | None, seed: int, json_: bool) -> None:
+    """Print every metric with its floor, and write the samples that were judged."""
+    model = _load(run, "auto", out)
+    if out is None:
+        runs.check_writable(run, runs.SAMPLES)
     judged = model.evaluate(rows, seed)
-    write_rows(run / runs.SAMPLES, judged.samples, model.columns)
+    write_rows(out or run / runs.SAMPLES, judged.samples, model.columns)
     if json_:
         print(json.dumps(judged.as_dict(), indent=2))
     else:
@@ -241,15 +248,17 @@ def report(run: Path, out: Path | None, rows: int | None, theme: str | None, see
 
     if theme is not None:
         find_theme(theme)
-    model = _load(run)
-    say("Evaluating ..")
-    judged = model.evaluate(rows, seed)
-    write_rows(run / runs.SAMPLES, judged.samples, model.columns)
+    model = _load(run, "auto", out, runs.PAGES)
     of_a_tutorial = str(model.facts.get("command")).startswith("driftfield tutorial")
     path = out or run / (runs.PLAIN_REPORT if of_a_tutorial else runs.REPORT)
+    if out is None:
+        runs.check_writable(run, runs.SAMPLES, path.name, runs.FIGURES)
+    say("Evaluating ..")
+    judged = model.evaluate(rows, seed)
     contents = gather(model, judged, str(run))
     write_report(contents, path, theme)
     if out is None:
+        write_rows(run / runs.SAMPLES, judged.samples, model.columns)
         (run / runs.FIGURES).mkdir(exist_ok=True)
         write_pictures(contents, run / runs.FIGURES, theme or "light")
     say(judged.verdict)
@@ -263,7 +272,7 @@ def animate(run: Path, out: Path, view: str, theme: str | None, seed: int) -> No
     from driftfield.report.gather import gather_process
 
     check_animation(out, view, theme)
-    model = _load(run)
+    model = _load(run, "auto", out, ())
     write_animation(gather_process(model, seed), out, view=view, theme=theme)
     print(out)
 
@@ -288,9 +297,11 @@ def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bo
         entries = [dict(zip(("name", "size", "summary"), entry, strict=True)) for entry in catalogue()]
         print(json.dumps(entries, indent=2)) if json_ else tables.print_catalogue(entries)
         return
+    if out is not None:
+        check_writable(out, SUFFIXES)
+        check_no_input(out, [path_and_columns(name)[0]])
     table = load(name, rows=n, seed=seed)
     if out is not None:
-        check_writable(out)
         write_rows(out, table.values, table.columns)
         print(out)
         return
@@ -356,11 +367,12 @@ def _saving_signals() -> Iterator[_Flag]:
             signal.signal(each, old)
 
 
-def _load(run: Path, device: str = "auto", out: Path | None = None) -> "Model":
-    """The model of a run; checks first that ``out`` could be written."""
-    if out is not None:
-        check_writable(out)
+def _load(run: Path, device: str = "auto", out: Path | None = None, endings: Sequence[str] = SUFFIXES) -> "Model":
+    """The model of a run; checks first that ``out`` could be written, and is none of the files of the run."""
     runs.find(run)
+    if out is not None:
+        check_writable(out, endings)
+        check_no_input(out, runs.inputs(run))
     from driftfield.fitting.devices import choose_device
     from driftfield.model.loading import load_model
 

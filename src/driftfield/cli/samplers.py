@@ -10,7 +10,7 @@ from rich.table import Table
 from driftfield.cli.progress import say
 from driftfield.cli.tables import plain_console
 from driftfield.errors import InputError
-from driftfield.files import write_atomically
+from driftfield.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from driftfield.verification.convergence import Convergence
@@ -70,8 +70,7 @@ def _measured(out: Path, seed: int, json_: bool) -> None:
     from driftfield.verification import convergence
 
     torch.set_num_threads(1)  # a few hundred particles are not worth a second thread
-    if out.suffix != ".png":
-        raise InputError(f'The picture {out} must end in ".png".')
+    check_writable(out, (".png",))
     found = []
     for one in convergence.measure(seed=seed):
         say(f"{one.name} ..")

@@ -71,6 +71,7 @@ def write_tutorial(name: str, out: Path, seed: int) -> Path:
     from driftfield.tutorials.report import contents_of
     from driftfield.tutorials.results import study
 
+    runs.check_writable(out, runs.SAMPLES, runs.LESSON, runs.REPORT, runs.FIGURES)
     results = study(TUTORIALS[name], load_model(out), seed, say)
     say("Drawing ..")
     write_rows(out / runs.SAMPLES, results.judged.samples, results.model.columns)

@@ -9,16 +9,20 @@ import typer
 
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar, say
-from driftfield.files import write_atomically
+from driftfield.files import check_writable, write_atomically
 from driftfield.model import run as runs
 
 if TYPE_CHECKING:
     from driftfield.verification import Verification
 
 
-def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: bool) -> None:
+def verify(run: Path, out: Path | None, rows: int | None, theme: str | None, seed: int, json_: bool) -> None:
     """Check a run; ends with exit code 1 if a check fails."""
     runs.find(run)
+    if out is None:
+        runs.check_writable(run, runs.VERIFY, runs.VERIFY_PAGE)
+    else:
+        check_writable(out, runs.PAGES)
     from driftfield.fitting.devices import choose_device
     from driftfield.model.loading import load_model
     from driftfield.report import render_verification
@@ -32,14 +36,18 @@ def verify(run: Path, rows: int | None, theme: str | None, seed: int, json_: boo
         places = {question.label: place for place, question in enumerate(QUESTIONS)}
         found = verify_model(model, rows, seed, lambda label: bar.show(places[label], len(QUESTIONS), label))
     whole = _with_map(found)
-    runs.write_json(run / runs.VERIFY, whole)
     page = render_verification(whole, model.columns, model.source, chosen)
-    write_atomically(run / runs.VERIFY_PAGE, page.encode())
+    write_atomically(out or run / runs.VERIFY_PAGE, page.encode())
+    if out is None:
+        runs.write_json(run / runs.VERIFY, whole)
     if json_:
         print(json.dumps(found.as_dict(), indent=2))
     else:
         tables.print_verification(whole)
-    say(f"Details in {run / runs.VERIFY_PAGE}; driftfield report {run} shows them too.")
+    if out is None:
+        say(f"Details in {run / runs.VERIFY_PAGE}; driftfield report {run} shows them too.")
+    else:
+        say(f"Details in {out}.")
     if not found.passed:
         raise typer.Exit(1)
 

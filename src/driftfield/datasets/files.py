@@ -4,7 +4,7 @@ import csv
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from driftfield.datasets.npy import npy_table
 from driftfield.datasets.parquet import parquet_table
 from driftfield.datasets.raw_table import RawTable
 from driftfield.datasets.text_files import text_table
-from driftfield.errors import InputError
+from driftfield.errors import InputError, listed
 
 SUFFIXES = (".csv", ".parquet", ".npy")  # of files that are written
 TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")  # each also with .gz after it
@@ -35,18 +35,18 @@ def read_file(
     if data == "-" or data.startswith("-:"):
         raw = text_table(_standard_input(), "standard input", "-", dialect)
         return raw, parse_picks(data, data[2:]) if data[1:] else None
-    path, columns = _path_and_columns(data)
+    path, columns = path_and_columns(data)
     if not os.path.exists(path):
         raise _missing(path, names)
     if os.path.isdir(path):
-        raise InputError(f"{path} is a folder: name a file in it that ends in {_listed(SUFFIXES)}.")
+        raise InputError(f"{path} is a folder: name a file in it that ends in {listed(SUFFIXES)}.")
     if not os.path.isfile(path):
         raise InputError(f"{path} is a pipe or a device, not a file: save the rows in a file, or send them to -.")
     file = Path(path)
     suffix = Path(file.stem if file.suffix.lower() == ".gz" else file.name).suffix.lower()
     if suffix not in TEXT and (suffix not in _READERS or file.suffix.lower() == ".gz"):
         raise InputError(
-            f"{path} does not end in {_listed(SUFFIXES)}: convert it to one of these formats, or rename it."
+            f"{path} does not end in {listed(SUFFIXES)}: convert it to one of these formats, or rename it."
         )
     try:
         raw = text_table(file, path, path, dialect) if suffix in TEXT else _READERS[suffix](file)
@@ -65,7 +65,7 @@ def _standard_input() -> bytes:
     return content
 
 
-def _path_and_columns(data: str) -> tuple[str, str | None]:
+def path_and_columns(data: str) -> tuple[str, str | None]:
     """PATH and the columns after it; of several ways to split, the longest path that exists is taken."""
     if os.path.exists(data):
         return data, None
@@ -104,7 +104,3 @@ def _missing(path: str, names: Iterable[str]) -> InputError:
 
 
 _READERS = {".parquet": parquet_table, ".npy": npy_table}
-
-
-def _listed(suffixes: Sequence[str]) -> str:
-    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"

@@ -1,16 +1,17 @@
 """Writing rows to CSV, Parquet or NPY files; an interrupted write leaves the old file in place."""
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.files import SUFFIXES
 from driftfield.errors import InputError
-from driftfield.files import replacing
+from driftfield.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,30 +36,14 @@ def write_rows(
     match the columns.
     """
     path, values = Path(path), np.asarray(values, dtype=np.float64)
-    check_writable(path)
+    check_writable(path, SUFFIXES)
     if values.ndim != 2 or values.shape[1] != len(columns) or len(set(columns)) != len(columns):
         raise InputError(
             f"Rows of shape {values.shape} cannot be written under the names {list(columns)}: "
             "give each column a unique name."
         )
-    try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            _write(file, path.suffix.lower(), values, _frame(values, columns, places, texts or {}))
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}): choose another folder.") from error
-
-
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raises InputError when `write_rows` could not write there; nothing is created."""
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"Cannot write {path}: end its name in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: name a file.")
-    if not path.parent.is_dir():
-        raise InputError(f"Cannot write {path}: there is no folder {path.parent}, so create it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"Cannot write {path}: the folder {path.parent} is not writable, so choose another folder.")
+    frame = _frame(values, columns, places, texts or {})
+    write_atomically(path, _content(path.suffix.lower(), values, frame))
 
 
 def csv_text(
@@ -86,10 +71,13 @@ def _frame(
     return written.with_columns(pl.Series(name, list(cells), dtype=pl.String) for name, cells in texts.items())
 
 
-def _write(file: IO[bytes], suffix: str, values: FloatArray, frame: "pl.DataFrame") -> None:
+def _content(suffix: str, values: FloatArray, frame: "pl.DataFrame") -> bytes:
+    """The rows as a file of this format: in memory, as writers hide what is wrong with a disk."""
+    buffer = io.BytesIO()
     if suffix == ".npy":
-        np.save(file, values, allow_pickle=False)
+        np.save(buffer, values, allow_pickle=False)
     elif suffix == ".csv":
-        frame.write_csv(file)
+        frame.write_csv(buffer)
     else:
-        frame.write_parquet(file)
+        frame.write_parquet(buffer)
+    return buffer.getvalue()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from driftfield.codecs import Codec, FloatArray
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import Schedule
-from driftfield.errors import InputError, unknown_name
+from driftfield.errors import DriftfieldError, InputError, unknown_name
 from driftfield.fitting.devices import choose_device
 from driftfield.fitting.facts import facts_of
 from driftfield.fitting.plan import Labels, Plan, read_plan, write_plan
@@ -149,7 +149,11 @@ def carry_out(
     if out is not None:
         folder = out / runs.CHECKPOINT if resuming else runs.start(out)
         if not resuming:
-            write_plan(plan, folder, device)
+            try:
+                write_plan(plan, folder, device)
+            except DriftfieldError:
+                runs.discard(out)
+                raise
         checkpoint = folder / runs.STATE
     model = _untrained(prepared, where)
     steps_warning = too_few_steps(plan.recipe.sample, model.denoiser.schedule.T)

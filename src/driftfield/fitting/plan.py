@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.codecs import FloatArray
+from driftfield.files import replacing
 from driftfield.model import run as runs
 from driftfield.recipes.defaults import steps_of_a_pass
 from driftfield.recipes.schema import Recipe, load_recipe
@@ -70,7 +71,8 @@ def write_plan(plan: Plan, folder: Path, device: str) -> None:
     """Write a plan, and the name of the device, into an existing folder."""
     for name in ARRAYS:
         if (array := getattr(plan, name)) is not None:
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            with replacing(folder / f"{name}.npy") as temporary:
+                np.save(temporary, array, allow_pickle=False)
     setup = {
         "columns": list(plan.columns),
         "source": plan.source,

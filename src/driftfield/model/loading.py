@@ -104,7 +104,7 @@ def _read(path: Path) -> tuple[About, dict[str, Tensor]]:
 def _read_snapshots(path: Path) -> dict[int, dict[str, Tensor]]:
     """The weights that were kept at earlier steps, by step; none where there is no such file."""
     kept: dict[int, dict[str, Tensor]] = {}
-    if path.exists():
+    if path.is_file():
         try:
             with safe_open(path, framework="pt") as file:
                 for key in file.keys():  # noqa: SIM118 - not a mapping

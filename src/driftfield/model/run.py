@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from driftfield.datasets.parquet import parquet_table
 from driftfield.datasets.raw_table import numbers
 from driftfield.errors import InputError, reason
-from driftfield.files import write_atomically
+from driftfield.files import check_writable as check_file
+from driftfield.files import open_regular, read_text, write_atomically
 
 MODEL, RECIPE, HISTORY, ENVIRONMENT = "model.safetensors", "recipe.toml", "metrics.jsonl", "environment.json"
 TRAIN, HELD_OUT, SAMPLES, REPORT, FIGURES = (
@@ -47,6 +48,7 @@ SNAPSHOTS = "snapshots.safetensors"
 VERIFY, VERIFY_PAGE = "verify.json", "verify.html"
 CHECKSUMS = "SHA256SUMS"
 CHECKED = (MODEL, RECIPE, HISTORY, ENVIRONMENT, TRAIN, HELD_OUT, SNAPSHOTS)  # what a model is read from
+PAGES = (".html",)  # endings of a page's name
 RESTORE = "restore it from a copy, or train again"
 STATE, SETUP, ALL_ROWS = "state.safetensors", "setup.json", "rows.npy"
 
@@ -67,7 +69,12 @@ def check_free(path: Path, force: bool) -> None:
     Raises:
         InputError: the folder is in the way, or cannot be made or written.
     """
-    if path.exists() and not path.is_dir():
+    try:
+        str(path).encode()  # the files of weights are opened by names in UTF-8 alone
+        exists = path.exists()
+    except (OSError, ValueError) as error:
+        raise InputError(f"The output folder {path} cannot be made ({reason(error)}): choose another name.") from None
+    if exists and not path.is_dir():
         raise InputError(f"The output folder {path} is a file: choose another folder with -o.")
     if path.is_dir() and any(path.iterdir()):
         if not (is_complete(path) or (path / CHECKPOINT).is_dir()):
@@ -80,6 +87,29 @@ def check_free(path: Path, force: bool) -> None:
         raise InputError(f"The output folder {path} cannot be written: choose another folder with -o.")
 
 
+def check_writable(path: Path, *names: str) -> None:
+    """Refuse a run in which the named files, or the folder of figures, cannot be written, before they are made."""
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"The run {path} cannot be written: name the file to write with -o.")
+    for name in names:
+        if name != FIGURES:
+            check_file(path / name)
+        elif (path / name).exists() and not (path / name).is_dir():
+            raise InputError(f"There is a file {path / name} where a folder of figures belongs: move it away.")
+
+
+def inputs(path: Path) -> list[Path]:
+    """The files that the model of a run is read from."""
+    return [path / name for name in (*CHECKED, CHECKSUMS)]
+
+
+def check_outside(file: str, path: Path) -> None:
+    """Refuse rows that are one of the files which a new run in this folder replaces."""
+    for own in (*inputs(path), path / SAMPLES, *(path / CHECKPOINT).glob("*"), *(path / FIGURES).glob("*")):
+        if os.path.exists(file) and own.exists() and own.samefile(file):
+            raise InputError(f"The rows of {file} belong to the run {path}: choose another folder with -o.")
+
+
 def start(path: Path) -> Path:
     """Make the folder and an empty checkpoint in it; returns the checkpoint's folder."""
     folder = path / CHECKPOINT
@@ -90,6 +120,13 @@ def start(path: Path) -> Path:
     except OSError as error:
         raise InputError(f"The output folder {path} cannot be written ({error.strerror}): choose another.") from None
     return folder
+
+
+def discard(path: Path) -> None:
+    """Undo :func:`start`: drop the checkpoint, and the folder if nothing else is in it."""
+    shutil.rmtree(path / CHECKPOINT)
+    if not any(path.iterdir()):
+        path.rmdir()
 
 
 def finish(path: Path, new: Path) -> None:
@@ -120,14 +157,14 @@ def verify_checksums(folder: Path) -> bool:
     if not path.exists():
         return False
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = read_text(path).splitlines()
         noted = {name: checksum for checksum, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     for name in CHECKED:
         try:
             found = _checksum(folder / name) if (folder / name).exists() else None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _unreadable(folder / name, error) from None
         if found == noted.get(name):
             continue
@@ -137,7 +174,7 @@ def verify_checksums(folder: Path) -> bool:
 
 
 def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -149,7 +186,7 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; an InputError names a file that is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
     if not isinstance(found, dict):
@@ -161,7 +198,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """The records of metrics.jsonl; none if there is no file."""
     file = path / HISTORY
     try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+        return [json.loads(line) for line in read_text(file).splitlines()] if file.exists() else []
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(file, error) from None
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from driftfield.errors import DriftfieldError, InputError, unknown_name
-from driftfield.files import replacing
+from driftfield.files import check_writable, replacing
 from driftfield.report.clouds import dots
 from driftfield.report.contents import Process
 from driftfield.report.page import page
@@ -92,11 +92,8 @@ def check_animation(
 ) -> None:
     """Raise what `animate` would raise for these arguments, before the work of filling a process is done."""
     path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        raise InputError(f'Cannot tell the format of "{path}" from its ending: choose .gif, .mp4 or .html.')
+    check_writable(path, tuple(_WRITERS))
     _check_film(view, theme, fps, frames)
-    if not path.absolute().parent.is_dir():
-        raise InputError(f'Cannot write "{path}": its folder does not exist; create it first.')
     if path.suffix.lower() == ".mp4":
         _ffmpeg()
 

@@ -35,7 +35,7 @@ def page(template: str, theme: Theme | None = None, **values: Any) -> str:
         f"default-src 'none'; img-src data:; style-src '{_fingerprint(style)}'; script-src '{_fingerprint(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return _TEMPLATES.get_template(template).render(
+    text = _TEMPLATES.get_template(template).render(
         policy=policy,
         style=Markup(style),
         script=Markup(script),
@@ -47,6 +47,7 @@ def page(template: str, theme: Theme | None = None, **values: Any) -> str:
         is_link=lambda cell: isinstance(cell, Link),
         **values,
     )
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # names of files may be no text
 
 
 def _style(theme: Theme | None) -> str:
