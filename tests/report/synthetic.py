@@ -1,6 +1,7 @@
 """A report's contents made of nothing but a few random numbers: no network, no fit."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,7 @@ def score_fields(centres: Array) -> list[ScoreField]:
     return fields
 
 
+@cache
 def synthetic(rows: int = 8000, points: int = 1200, frames: int = 45) -> Contents:
     """Two moons, and a model that makes them a little too blurred."""
     train, held_out, samples = moons(rows, 0.1, 0), moons(rows // 4, 0.1, 10), moons(rows, 0.115, 20)

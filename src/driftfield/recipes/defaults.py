@@ -32,7 +32,7 @@ def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
     The lower quartile, over at most 1,000 rows, of the smallest local standard deviation among 30 neighbours or 5 D; 1
     where the rows are too few to show any structure in D dimensions.
     """
-    from sklearn.neighbors import NearestNeighbors
+    from scipy.spatial import KDTree
 
     rng = np.random.default_rng(seed)
     rows = rows[rng.permutation(len(rows))[:20_000]]
@@ -40,7 +40,7 @@ def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
     if k < 2 or k < 2 * rows.shape[1]:
         return 1.0
     probes = rows[:1_000].astype(np.float64)
-    _, index = NearestNeighbors(n_neighbors=k + 1).fit(rows).kneighbors(probes)
+    _, index = KDTree(rows).query(probes, k + 1)
     around = rows[index].astype(np.float64)  # (m, k + 1, D)
     around -= around.mean(1, keepdims=True)
     spread = np.linalg.svd(around, compute_uv=False)[:, -1] / math.sqrt(k)  # (m,)

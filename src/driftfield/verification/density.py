@@ -184,7 +184,8 @@ def _differences(subject: Subject, noise: float) -> Differences:
     ahead, behind = (
         model.codec.decode((y[:, None] + side * DIFFERENCE * noise / 2 * v).reshape(-1, D)) for side in (1, -1)
     )
-    found = model.log_prob(ahead, noise=noise)[0] - model.log_prob(behind, noise=noise)[0]  # (n count,)
+    log_p, _ = model.log_prob(np.concatenate([ahead, behind]), noise=noise)
+    found = np.subtract(*np.split(log_p, 2))  # (n count,)
     here = np.repeat(model.score(model.codec.decode(y), noise=noise), count, axis=0)
     predicted = ((ahead - behind) * here).sum(1)
     size = float(np.sum(predicted**2))

@@ -279,7 +279,7 @@ class VE(Schedule):
 
     def log_sigma(self, t: Tensor) -> Tensor:
         line = math.log(self.sigma_min) + math.log(self.sigma_max / self.sigma_min) * t
-        return torch.where(t > 0, line, -math.inf)
+        return line.masked_fill(t <= 0, -math.inf)
 
     def time(self, gamma: Tensor) -> Tensor:
         t = (gamma.double() / 2 - math.log(self.sigma_min)) / math.log(self.sigma_max / self.sigma_min)
