@@ -45,11 +45,15 @@ def printable(text: str) -> str:
     text = _LONG_WORD.sub(lambda word: f"{word[0][:200]}…{word[0][-50:]}", text)
     if len(text) > MOST_SHOWN:
         text = f"{text[: MOST_SHOWN - 301]}…{text[-300:]}"
-    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+    return escaped(text)
 
 
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
+def escaped(text: str, kept: str = "") -> str:
+    r"""A text with its control characters, except those that are kept, as \x1b."""
+    return "".join(
+        letter if letter.isprintable() or letter in kept else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
 
 
 def reason(error: BaseException) -> str:

@@ -1,5 +1,5 @@
 """The command line: parses, calls the library, prints; results to stdout, everything else to stderr."""
 
-from driftfield.cli.app import main
+from driftfield.cli.entry import main
 
 __all__ = ["main"]

@@ -1,15 +1,11 @@
 """The commands. Nothing heavy is imported before a command runs, so that --help is instant."""
 
-import io
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from driftfield.cli.flags import WithSampleFlags, given_flags
-from driftfield.errors import DriftfieldError, Interrupted
 
 app = typer.Typer(
     name="driftfield",
@@ -273,40 +269,3 @@ def _options(
 
         print(metadata.version("driftfield"))
         raise typer.Exit
-
-
-def main() -> None:
-    """The entry point: every error becomes one sentence and an exit code."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # results are UTF-8 in every locale, and paths the bytes they are
-        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    try:
-        app(arguments)
-    except Exception as error:
-        if debug:
-            raise
-        sys.exit(_explain(error))
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise Interrupted("Interrupted.")
-
-
-def _explain(error: Exception) -> int:
-    """Say what went wrong on stderr; returns the exit code."""
-    if isinstance(error, Interrupted):
-        print(error, file=sys.stderr)
-        return error.exit_code
-    if isinstance(error, DriftfieldError):
-        message, code = str(error), error.exit_code
-    elif isinstance(error, MemoryError):
-        message, code = "Not enough memory: use fewer rows or a smaller batch.", 1
-    elif isinstance(error, OSError):
-        message, code = f"{error.strerror or error} ({error.filename or 'no file'}).", 1
-    else:
-        message, code = f"{type(error).__name__}: {error} (a bug in driftfield; --debug shows where).", 1
-    print(f"Error: {message}", file=sys.stderr)
-    return code

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftfield.cli import tables
-from driftfield.cli.progress import Bar, say
+from driftfield.cli.progress import Bar
+from driftfield.cli.streams import say
 from driftfield.datasets import SUFFIXES, catalogue, csv_text, load, load_like, write_rows
 from driftfield.datasets.files import path_and_columns
 from driftfield.errors import InputError, Interrupted, TrainingError

@@ -7,14 +7,10 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from driftfield.cli.streams import say
 from driftfield.training.callbacks import Report
 
 LINE_SECONDS = 10.0
-
-
-def say(text: str) -> None:
-    """One message on stderr."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class Bar:

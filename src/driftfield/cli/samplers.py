@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from driftfield.cli.progress import say
+from driftfield.cli.streams import say
 from driftfield.cli.tables import plain_console
 from driftfield.errors import InputError
 from driftfield.files import check_writable, write_atomically

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from driftfield.errors import escaped
 from driftfield.wording import number, plus_minus, within
 
 if TYPE_CHECKING:
@@ -15,14 +17,19 @@ if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
 
 
-def plain_console(width: int = 120) -> Console:
-    """Plain text of a fixed width where stdout is not a terminal, so that it can be piped.
+class PlainConsole(Console):
+    """A console to which names are text: neither styles nor emoji nor commands to the terminal."""
 
-    Brackets and colons are printed as they are: a name of the user is neither a style nor an emoji.
-    """
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string as it is, but for control characters."""
+        return super().render_str(escaped(text, "\n"), **options)
+
+
+def plain_console(width: int = 120) -> PlainConsole:
+    """Plain text of a fixed width where stdout is not a terminal, so that it can be piped."""
     if sys.stdout.isatty():
-        return Console(markup=False, emoji=False)
-    return Console(width=width, no_color=True, highlight=False, markup=False, emoji=False)
+        return PlainConsole(markup=False, emoji=False)
+    return PlainConsole(width=width, no_color=True, highlight=False, markup=False, emoji=False)
 
 
 def print_evaluation(judged: "Evaluation") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from driftfield.cli.commands import Request, train
-from driftfield.cli.progress import say
+from driftfield.cli.streams import say
 from driftfield.datasets import write_rows
 from driftfield.errors import InputError, Interrupted, unknown_name
 from driftfield.files import write_atomically

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from driftfield.cli import tables
-from driftfield.cli.progress import Bar, say
+from driftfield.cli.progress import Bar
+from driftfield.cli.streams import say
 from driftfield.files import check_writable, write_atomically
 from driftfield.model import run as runs
 
