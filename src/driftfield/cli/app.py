@@ -15,9 +15,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="DATA is a built-in name (moons), sklearn:wine, a file (.csv, .parquet, .npy; file.csv:col1,col2), or - for "
-    "CSV from stdin. Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. --debug shows the "
-    "traceback of an error.",
+    epilog="DATA is a built-in name (moons), sklearn:wine, a file (.csv and other text, .parquet, .npy; "
+    "file.csv:col1,col2), or - for text from stdin. Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 "
+    "interrupted. --debug shows the traceback of an error.",
 )
 
 DataArgument = Annotated[str | None, typer.Argument(metavar="DATA", help="a built-in name, sklearn:NAME, a file, or -")]
@@ -29,6 +29,11 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change the recipe, such as train.lr=1e-3")
 ]
+Header = Annotated[str | None, typer.Option("--header", metavar="yes|no", help="whether the file names its columns")]
+Separator = Annotated[str | None, typer.Option("--separator", help="comma, semicolon, tab, bar or space")]
+Decimal = Annotated[str | None, typer.Option("--decimal", help="decimal mark of a text file: . or a comma")]
+Missing = Annotated[list[str] | None, typer.Option("--missing", metavar="MARK", help="one more mark of missing cells")]
+Encoding = Annotated[str | None, typer.Option("--encoding", help="of a text file, such as utf-8 or cp1252")]
 RowsFile = Annotated[
     Path | None, typer.Option("-o", "--out", help=".csv, .parquet or .npy file; by default CSV to stdout")
 ]
@@ -65,14 +70,20 @@ def fit(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="such as train.lr=1e-3")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue an interrupted training")] = False,
+    header: Header = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit a model to DATA and write a run folder."""
     from driftfield.cli import commands
 
+    dialect = commands.dialect_flags(header, separator, decimal, missing, encoding)
     request = commands.Request(
-        data, out, recipe, steps, epochs, time, seed, device, settings or [], resume, force, quiet
+        data, out, recipe, steps, epochs, time, seed, device, settings or [], resume, force, quiet, dialect
     )
     commands.fit(request)
 
@@ -251,13 +262,19 @@ def data(
     name: Annotated[str | None, typer.Argument(metavar="DATA", help="data to describe or to write")] = None,
     n: Annotated[int | None, typer.Option("-n", min=2, help="number of rows")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="file to write the rows to")] = None,
+    header: Header = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """List the built-in data sets, describe one, or write its rows."""
-    from driftfield.cli import commands
+    """List the built-in data, say what is understood of a file, column by column, or write the rows."""
+    from driftfield.cli import describing
+    from driftfield.cli.commands import dialect_flags
 
-    commands.data(name, n, out, seed, json_)
+    describing.data(name, n, out, seed, json_, dialect_flags(header, separator, decimal, missing, encoding))
 
 
 @app.callback(invoke_without_command=True)

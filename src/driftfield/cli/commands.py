@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar
 from driftfield.cli.streams import say
-from driftfield.datasets import SUFFIXES, catalogue, csv_text, load, load_like, write_rows
+from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
 from driftfield.datasets.files import path_and_columns
 from driftfield.errors import InputError, Interrupted, TrainingError
 from driftfield.files import check_no_input, check_writable, plain
@@ -47,6 +47,7 @@ class Request:
     resume: bool = False
     force: bool = False
     quiet: bool = False
+    dialect: Mapping[str, Any] = field(default_factory=dict)  # keys of [data] that say how a text file is written
 
 
 def demo(out: Path, seed: int, force: bool, settings: list[str]) -> None:
@@ -118,6 +119,8 @@ def _prepare(request: Request, requested: Recipe, out: Path) -> "Preparation":
     length = f"{steps} steps" if seconds is None else f"{seconds:g} s"
     if seconds is not None and chosen:
         length += f", at most {steps} steps"
+    if prepared.notes:
+        say(f"Read {plan.source} {', '.join(prepared.notes)} (driftfield data shows all; flags change it).")
     say(f"Fitting {plan.source}: {len(plan.rows):,} rows, {len(plan.columns)} columns, {length}.")
     return prepared
 
@@ -125,9 +128,10 @@ def _prepare(request: Request, requested: Recipe, out: Path) -> "Preparation":
 def _resume(request: Request, out: Path, callbacks: "Callbacks") -> "Model":
     from driftfield.fitting import fit as fitting
 
-    if request.recipe or request.steps or request.epochs or request.time or request.settings:
+    if request.recipe or request.steps or request.epochs or request.time or request.settings or request.dialect:
         raise InputError(
-            "A resumed training keeps its recipe: leave out --recipe, --steps, --epochs, --time and --set."
+            "A resumed training keeps its recipe and data: leave out --recipe, --steps, --epochs, --time, --set and "
+            "the flags for text files."
         )
     if request.data is not None and runs.is_started(out):
         source = runs.read_json(out / runs.CHECKPOINT / runs.SETUP)["source"]
@@ -188,7 +192,7 @@ def score(
     if (bound or latent) and (options["t"] is not None or options["noise"] is not None):
         what = "--bound" if bound else "--latent"
         raise InputError(f"Bounds and latent codes are for data without noise: leave out {what}, or --noise and --t.")
-    rows = load_like(data, model.columns).values
+    rows = load_like(data, model.columns, model.recipe.data.dialect).values
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
     whole = bool(np.isfinite(value).all())
@@ -290,31 +294,26 @@ def recipes(name: str | None, json_: bool) -> None:
             print(known)
 
 
-def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bool) -> None:
-    """List the built-in data sets, describe one, or write its rows."""
-    if name is None:
-        if out is not None:
-            raise InputError("Nothing to write: name the data, such as driftfield data moons -o moons.csv.")
-        entries = [dict(zip(("name", "size", "summary"), entry, strict=True)) for entry in catalogue()]
-        print(json.dumps(entries, indent=2)) if json_ else tables.print_catalogue(entries)
-        return
-    if out is not None:
-        check_writable(out, SUFFIXES)
-        check_no_input(out, [path_and_columns(name)[0]])
-    table = load(name, rows=n, seed=seed)
-    if out is not None:
-        write_rows(out, table.values, table.columns)
-        print(out)
-        return
-    entropy = table.distribution.entropy if table.distribution is not None else None
-    classes = [part.name for part in table.distribution.classes] if table.distribution is not None else []
-    described = tables.describe(table.source, table.values, table.columns, entropy, classes)
-    print(json.dumps(described, indent=2)) if json_ else tables.print_description(described)
+def dialect_flags(
+    header: str | None, separator: str | None, decimal: str | None, missing: list[str] | None, encoding: str | None
+) -> dict[str, Any]:
+    """The keys of [data] that the flags for text files give."""
+    known = {"yes": True, "no": False}
+    if header is not None and header not in known:
+        raise InputError(f'--header is yes or no, not "{header}".')
+    given = {
+        "header": None if header is None else known[header],
+        "separator": separator,
+        "decimal": decimal,
+        "missing": tuple(missing) if missing else None,
+        "encoding": encoding,
+    }
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _requested_recipe(request: Request) -> Recipe:
     settings = parse_settings(list(request.settings))
-    requested = load_recipe(request.recipe).updated(settings, "--set")
+    requested = load_recipe(request.recipe).updated(settings, "--set").updated({"data": request.dialect}, "flags")
     if request.steps is not None:
         train: dict[str, Any] = {"steps": request.steps, "epochs": request.epochs}
         if requested.train.epochs is not None and "snapshots" not in settings.get("train", {}):

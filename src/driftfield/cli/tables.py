@@ -1,7 +1,7 @@
 """Tables on stdout."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -9,11 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from driftfield.errors import escaped
-from driftfield.wording import number, plus_minus, within
+from driftfield.wording import plus_minus, within
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from driftfield.evaluation import Evaluation
 
 
@@ -78,39 +76,3 @@ def print_catalogue(entries: list[dict[str, Any]]) -> None:
     for entry in entries:
         table.add_row(*(str(value) for value in entry.values()))
     plain_console().print(table)
-
-
-def describe(
-    source: str,
-    values: "np.ndarray[Any, Any]",
-    columns: tuple[str, ...],
-    entropy: float | None,
-    classes: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Rows, columns and their ranges, and the classes of a distribution, as plain data."""
-    moments = zip(columns, values.mean(0), values.std(0), values.min(0), values.max(0), strict=True)
-    return {
-        "source": source,
-        "rows": len(values),
-        "entropy": entropy,
-        "classes": list(classes),
-        "columns": [
-            {"name": name, "mean": float(mean), "std": float(std), "min": float(low), "max": float(high)}
-            for name, mean, std, low, high in moments
-        ],
-    }
-
-
-def print_description(described: dict[str, Any]) -> None:
-    """Print what :func:`describe` returns."""
-    console = plain_console()
-    entropy = "" if described["entropy"] is None else f", entropy {described['entropy']:.3f} nats"
-    console.print(f"{described['source']}: {described['rows']:,} rows{entropy}")
-    if described["classes"]:
-        console.print(f"classes (data.label = class): {', '.join(described['classes'])}")
-    table = Table(box=None, pad_edge=False)
-    for name in ("column", "mean", "std", "min", "max"):
-        table.add_column(name, justify="left" if name == "column" else "right")
-    for column in described["columns"]:
-        table.add_row(column["name"], *(number(column[key], 4) for key in ("mean", "std", "min", "max")))
-    console.print(table)

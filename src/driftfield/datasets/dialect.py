@@ -34,7 +34,7 @@ class Dialect:
         header: whether the first line names the columns.
         separator: what is between two fields: a comma, semicolon, tab, bar, or a space for runs of spaces and tabs.
         decimal: the decimal mark, a point or a comma.
-        missing: the marks of missing cells.
+        missing: marks of missing cells, beside the usual ones.
         encoding: the name of the encoding, as Python knows it.
     """
 
@@ -57,8 +57,8 @@ class Dialect:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The marks of missing cells; an empty cell is always missing."""
-        return MISSING if self.missing is None else ("", *self.missing)
+        """The marks of missing cells: the usual ones, and those that were named."""
+        return (*MISSING, *(self.missing or ()))
 
 
 def is_number(text: str) -> bool:

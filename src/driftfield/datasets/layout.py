@@ -12,7 +12,7 @@ from driftfield.datasets.encodings import utf8
 from driftfield.datasets.header import is_header, names_above_numbers
 from driftfield.errors import InputError
 
-_SAMPLE = 1 << 18  # bytes that decide on separator and header
+_SAMPLE = 1 << 17  # bytes that decide on separator and header
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # as Excel reads it
 COMMENT = "#"
 Record = list[str]
@@ -80,9 +80,9 @@ class Layout:
 
     def comments_below(self) -> int:
         """How many comments there are below the header."""
-        body = self.text[self.start :]
-        if not body.startswith(COMMENT.encode()) and b"\n#" not in body:
+        if self.text.find(COMMENT.encode(), self.start) < 0:
             return 0
+        body = self.text[self.start :]
         lines = (line.decode() for line in body.split(b"\n") if line.startswith(COMMENT.encode()))
         return sum(self.is_skipped(line.split(self.separator)) for line in lines)
 

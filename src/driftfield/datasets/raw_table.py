@@ -54,6 +54,14 @@ class RawTable:
     notes: tuple[str, ...] = ()
     dialect: Mapping[str, str] = field(default_factory=dict)
 
+    def index(self, pick: str) -> int:
+        """The index of a column that the user names. Raises InputError for an unknown name."""
+        for name in (pick, pick.strip()):
+            if name in self.columns:
+                return self.columns.index(name)
+        close = get_close_matches(pick, self.columns, n=1, cutoff=0.5)
+        raise unknown_name(f"column of {self.name}", pick, close or self.columns[:_NAMES_SHOWN])
+
 
 def numbers(
     raw: RawTable, picks: Sequence[str] | None, fewest: int = 2, advise: bool = True
@@ -85,7 +93,7 @@ def labels(raw: RawTable, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]
 
     Raises InputError for an unknown column, empty cells, fewer than 2 classes and more than 1,000.
     """
-    cells = list(raw.text(_index(raw, name)))
+    cells = list(raw.text(raw.index(name)))
     if None in cells:
         where = raw.locate(cells.index(None))
         raise InputError(f'The label column "{name}" of {raw.name} has an empty cell in {where}: fill it.')
@@ -135,7 +143,7 @@ def capital(name: str) -> str:
 def _selected(raw: RawTable, picks: Sequence[str] | None) -> list[int]:
     if not raw.columns:
         raise InputError(f"{capital(raw.name)} has no columns: at least one column of numbers is needed.")
-    indices = list(range(len(raw.columns))) if picks is None else [_index(raw, pick) for pick in picks]
+    indices = list(range(len(raw.columns))) if picks is None else [raw.index(pick) for pick in picks]
     occurs = Counter(raw.columns)
     shared = next((raw.columns[i] for i in indices if occurs[raw.columns[i]] > 1), None)
     if shared is not None:
@@ -153,14 +161,6 @@ def _selected(raw: RawTable, picks: Sequence[str] | None) -> list[int]:
             f"together: {suggestion(raw, raw.columns[:2], 'pick some')}."
         )
     return indices
-
-
-def _index(raw: RawTable, pick: str) -> int:
-    for name in (pick, pick.strip()):
-        if name in raw.columns:
-            return raw.columns.index(name)
-    close = get_close_matches(pick, raw.columns, n=1, cutoff=0.5)
-    raise unknown_name(f"column of {raw.name}", pick, close or raw.columns[:_NAMES_SHOWN])
 
 
 def _check_rows(raw: RawTable, rows: int, fewest: int) -> None:

@@ -19,11 +19,13 @@ from driftfield.datasets.distribution import Distribution, FloatArray
 from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_table, count_from_zero, frame_table, numbered_names
+from driftfield.datasets.inspection import warnings_of
 from driftfield.datasets.raw_table import RawTable, check_varying, labels, numbers, suggestion
 from driftfield.datasets.text_files import text_table
 from driftfield.errors import InputError, reason, unknown_name
 from driftfield.seeds import stream
 
+Indices = NDArray[np.int64]
 _ROWS_TO_DRAW = 10_000
 _COLUMNS_SHOWN = 3  # in the catalogue
 CLASS_COLUMN = "class"
@@ -40,6 +42,7 @@ class Table:
     labels: "NDArray[np.int64] | None" = None  # (n,) the class of each row
     classes: tuple[str, ...] = ()  # names of the classes
     notes: tuple[str, ...] = ()  # how a file was read where it is not plain CSV, a phrase each
+    warnings: tuple[str, ...] = ()  # what should be known before a model is fitted, a sentence each
 
 
 def load(
@@ -61,14 +64,19 @@ def load(
         return _subset(data, rows, seed)
     if isinstance(data, str) and data in DISTRIBUTIONS:
         return _drawn(DISTRIBUTIONS[data], _ROWS_TO_DRAW if rows is None else rows, seed, label)
-    raw, picks, source = raw_table(data, dialect)
+    return _subset(table_of(*raw_table(data, dialect), label), rows, seed)
+
+
+def table_of(raw: RawTable, picks: list[str] | None, source: str, label: str | None = None) -> Table:
+    """The table of the picked columns of a raw table; arguments and errors as in :func:`load`."""
     numbered, classes = (None, ()) if label is None else labels(raw, label)
     if label is not None:
         picks = [name for name in picks or raw.columns if name != label]
     values, columns = numbers(raw, picks)
     omit = "leave it out"
     check_varying(values, columns, raw.name, "every row", lambda good: suggestion(raw, good, omit) or omit)
-    return _subset(Table(values, columns, source, None, numbered, classes, raw.notes), rows, seed)
+    warnings = () if source.startswith(PREFIX) else warnings_of(raw, values, columns)
+    return Table(values, columns, source, None, numbered, classes, raw.notes, warnings)
 
 
 def _drawn(distribution: Distribution, rows: int, seed: int, label: str | None) -> Table:
@@ -114,10 +122,9 @@ def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0
     """(train, held out): a partition of the rows into two tables.
 
     A `fraction` of the rows is held out, at least one and at most `most`, chosen by `seed`; both parts are in random
-    order.
+    order. Where a column would not vary in the training part, a row with a rare value moves there.
 
-    Raises InputError for a fraction outside (0, 1), fewer than 2 rows, and a column that does not vary in the training
-    part.
+    Raises InputError for a fraction outside (0, 1) and fewer than 2 rows.
     """
     n = len(table.values)
     if not 0 < fraction < 1:
@@ -126,11 +133,26 @@ def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0
         raise InputError(f"Cannot hold out at most {most} of {n} rows of {table.source}: each part needs a row.")
     count = min(most, n - 1, max(1, round(n * fraction)))
     order = stream(seed, "held out").permutation(n)
-    train = _rows_of(table, order[count:])
-    if len(train.values) > 1:
-        rows = f"all {n - count} rows that are not held out"
-        check_varying(train.values, table.columns, table.source, rows, lambda _: "leave it out, or change the seed")
-    return train, _rows_of(table, order[:count])
+    held_out, train = order[:count], order[count:]
+    if len(train) > 1:
+        _make_vary(table.values, held_out, train)
+    return _rows_of(table, train), _rows_of(table, held_out)
+
+
+def _make_vary(values: FloatArray, held_out: Indices, train: Indices) -> None:
+    """Exchange rows of the two parts, in place, until each column varies in the training part, if it varies at all."""
+
+    def constant() -> Indices:
+        return np.flatnonzero(np.ptp(values[train], axis=0) == 0)
+
+    for j in constant():
+        before = len(constant())
+        rare = np.flatnonzero(values[held_out, j] != values[train[0], j])
+        for place in range(len(train)) if len(rare) else ():
+            held_out[rare[0]], train[place] = train[place], held_out[rare[0]]
+            if len(constant()) < before:
+                break
+            held_out[rare[0]], train[place] = train[place], held_out[rare[0]]
 
 
 def catalogue() -> list[tuple[str, str, str]]:
@@ -198,6 +220,6 @@ def _subset(table: Table, rows: int | None, seed: int) -> Table:
     return part
 
 
-def _rows_of(table: Table, indices: "np.ndarray[Any, np.dtype[np.int64]]") -> Table:
+def _rows_of(table: Table, indices: Indices) -> Table:
     labels = None if table.labels is None else table.labels[indices]
     return replace(table, values=table.values[indices], labels=labels)

@@ -154,31 +154,44 @@ class _TextTable:
 
 def _frame(layout: Layout, columns: Sequence[int] | None = None) -> "pl.DataFrame":
     """The fields of all records: float64 if those of the whole file are numbers or empty, else text; null if empty."""
+    text, start = layout.text, layout.start
+    if text.find(b'"', start) >= 0 or start == len(text) or text.startswith(_COMPRESSED):
+        return _with_quotes(layout, columns)
+    if layout.separator != " " and text.find(COMMENT.encode(), start) < 0:
+        found = _parsed(layout, text, layout.line - 1, columns)
+        # polars fills a record that is too short, or a blank line, with nulls, and refuses one that is too long.
+        if found is not None and not any(column.null_count() for column in found):
+            return found
+    body = _tidied(text[start:], layout)
+    found = _parsed(layout, body, 0, columns) if body else _with_quotes(layout, columns)
+    if found is None:
+        for _ in layout.records():  # raises the error that names the line
+            pass
+        raise InputError(f"{layout.name} cannot be read as CSV: export it again.")
+    return found
+
+
+def _parsed(layout: Layout, text: bytes, skipped: int, columns: Sequence[int] | None) -> "pl.DataFrame | None":
+    """What polars reads below the first lines of a text without quotes; None where records are too long."""
     import polars as pl
     from polars.exceptions import PolarsError
 
-    body = layout.text[layout.start :]
-    if b'"' in body or body.startswith(_COMPRESSED):
-        return _with_quotes(layout, columns)
-    body = _tidied(body, layout)
     kinds = [pl.String] if columns is not None else [pl.Float64, pl.String]
-    if not body:
-        return pl.DataFrame(schema={str(i): kinds[0] for i in range(layout.width)})
     for kind in kinds:
+        schema = {str(i): kind for i in range(layout.width)}
         try:
             return pl.read_csv(
-                body,
+                text,
                 has_header=False,
                 separator=layout.separator,
                 quote_char=None,
-                schema={str(i): kind for i in range(layout.width)},
+                schema=schema,
+                skip_lines=skipped,
                 columns=None if columns is None else list(columns),
             )
         except PolarsError:
             continue
-    for _ in layout.records():  # raises the error that names the line
-        pass
-    raise InputError(f"{layout.name} cannot be read as CSV: export it again.")
+    return None
 
 
 def _tidied(body: bytes, layout: Layout) -> bytes:

@@ -157,7 +157,7 @@ def carry_out(
         checkpoint = folder / runs.STATE
     model = _untrained(prepared, where)
     steps_warning = too_few_steps(plan.recipe.sample, model.denoiser.schedule.T)
-    for warning in (model.prior_mismatch.warning, steps_warning):
+    for warning in (*prepared.warnings, model.prior_mismatch.warning, steps_warning):
         if warning:
             callbacks.message(warning)
     progress = _train(model, prepared, where, checkpoint, callbacks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,8 @@ class Preparation:
     codec: Codec
     denoiser: BaseDenoiser
     parts: Parts
+    notes: tuple[str, ...] = ()  # how the file of the data was read, where it is not plain CSV
+    warnings: tuple[str, ...] = ()  # on the data, a sentence each
 
 
 def prepare(
@@ -75,7 +77,7 @@ def prepare(
         seconds=seconds,
         command=command,
     )
-    return _built(plan, codec, parts)
+    return replace(_built(plan, codec, parts), notes=train.notes, warnings=train.warnings)
 
 
 def prepare_again(plan: Plan, parts: Parts) -> Preparation:

@@ -43,7 +43,7 @@ def split_rows(data: Any, recipe: Recipe, seed: int) -> Split:
         InputError: the data cannot be read, or are too few; fresh rows are wanted of a file.
     """
     section, fraction = recipe.data, recipe.train.validation
-    table = load(data, rows=section.rows, seed=seed, label=section.label)
+    table = load(data, rows=section.rows, seed=seed, label=section.label, dialect=section.dialect)
     if table.distribution is not None:
         beside = max(100, min(len(table.values), MOST_VALIDATION_ROWS))
         held_out = table.distribution.sample(beside, derive(seed, "held-out rows"))

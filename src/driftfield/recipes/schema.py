@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from driftfield.datasets.dialect import Dialect
 from driftfield.diffusion import GRIDS, HEADS, OBJECTIVES, SAMPLERS, SCHEDULES
 from driftfield.errors import InputError, reason, unknown_name
 from driftfield.files import read_text
@@ -58,6 +59,18 @@ class Data(Section):
     )
     fresh: bool = Field(False, description="draw new rows of the distribution for every step of training")
     label: str | None = Field(None, description="column of class labels to condition on; of a distribution, class")
+    header: bool | None = Field(None, description="whether a text file names its columns; found out by default")
+    separator: str | None = Field(None, description="of a text file: comma, semicolon, tab, bar or space")
+    decimal: str | None = Field(None, description="decimal mark of a text file: . or a comma")
+    missing: tuple[str, ...] | None = Field(
+        None, description="marks of missing cells in a text file, beside the usual ones"
+    )
+    encoding: str | None = Field(None, description="encoding of a text file, such as utf-8 or cp1252")
+
+    @property
+    def dialect(self) -> Dialect:
+        """How a text file is written, as far as it is said. Raises InputError for an unknown separator or mark."""
+        return Dialect(self.header, self.separator, self.decimal, self.missing, self.encoding)
 
 
 class DenoiserSection(Section):

@@ -1,0 +1,121 @@
+"""The command ``data``: what is built in, what is understood of a file, and rows to write."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from driftfield.cli.streams import say
+from driftfield.cli.tables import plain_console, print_catalogue
+from driftfield.datasets import DISTRIBUTIONS, SUFFIXES, catalogue, load, write_rows
+from driftfield.datasets.dialect import Dialect
+from driftfield.datasets.files import path_and_columns
+from driftfield.datasets.tables import raw_table, table_of
+from driftfield.errors import InputError
+from driftfield.files import check_no_input, check_writable, plain
+from driftfield.wording import number
+
+if TYPE_CHECKING:
+    from driftfield.datasets import Distribution
+
+
+def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bool, dialect: Mapping[str, Any]) -> None:
+    """List the built-in data, describe one or a file, or write its rows."""
+    if name is None:
+        if out is not None:
+            raise InputError("Nothing to write: name the data, such as driftfield data moons -o moons.csv.")
+        entries = [dict(zip(("name", "size", "summary"), entry, strict=True)) for entry in catalogue()]
+        print(json.dumps(entries, indent=2)) if json_ else print_catalogue(entries)
+        return
+    if out is not None:
+        check_writable(out, SUFFIXES)
+        check_no_input(out, [path_and_columns(name)[0]])
+        table = load(name, rows=n, seed=seed, dialect=Dialect(**dialect))
+        write_rows(out, table.values, table.columns)
+        print(out)
+        return
+    if name in DISTRIBUTIONS:
+        described = _of_distribution(DISTRIBUTIONS[name], n, seed)
+    else:
+        if n is not None:
+            say("All rows are described: -n is for distributions, and for writing with -o.")
+        described = _of_table(name, Dialect(**dialect))
+    print(json.dumps(plain(described), indent=2)) if json_ else _print(described)
+
+
+def _of_distribution(distribution: "Distribution", n: int | None, seed: int) -> dict[str, Any]:
+    table = load(distribution.name, rows=n, seed=seed)
+    values = table.values
+    moments = zip(table.columns, values.mean(0), values.std(0), values.min(0), values.max(0), strict=True)
+    return {
+        "source": distribution.name,
+        "rows": len(values),
+        "entropy": distribution.entropy,
+        "classes": [part.name for part in distribution.classes],
+        "columns": [
+            {"name": name, "mean": mean, "std": std, "min": low, "max": high} for name, mean, std, low, high in moments
+        ],
+    }
+
+
+def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
+    """What is understood of a table, and why it cannot be fitted as it is, where that is so."""
+    from driftfield.codecs.description import describe_columns
+
+    raw, picks, source = raw_table(name, dialect)
+    indices = [raw.index(pick) for pick in picks] if picks is not None else list(range(len(raw.columns)))
+    columns = list(describe_columns(raw, indices))
+    rows = sum(1 for _ in raw.text(indices[0])) if indices else 0
+    warnings, refused = list[str](), None
+    try:
+        warnings = list(table_of(raw, picks, source).warnings)
+    except InputError as error:
+        refused = str(error)
+    return {
+        "source": source,
+        "rows": rows,
+        "dialect": dict(raw.dialect),
+        "notes": list(raw.notes),
+        "columns": columns,
+        "warnings": warnings,
+        "refused": refused,
+    }
+
+
+def _print(described: Mapping[str, Any]) -> None:
+    console = plain_console()
+    entropy = described.get("entropy")
+    entropy = "" if entropy is None else f", entropy {entropy:.3f} nats"
+    console.print(f"{described['source']}: {described['rows']:,} rows{entropy}")
+    if described.get("classes"):
+        console.print(f"classes (data.label = class): {', '.join(described['classes'])}")
+    if described.get("dialect"):
+        console.print(", ".join(f"{key}: {value}" for key, value in described["dialect"].items()))
+    if described.get("notes"):
+        console.print(f"read {', '.join(described['notes'])}", soft_wrap=True)
+    console.print(_table(described["columns"]))
+    for warning in described.get("warnings", ()):
+        console.print(f"Warning: {warning}", soft_wrap=True)
+    if described.get("refused"):
+        console.print(f"Cannot be fitted as it is. {described['refused']}", soft_wrap=True)
+
+
+def _table(columns: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    numbers = ("mean", "std", "min", "max")
+    kinds = "kind" in columns[0] if columns else False
+    for heading in ("column", *(["kind"] if kinds else []), *numbers):
+        table.add_column(heading, justify="left" if heading in ("column", "kind") else "right")
+    for heading in ("missing", "distinct", "decimals", "examples") if kinds else ():
+        table.add_column(heading, justify="left" if heading == "examples" else "right")
+    for column in columns:
+        cells = [column["name"], *([column["kind"]] if kinds else [])]
+        cells += [number(column[key], 4) if key in column else "" for key in numbers]
+        if kinds:
+            places = column.get("decimals", "")
+            cells += [f"{column['missing']:,}", f"{column['distinct']:,}", "more" if places is None else str(places)]
+            cells.append(", ".join(column["examples"]))
+        table.add_row(*cells)
+    return table
