@@ -152,7 +152,7 @@ def median(work: Callable[[], object], repeats: int = 3) -> float:
 
 
 def reading(seed: int, rows: int = 1_000_000, repeats: int = 5) -> tuple[float, float]:
-    """Medians of (time to read a CSV file into an array, time of `load`), in times of polars.read_csv in the same turn."""
+    """Medians of (time to read a CSV file into an array, time of `load`) over that of polars.read_csv."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "big.csv"
         values = np.random.default_rng(seed).standard_normal((rows, 10))

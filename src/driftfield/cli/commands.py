@@ -120,7 +120,7 @@ def _prepare(request: Request, requested: Recipe, out: Path) -> "Preparation":
     if seconds is not None and chosen:
         length += f", at most {steps} steps"
     if prepared.notes:
-        say(f"Read {plan.source} {', '.join(prepared.notes)} (driftfield data shows all; flags change it).")
+        say(f"Read {plan.source} {', '.join(prepared.notes)}; --header, --separator, --decimal, .. change it.")
     say(f"Fitting {plan.source}: {len(plan.rows):,} rows, {len(plan.columns)} columns, {length}.")
     return prepared
 

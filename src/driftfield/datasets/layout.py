@@ -71,7 +71,7 @@ class Layout:
                     continue
                 row += 1
                 if len(record) != self.width:
-                    raise self._ragged(row, line, len(record))
+                    raise self._ragged(row, line, len(record), last=next(reader, None) is None)
                 yield line, record
         except csv.Error as error:
             line = self.line + before
@@ -86,11 +86,13 @@ class Layout:
         lines = (line.decode() for line in body.split(b"\n") if line.startswith(COMMENT.encode()))
         return sum(self.is_skipped(line.split(self.separator)) for line in lines)
 
-    def _ragged(self, row: int, line: int, count: int) -> InputError:
+    def _ragged(self, row: int, line: int, count: int, last: bool) -> InputError:
         found, wanted = f"{count} field{'s' * (count != 1)}", f"not {self.width} as in most lines"
         advice = "correct it"
         if self.separator == "," and count == 2 * self.width:
             advice = "where commas are decimal marks, export it with semicolons between the columns"
+        elif last and row > 1:
+            advice = "correct it, or remove the last line if it is a note"
         elif count < self.width and row < 4:
             advice = "correct it, or remove the lines above the table"
         return InputError(f"{self.name} has {found} in row {row} (line {line}), {wanted}: {advice}.")
@@ -120,6 +122,10 @@ def find_layout(content: bytes, name: str, dialect: Dialect) -> Layout:
     end, first = found[0]
     width = _usual_width([record for _, record in found[1:]] or [first], len(first))
     others = [record for _, record in found[1:] if not record[0].startswith(COMMENT) or len(record) == width]
+    if any(_is_ruled(record) for record in (first, *others[:2])):
+        raise InputError(
+            f"{name} is a table with ruled lines, made for reading: export it as CSV (psql --csv, mysql --batch)."
+        )
     commented = _commented_header(preamble.comments, width, separator)
     header, row_names = _header(first, others, width, dialect, separator, name)
     header = is_header(first, others, dialect.marks) if header is None else header
@@ -174,6 +180,11 @@ def _usual_width(records: Sequence[Record], first: int) -> int:
     return max(counts, key=lambda width: (counts[width], width == first, width))
 
 
+def _is_ruled(record: Record) -> bool:
+    """Whether a record is a line under a header, as SQL clients and Markdown draw it."""
+    return any("---" in cell for cell in record) and all(set(cell.strip()) <= set("-+=:|") for cell in record)
+
+
 def _other_width(first: Record, width: int, line: int, separator: str, name: str) -> InputError:
     advice = "correct the header, or remove the lines above it"
     if separator == "," and width == 2 * len(first):
@@ -199,8 +210,8 @@ def _header(
         return True, False  # each row ends in a separator
     if separator == "," and width == 2 and dialect.separator is None:
         raise InputError(
-            f"{name} has one column in its first line and two fields in the others: decimal commas need another "
-            "separator (--separator semicolon), row names a column of their own."
+            f"{name} has 1 field in its first line and 2 in most others: remove lines above the table, or say "
+            "--separator semicolon if commas are decimal marks."
         )
     return True, True
 
@@ -209,10 +220,11 @@ def _commented_header(comments: Sequence[str], width: int, separator: str) -> Re
     """The names in the last comment, as numpy.savetxt writes them, if they are as many as columns; empty otherwise."""
     if not comments:
         return []
-    line = comments[-1]
-    line = line.removeprefix(COMMENT).lstrip() if line[1:2] not in ("", separator) else line
-    (names,) = (record for _, record in fields(iter([line]), separator, strict=False)) if line else ([],)
-    return [name.strip() for name in names] if len(names) == width and not (width == 1 and " " in line) else []
+    for line in (comments[-1].removeprefix(COMMENT).strip(), comments[-1]):
+        (names,) = (record for _, record in fields(iter([line]), separator, strict=False)) if line else ([],)
+        if len(names) == width and not (width == 1 and " " in line):
+            return [name.strip() for name in names]
+    return []
 
 
 def _after(text: bytes, start: int, lines: int) -> int:

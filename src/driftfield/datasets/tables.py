@@ -178,12 +178,12 @@ def raw_table(data: Any, dialect: Dialect | None = None) -> tuple[RawTable, list
     if isinstance(data, str | os.PathLike):
         text = os.fsdecode(data)
         return *read_file(text, [*DISTRIBUTIONS, *(PREFIX + name for name in SETS)], dialect), text
+    if hasattr(data, "read"):
+        return text_table(_content(data), "the open file", "file", dialect), None, "file"
     if hasattr(data, "detach"):
         return _raw_array(_array(data), "the tensor"), None, "tensor"
     if isinstance(data, np.ndarray):
         return _raw_array(data, "the array"), None, "array"
-    if hasattr(data, "read"):
-        return text_table(_content(data), "the open file", "file", dialect), None, "file"
     return frame_table(data), None, "frame"
 
 

@@ -78,7 +78,7 @@ class _TextTable:
         self.decimal = dialect.decimal or "."
         self.decided: list[str] = []
         commas = layout.separator == "," and layout.width > 1
-        if not commas and self.decimal == "." and all(map(may_be_thousands, frame)):
+        if dialect.missing or (not commas and self.decimal == "." and all(map(may_be_thousands, frame))):
             self.frame = self._text(range(frame.width))
         if dialect.decimal is None and self._is_text():
             texts = {layout.names[i]: self.cells(k) for k, i in enumerate(self.columns)}

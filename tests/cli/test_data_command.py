@@ -1,0 +1,62 @@
+"""`driftfield data FILE` says what is understood, and `fit` says what it decided, warns once, and takes the flags."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from command import TINY, Run
+
+GERMAN = "Größe;Menge\n" + "".join(f"{i % 17},{i % 10};{(i * 7) % 23}\n" for i in range(120))
+
+
+def test_a_file_is_described_column_by_column(driftfield: Run, tmp_path: Path) -> None:
+    (tmp_path / "g.csv").write_text(GERMAN + ";5\n", encoding="utf-8")
+    found = json.loads(driftfield("data", "g.csv", "--json").stdout)
+    assert found["dialect"] == {
+        "encoding": "utf-8",
+        "separator": "semicolons",
+        "decimal mark": "comma",
+        "header": "yes",
+    }
+    assert found["notes"] == ["separated by semicolons", "with decimal commas"]
+    assert found["rows"] == 121
+    size, count = found["columns"]
+    assert (size["name"], size["kind"], size["decimals"], size["missing"]) == ("Größe", "numbers", 1, 1)
+    assert (count["kind"], count["min"], count["max"], count["examples"]) == ("whole numbers", 0, 22, ["0", "7", "14"])
+    assert found["refused"].startswith('g.csv has 1 missing cell, the first in column "Größe", row 121')
+    shown = driftfield("data", "g.csv").stdout
+    assert "decimal mark: comma" in shown
+    assert "Cannot be fitted as it is." in shown
+
+
+def test_text_and_picked_columns_are_described_too(driftfield: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("city,x,n\n" + "Bern,1.5,007\nRom,2.5,120\n" * 9)
+    city, n = json.loads(driftfield("data", "t.csv:city,n", "--json").stdout)["columns"]
+    assert (city["kind"], city["distinct"], city["examples"]) == ("text", 2, ["Bern", "Rom"])
+    assert (n["kind"], n["examples"]) == ("whole numbers", ["007", "120"])
+    piped = json.loads(driftfield("data", "-", "--json", stdin="x,y\n1,2\n3,4\n").stdout)
+    assert [column["name"] for column in piped["columns"]] == ["x", "y"]
+
+
+def test_fit_says_what_it_decided_and_warns_once(driftfield: Run, tmp_path: Path) -> None:
+    (tmp_path / "g.csv").write_text(GERMAN.replace("3,3;", "9999,0;", 1), encoding="utf-8")
+    done = driftfield("fit", "g.csv", "-o", "run", *TINY)
+    assert done.returncode == 0
+    assert done.stderr.count("Read g.csv separated by semicolons, with decimal commas; --header") == 1
+    assert done.stderr.count('1 value of "Größe" lies') == 1
+    (tmp_path / "p.csv").write_text("x,y\n" + "".join(f"{i % 7}.5,{i % 11}.25\n" for i in range(60)))
+    assert "Read" not in driftfield("fit", "p.csv", "-o", "plain", *TINY).stderr
+
+
+def test_flags_and_recipe_override_what_is_found_out(driftfield: Run, tmp_path: Path) -> None:
+    rows = "".join(f"{i % 7},{(i * 3) % 11}\n" for i in range(60))
+    (tmp_path / "n.csv").write_text("3,9\n" + rows)
+    for flags in (["--header", "yes"], ["--set", "data.header=true"]):
+        assert driftfield("fit", "n.csv", "-o", "run", "--force", *TINY, *flags).returncode == 0
+        assert driftfield("sample", "run", "-n", "2").stdout.startswith("3,9\n")
+        assert "header = true" in (tmp_path / "run" / "recipe.toml").read_text()
+    done = driftfield("score", "run", "n.csv", "--json")
+    assert json.loads(done.stdout)["rows"] == 60
+    assert np.isfinite(json.loads(done.stdout)["log_density"]).all()
+    assert driftfield("fit", "n.csv", "--header", "maybe").returncode == 2
+    assert driftfield("fit", "n.csv", "--separator", "x").returncode == 2
