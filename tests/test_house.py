@@ -28,7 +28,7 @@ ROOMS = (
     "datasets",
     "diffusion",
 )
-FOUNDATIONS = ("wording", "options", "seeds", "modes", "files", "errors")
+FOUNDATIONS = ("wording", "options", "seeds", "modes", "memory", "files", "errors")
 
 # Part I of the mathematics in its reading order. A chapter imports from earlier chapters alone.
 CHAPTERS = (

@@ -20,6 +20,7 @@ from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
 from driftfield.datasets.files import path_and_columns
 from driftfield.errors import InputError, Interrupted, TrainingError
 from driftfield.files import check_no_input, check_writable, plain
+from driftfield.memory import require
 from driftfield.model import run as runs
 from driftfield.recipes.schema import Recipe, load_recipe, recipe_names
 from driftfield.recipes.settings import parse_settings
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from driftfield.fitting.preparation import Preparation
     from driftfield.model.model import Model
     from driftfield.training.callbacks import Callbacks
+
+_COPIES = 5  # of rows that are written, text among them
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ def sample(
     warning = too_few_steps(model.recipe.sample, schedule.T, options.get("sampler"), options.get("steps"))
     if warning:
         say(f"Warning: {warning}")
+    require(8 * _COPIES * n * model.dimensions, f"{n:,} rows", "draw fewer at a time, each time with another --seed")
     with Bar("sampling", quiet) as bar:
         draw = model.sample_labelled if _wants_classes(model, out, with_class) else model.sample
         drawn = draw(n, seed, observe=lambda done: bar.rows(done, n), **options)

@@ -58,8 +58,8 @@ def _explain(error: Exception) -> int:
         return 2
     if isinstance(error, DriftfieldError):
         message, code = str(error), error.exit_code
-    elif isinstance(error, MemoryError):
-        message, code = "Not enough memory: use fewer rows or a smaller batch.", 1
+    elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):  # of torch
+        message, code = "Not enough memory: use fewer rows, a smaller batch or a smaller network.", 1
     elif isinstance(error, BrokenPipeError):
         return 0  # whoever reads the results has seen enough
     elif isinstance(error, OSError):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from driftfield.datasets.exponential_sums import FloatArray, in_chunks
 from driftfield.datasets.nodes import Nodes, Noise, noise_covariance, smallest_std
 from driftfield.errors import InputError
+from driftfield.memory import require
 from driftfield.seeds import stream
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "make_distribution",
 ]
 
+_COPIES = 3  # of the rows, while they are drawn
 Draw = Callable[[int, np.random.Generator], FloatArray]  # (n, generator) -> (n, D)
 LogDensity = Callable[[FloatArray], FloatArray]  # (n, D) -> (n,)
 MakeNodes = Callable[[float], Nodes]  # the smallest standard deviation of the noise that will be added -> nodes
@@ -102,6 +104,7 @@ class Distribution:
             raise InputError(
                 f'The distribution "{self.name}" has no classes: choose another one, or leave out data.label.'
             )
+        require(8 * _COPIES * len(self.columns) * n, f"{n:,} rows", "draw fewer")
         labels = stream(seed, f"labels {self.name}").integers(len(self.classes), size=n)  # (n,)
         rows = np.empty((n, len(self.columns)))
         for number, distribution in enumerate(self.classes):
@@ -129,6 +132,7 @@ def make_distribution(
     def sample(n: int, seed: int) -> FloatArray:
         if n < 1:
             raise InputError(f'Cannot draw {n} rows of "{name}": draw at least 1.')
+        require(8 * _COPIES * D * n, f"{n:,} rows", "draw fewer")
         return draw(n, stream(seed, f"law {name}"))  # (n, D)
 
     def log_prob(x: FloatArray, noise: Noise = 0.0) -> FloatArray:

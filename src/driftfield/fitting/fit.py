@@ -18,6 +18,7 @@ from driftfield.fitting.devices import choose_device
 from driftfield.fitting.facts import facts_of
 from driftfield.fitting.plan import Labels, Plan, read_plan, write_plan
 from driftfield.fitting.preparation import Preparation, prepare, prepare_again
+from driftfield.memory import require
 from driftfield.model import run as runs
 from driftfield.model.files import write_model
 from driftfield.model.model import Model
@@ -33,6 +34,10 @@ from driftfield.training.early_stopping import early_weights
 from driftfield.training.loop import Trainer
 
 MOST_KEPT_ROWS = 20_000  # that a model keeps of its training rows
+# Of the weights: themselves, gradients, two moments, an average, the best, and two while Adam computes; a checkpoint is
+# written from five of these, which are in memory twice more by then.
+_COPIES = 18
+_KEPT_OF_A_UNIT = 2  # numbers for each row, until the backward pass: before and after the activation
 
 # Arguments of fit that stand for a key of a section.
 SHORT = {
@@ -145,6 +150,8 @@ def carry_out(
 ) -> Model:
     """Train what :func:`~driftfield.fitting.preparation.prepare` prepared, in a run folder or in memory."""
     where, plan = choose_device(device), prepared.plan
+    if where.type == "cpu":
+        _require_memory(plan, prepared.denoiser)
     checkpoint = None
     if out is not None:
         folder = out / runs.CHECKPOINT if resuming else runs.start(out)
@@ -170,6 +177,23 @@ def carry_out(
         write_model(model, new)
         runs.finish(out, new)
     return model
+
+
+def _require_memory(plan: Plan, denoiser: nn.Module) -> None:
+    """Refuse a training that takes more memory than there is, before anything is written."""
+    units = sum(layer.out_features for layer in denoiser.modules() if isinstance(layer, nn.Linear))
+    batch, train = plan.rows_per_step, plan.recipe.train
+    require(
+        4 * batch * (_KEPT_OF_A_UNIT * units + len(plan.columns)),
+        f"The {batch:,} rows of a step",
+        "lower train.batch, or make the network smaller",
+    )
+    weights, snapshots = sum(weight.numel() for weight in denoiser.parameters()), len(train.snapshots)
+    require(
+        4 * weights * (_COPIES + 2 * snapshots),
+        f"{weights:,} weights" + (f" with {snapshots:,} snapshots" if snapshots else ""),
+        "make the network smaller, or keep fewer snapshots",
+    )
 
 
 def _untrained(prepared: Preparation, device: torch.device) -> Model:

@@ -15,6 +15,7 @@ from driftfield.diffusion import GuidedDenoiser, State, sample
 from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.further.row_noise import BLOCK, SAMPLES, BlockNoise
 from driftfield.errors import DriftfieldError, InputError, unknown_name
+from driftfield.memory import require
 from driftfield.model.labels import Label, class_numbers
 from driftfield.modes import own_modes
 from driftfield.recipes.defaults import walks_chain
@@ -24,6 +25,7 @@ from driftfield.seeds import stream
 if TYPE_CHECKING:
     from driftfield.model.model import Model
 
+_COPIES = 3  # of the rows: in pieces, as a whole, and rounded
 CHUNK = 4 * BLOCK  # rows that are sampled together
 
 
@@ -72,6 +74,7 @@ def sample_rows(
     """n new rows in the user's units; see :meth:`Model.sample`."""
     if n < 0:
         raise InputError(f"The number of rows must not be negative, got {n}.")
+    require(8 * _COPIES * n * model.dimensions, f"{n:,} rows", "draw fewer at a time, each time with another seed")
     rows = [model.codec.decode(np.empty((0, *model.codec.shape)))]
     cond = class_numbers(model, label, n)
     for first in range(start, start + n, CHUNK):
@@ -128,8 +131,10 @@ def trajectory(model: Model, n: int, seed: int, direction: str, frames: int, how
     if direction == "reverse":
         walks = schedule.T is not None and walks_chain(how.sampler or section.sampler)
         steps = section.steps if walks else max(section.steps or 1, frames - 1)
+        _require_states(model, steps, n)
         states = list(reverse(model, n, seed, How(how.sampler, steps, how.grid)))
     elif direction == "forward":
+        _require_states(model, frames, min(n, len(model.held_out)))
         states = list(forward(model, n, seed, frames, how.grid))
     else:
         raise unknown_name("direction", direction, ["forward", "reverse"])
@@ -139,3 +144,9 @@ def trajectory(model: Model, n: int, seed: int, direction: str, frames: int, how
     schedule.to(model.device)
     shown = [model.codec.decode((state.x / size).cpu().numpy()) for state, size in zip(states, scale, strict=True)]
     return Trajectory(times.numpy(), np.stack(shown), kappa.numpy(), (1 / scale).numpy())
+
+
+def _require_states(model: Model, steps: int | None, n: int) -> None:
+    """Refuse more states than fit into memory: float32, and float64 in the user's units."""
+    needed = 12 * n * model.dimensions * (steps or 1)
+    require(needed, f"The states of {n:,} rows at {steps or 1:,} times", "take fewer of both")

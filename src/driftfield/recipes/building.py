@@ -1,6 +1,7 @@
 """From a recipe to its parts; a part that is passed as an object is used as it is."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +22,12 @@ from driftfield.diffusion import (
 )
 from driftfield.diffusion.further.conversion import narrow
 from driftfield.errors import InputError
+from driftfield.memory import require
+from driftfield.options import Options
 from driftfield.recipes.combinations import check_combination
 from driftfield.recipes.schema import DenoiserSection, Recipe
 
+_TABLES = 6  # of double precision that a chain makes, or a learned schedule in a step
 Objective = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
 
 
@@ -42,7 +46,14 @@ class Parts:
 
 
 def build_schedule(recipe: Recipe) -> Schedule:
-    """The schedule of a recipe, with the noise levels at which its network is trained and evaluated."""
+    """The schedule of a recipe, with the noise levels at which its network is trained and evaluated.
+
+    Raises:
+        InputError: its tables take more memory than there is, or it has none of the noise levels.
+    """
+    for option in ("T", "hidden"):
+        if size := recipe.schedule.get(option):
+            require(_TABLES * 8 * size, f"The tables of schedule.{option} = {size:,}", "choose a smaller one")
     return _narrowed(cast(Schedule, recipe.schedule.part()), recipe.denoiser)
 
 
@@ -73,8 +84,13 @@ def build_denoiser(
 
     ``directions`` are those of the network's positional features: the columns of the table in the network's units.
     ``classes`` is the number of class labels.
+
+    Raises:
+        InputError: the parts do not go together, or the weights take more memory than there is.
     """
     schedule = parts.schedule or build_schedule(recipe)
+    if parts.network is None:
+        require(4 * weights(recipe.network, dimensions, schedule.T), "The weights of the network", "make it smaller")
     with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global state: give them a copy
         torch.default_generator.manual_seed(seed)
         build = partial(_build_network, recipe, dimensions, schedule, directions=directions, classes=classes)
@@ -115,6 +131,20 @@ def _build_network(
     taken = inspect.signature(network.source).parameters
     given: dict[str, Any] = {name: value for name, value in known.items() if name in taken and value is not None}
     return cast(nn.Module, network.part(**given))
+
+
+def weights(network: Options, dimensions: int, T: int | None) -> float:
+    """About how many weights a network has, from its options alone: those between its layers, and by step of a chain.
+
+    A layer counts as at least a thousand, as it takes some memory of its own.
+    """
+    given = network.get("widths")
+    if given is not None:
+        sizes = [float(width) for width in (dimensions, *given, dimensions)]
+        return sum(max(a * b, 1e3) for a, b in itertools.pairwise(sizes))
+    width, depth = float(network.get("width") or 1), float(network.get("depth") or 1)
+    by_step = 0.0 if T is None or network.get("embedding") is not None else T * depth * width
+    return 2 * dimensions * width + (depth - 1) * max(width * width, 1e3) + by_step
 
 
 def build_loss(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:

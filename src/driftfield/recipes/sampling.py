@@ -8,10 +8,12 @@ from torch import Tensor
 
 from driftfield.diffusion import Schedule, Step
 from driftfield.diffusion.basics.stochastic import with_last_noise
+from driftfield.memory import require
 from driftfield.options import Options
 from driftfield.recipes.defaults import chooses_steps, sampler_row, sampling_steps
 from driftfield.recipes.schema import Recipe, SampleSection
 
+_COPIES = 4  # of the times, while they are computed
 AnySampler = str | Step | Options | None
 
 
@@ -47,6 +49,7 @@ def build_sampling(
 
 def grid_times(section: SampleSection, schedule: Schedule, n: int, grid: str | None = None) -> Tensor:
     """The decreasing times (n + 1,) of a grid, by default the recipe's own."""
+    require(8 * _COPIES * n, f"{n:,} sampling steps", "take fewer")
     with torch.no_grad():
         times: Tensor = changed(section, {"grid": grid}).grid.part(schedule, n)
     return times
