@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from synthetic import METRICS, moons, schedule, synthetic, synthetic_table
 
-from driftfield.errors import InputError
+from driftfield.errors import DriftfieldError, InputError
 from driftfield.report import Contents, render, write_pictures, write_report
 from driftfield.report.figures import FIGURES, key_numbers, sections
 from driftfield.report.player import LEVELS, stage
@@ -255,7 +255,7 @@ def test_the_report_replaces_a_file_only_when_it_is_whole(tmp_path, monkeypatch)
     path = tmp_path / "report.html"
     path.write_text("the old one")
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DriftfieldError, match="disk full"):
         write_report(bare(), path)
     assert path.read_text() == "the old one"
     assert list(tmp_path.iterdir()) == [path]
