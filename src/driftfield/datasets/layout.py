@@ -91,7 +91,7 @@ class Layout:
         advice = "correct it"
         if self.separator == "," and count == 2 * self.width:
             advice = "where commas are decimal marks, export it with semicolons between the columns"
-        elif last and row > 1:
+        elif last and row > 1 and count < self.width:
             advice = "correct it, or remove the last line if it is a note"
         elif count < self.width and row < 4:
             advice = "correct it, or remove the lines above the table"
