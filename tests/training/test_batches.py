@@ -121,3 +121,28 @@ def test_fresh_rows_are_those_that_the_drawing_gives_for_the_step_and_leave_the_
     assert not torch.equal(late, early)
     assert late.shape == (6, 2)
     assert torch.equal(of.get_state(), state)
+
+
+@pytest.mark.parametrize("kind", ["drawn", "shuffled"])
+def test_rows_with_weights_come_as_often_as_they_weigh_to_within_two_in_every_batch(kind: str) -> None:
+    weights, generator = torch.tensor([1.0, 2.0, 5.0, 2.0]), torch.Generator().manual_seed(0)
+    rows = torch.arange(4.0)[:, None]
+    if kind == "shuffled":
+        rows, weights = rows.repeat(50, 1), weights.repeat(50)
+    batches = drawn((rows,), 200, weights) if kind == "drawn" else shuffled((rows,), 200, 0, weights)
+    total = torch.zeros(4)
+    for step in range(50):
+        counts = torch.bincount(batches(step, generator)[0][:, 0].long(), minlength=4)
+        if kind == "drawn":  # a row spans whole parts of [0, 1) and pieces of two others
+            assert (counts - 20 * weights).abs().max() <= 2
+        total += counts
+    # 10,000 draws: independent ones would scatter by 50, and stratified ones scatter less.
+    assert (total - 1000 * torch.tensor([1.0, 2.0, 5.0, 2.0])).abs().max() < 100
+
+
+def test_weighted_rows_are_in_no_order_that_times_could_follow() -> None:
+    rows = torch.arange(1000.0)[:, None]
+    batches = drawn((rows,), 1000, torch.linspace(1, 2, 1000))
+    batch = batches(0, torch.Generator().manual_seed(1))[0][:, 0]
+    # Correlation of 1,000 independent pairs: 0.03; four times that.
+    assert abs(torch.corrcoef(torch.stack([batch, torch.arange(1000.0)]))[0, 1]) < 0.13

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from driftfield.cli.flags import WithSampleFlags, given_flags
+from driftfield.cli.flags import WithSampleFlags, dialect_flags, given_flags
 
 app = typer.Typer(
     name="driftfield",
@@ -64,6 +64,9 @@ def fit(
     steps: Annotated[int | None, typer.Option("--steps", help="training steps")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="passes over the rows, instead of steps")] = None,
     time: Annotated[str | None, typer.Option("--time", help="time for training, such as 30s or 5m")] = None,
+    weight: Annotated[
+        str | None, typer.Option("--weight", metavar="COLUMN", help="column that says what each row counts")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     settings: Annotated[
@@ -81,9 +84,9 @@ def fit(
     """Fit a model to DATA and write a run folder."""
     from driftfield.cli import commands
 
-    dialect = commands.dialect_flags(header, separator, decimal, missing, encoding)
+    dialect = dialect_flags(header, separator, decimal, missing, encoding)
     request = commands.Request(
-        data, out, recipe, steps, epochs, time, seed, device, settings or [], resume, force, quiet, dialect
+        data, out, recipe, steps, epochs, time, seed, device, settings or [], resume, force, quiet, dialect, weight
     )
     commands.fit(request)
 
@@ -272,7 +275,6 @@ def data(
 ) -> None:
     """List the built-in data, say what is understood of a file, column by column, or write the rows."""
     from driftfield.cli import describing
-    from driftfield.cli.commands import dialect_flags
 
     describing.data(name, n, out, seed, json_, dialect_flags(header, separator, decimal, missing, encoding))
 

@@ -51,6 +51,7 @@ class Request:
     force: bool = False
     quiet: bool = False
     dialect: Mapping[str, Any] = field(default_factory=dict)  # keys of [data] that say how a text file is written
+    weight: str | None = None
 
 
 def demo(out: Path, seed: int, force: bool, settings: list[str]) -> None:
@@ -124,17 +125,19 @@ def _prepare(request: Request, requested: Recipe, out: Path) -> "Preparation":
         length += f", at most {steps} steps"
     if prepared.notes:
         say(f"Read {plan.source} {', '.join(prepared.notes)}; --header, --separator, --decimal, .. change it.")
-    say(f"Fitting {plan.source}: {len(plan.rows):,} rows, {len(plan.columns)} columns, {length}.")
+    weighted = "" if plan.weights is None else f" weighted by {plan.recipe.data.weight}"
+    say(f"Fitting {plan.source}: {len(plan.rows):,} rows{weighted}, {len(plan.columns)} columns, {length}.")
     return prepared
 
 
 def _resume(request: Request, out: Path, callbacks: "Callbacks") -> "Model":
     from driftfield.fitting import fit as fitting
 
-    if request.recipe or request.steps or request.epochs or request.time or request.settings or request.dialect:
+    given = (request.recipe, request.steps, request.epochs, request.time, request.weight, request.settings)
+    if any(given) or request.dialect:
         raise InputError(
-            "A resumed training keeps its recipe and data: leave out --recipe, --steps, --epochs, --time, --set and "
-            "the flags for text files."
+            "A resumed training keeps its recipe and data: leave out --recipe, --steps, --epochs, --time, --weight, "
+            "--set and the flags for text files."
         )
     if request.data is not None and runs.is_started(out):
         source = runs.read_json(out / runs.CHECKPOINT / runs.SETUP)["source"]
@@ -298,26 +301,11 @@ def recipes(name: str | None, json_: bool) -> None:
             print(known)
 
 
-def dialect_flags(
-    header: str | None, separator: str | None, decimal: str | None, missing: list[str] | None, encoding: str | None
-) -> dict[str, Any]:
-    """The keys of [data] that the flags for text files give."""
-    known = {"yes": True, "no": False}
-    if header is not None and header not in known:
-        raise InputError(f'--header is yes or no, not "{header}".')
-    given = {
-        "header": None if header is None else known[header],
-        "separator": separator,
-        "decimal": decimal,
-        "missing": tuple(missing) if missing else None,
-        "encoding": encoding,
-    }
-    return {key: value for key, value in given.items() if value is not None}
-
-
 def _requested_recipe(request: Request) -> Recipe:
     settings = parse_settings(list(request.settings))
     requested = load_recipe(request.recipe).updated(settings, "--set").updated({"data": request.dialect}, "flags")
+    if request.weight is not None:
+        requested = requested.updated({"data": {"weight": request.weight}}, "--weight")
     if request.steps is not None:
         train: dict[str, Any] = {"steps": request.steps, "epochs": request.epochs}
         if requested.train.epochs is not None and "snapshots" not in settings.get("train", {}):

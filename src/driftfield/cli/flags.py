@@ -1,4 +1,6 @@
-"""Flags that derive from [sample] of the recipe: one for each key, and one for each option of its parts.
+"""Flags of more than one command: for text files, and those that derive from [sample] of the recipe.
+
+[sample] has a flag for each key, and one for each option of its parts.
 
 They are built when the command is parsed, not when it is listed: the parts are defined beside the mathematics, which
 takes a second to import.
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand
+
+from driftfield.errors import InputError
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -35,6 +39,23 @@ class WithSampleFlags(TyperCommand):
 def given_flags(ctx: typer.Context) -> dict[str, Any]:
     """The derived flags that were given, by key."""
     return dict(ctx.meta[GIVEN])
+
+
+def dialect_flags(
+    header: str | None, separator: str | None, decimal: str | None, missing: list[str] | None, encoding: str | None
+) -> dict[str, Any]:
+    """The keys of [data] that the flags for text files give."""
+    known = {"yes": True, "no": False}
+    if header is not None and header not in known:
+        raise InputError(f'--header is yes or no, not "{header}".')
+    given = {
+        "header": None if header is None else known[header],
+        "separator": separator,
+        "decimal": decimal,
+        "missing": tuple(missing) if missing else None,
+        "encoding": encoding,
+    }
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _parameters() -> list[Any]:

@@ -22,6 +22,7 @@ from driftfield.datasets.frames import array_table, count_from_zero, frame_table
 from driftfield.datasets.inspection import warnings_of
 from driftfield.datasets.raw_table import RawTable, check_varying, labels, numbers, suggestion
 from driftfield.datasets.text_files import text_table
+from driftfield.datasets.weights import checked_weights, column_weights
 from driftfield.errors import InputError, reason, unknown_name
 from driftfield.seeds import stream
 
@@ -43,10 +44,16 @@ class Table:
     classes: tuple[str, ...] = ()  # names of the classes
     notes: tuple[str, ...] = ()  # how a file was read where it is not plain CSV, a phrase each
     warnings: tuple[str, ...] = ()  # what should be known before a model is fitted, a sentence each
+    weights: FloatArray | None = None  # (n,) positive, with mean 1; None where all rows count the same
 
 
 def load(
-    data: Any, rows: int | None = None, seed: int = 0, label: str | None = None, dialect: Dialect | None = None
+    data: Any,
+    rows: int | None = None,
+    seed: int = 0,
+    label: str | None = None,
+    dialect: Dialect | None = None,
+    weight: Any = None,
 ) -> Table:
     """The table that DATA means.
 
@@ -54,29 +61,52 @@ def load(
     polars frame, or a Table. From a distribution, `rows` rows are drawn with `seed`, 10,000 for None. Anything else is
     taken whole for None, or where it has no more than `rows` rows; otherwise a random subset is drawn. `label` names a
     column of classes, text or numbers, which is removed from the rows; the label column of a distribution with classes
-    is called "class". `dialect` says how a text file is written, where that is not to be found out.
+    is called "class". `dialect` says how a text file is written, where that is not to be found out. `weight` is what
+    each row counts: a column, which is removed from the rows, or an array (n,); rows of weight 0 are left out.
 
     Raises InputError, in one sentence, for data that cannot be found, read or learned from.
     """
     if rows is not None and rows < 2:
         raise InputError(f"Cannot load {rows} row{'s' * (rows != 1)} of data: at least 2 are needed.")
     if isinstance(data, Table):
-        return _subset(data, rows, seed)
+        return _subset(_weighted(data, weight, None), rows, seed)
     if isinstance(data, str) and data in DISTRIBUTIONS:
+        if weight is not None:
+            raise InputError(f'The rows of "{data}" are drawn, so that they have no weights: leave the weights out.')
         return _drawn(DISTRIBUTIONS[data], _ROWS_TO_DRAW if rows is None else rows, seed, label)
-    return _subset(table_of(*raw_table(data, dialect), label), rows, seed)
+    return _subset(table_of(*raw_table(data, dialect), label, weight), rows, seed)
 
 
-def table_of(raw: RawTable, picks: list[str] | None, source: str, label: str | None = None) -> Table:
+def table_of(
+    raw: RawTable, picks: list[str] | None, source: str, label: str | None = None, weight: Any = None
+) -> Table:
     """The table of the picked columns of a raw table; arguments and errors as in :func:`load`."""
     numbered, classes = (None, ()) if label is None else labels(raw, label)
-    if label is not None:
-        picks = [name for name in picks or raw.columns if name != label]
+    weights = column_weights(raw, weight, label) if isinstance(weight, str) else weight
+    aside = {label, weight} if isinstance(weight, str) else {label}
+    if aside != {None}:
+        picks = [name for name in picks or raw.columns if name not in aside]
     values, columns = numbers(raw, picks)
-    omit = "leave it out"
-    check_varying(values, columns, raw.name, "every row", lambda good: suggestion(raw, good, omit) or omit)
     warnings = () if source.startswith(PREFIX) else warnings_of(raw, values, columns)
-    return Table(values, columns, source, None, numbered, classes, raw.notes, warnings)
+    table = Table(values, columns, source, None, numbered, classes, raw.notes, warnings)
+    table = _weighted(table, weights, raw.name)
+    omit = "leave it out"
+    check_varying(table.values, columns, raw.name, "every row", lambda good: suggestion(raw, good, omit) or omit)
+    return table
+
+
+def _weighted(table: Table, weights: Any, name: str | None) -> Table:
+    """The rows of a table whose weight is not zero, with their weights."""
+    if weights is None:
+        return table
+    weights = checked_weights(weights, len(table.values), f"The weights of {name or table.source}")
+    kept = np.flatnonzero(weights)
+    if len(kept) < 2:
+        raise InputError(f"Only one row of {name or table.source} has a positive weight: at least 2 are needed.")
+    weights = weights / weights.max()  # so that no mean overflows
+    weights = weights / weights[kept].mean()
+    differ = np.ptp(weights[kept]) > 0
+    return _rows_of(replace(table, weights=weights if differ else None), kept)
 
 
 def _drawn(distribution: Distribution, rows: int, seed: int, label: str | None) -> Table:
@@ -222,4 +252,5 @@ def _subset(table: Table, rows: int | None, seed: int) -> Table:
 
 def _rows_of(table: Table, indices: Indices) -> Table:
     labels = None if table.labels is None else table.labels[indices]
-    return replace(table, values=table.values[indices], labels=labels)
+    weights = None if table.weights is None else table.weights[indices]
+    return replace(table, values=table.values[indices], labels=labels, weights=weights)

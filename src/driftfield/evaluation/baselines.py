@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftfield.codecs.scaling import SMALLEST_EIGENVALUE, FloatArray, Scaler
+from driftfield.codecs.scaling import SMALLEST_EIGENVALUE, FloatArray, Scaler, shrunk_covariance
 from driftfield.errors import InputError
 from driftfield.evaluation.rows import checked, choose, standardised
 from driftfield.seeds import derive, stream
@@ -55,13 +55,17 @@ class Baseline:
         return float(np.std(self.log_prob, ddof=1) / np.sqrt(len(self.log_prob)))
 
 
-def baselines(train: ArrayLike, held_out: ArrayLike, seed: int = 0) -> list[Baseline]:
+def baselines(
+    train: ArrayLike, held_out: ArrayLike, seed: int = 0, weights: FloatArray | None = None
+) -> list[Baseline]:
     """A full-covariance Gaussian, a cross-validated kernel density, and a Gaussian mixture chosen by BIC.
 
     Args:
         train: rows to fit, (N, D), in the user's units; the last two are fitted to at most 20,000 of them.
         held_out: rows to judge by, (n, D).
         seed: of the subsample, the folds and the starts of the mixture.
+        weights: what each training row counts (N,). The Gaussian has weighted moments, and the other two are fitted to
+            rows that occur as often as they weigh (:func:`~driftfield.datasets.weights.representative`).
 
     Raises:
         InputError: different columns, fewer than three rows, NaN or infinity, or training rows that are all equal.
@@ -70,12 +74,12 @@ def baselines(train: ArrayLike, held_out: ArrayLike, seed: int = 0) -> list[Base
     judged = checked(held_out, "held-out", rows.shape[1], fewest=2)
     if np.ptp(rows, axis=0).max() == 0:
         raise InputError("The training rows are all equal: there is no density to compare with.")
-    scaler = Scaler.fit(rows, "standard")
+    scaler = Scaler.fit(rows, "standard", weights)
     z, z_judged = standardised(scaler, rows), standardised(scaler, judged)
-    some = choose(z, FIT_ROWS, stream(seed, "rows of the baselines"))
+    some = choose(z, FIT_ROWS, stream(seed, "rows of the baselines"), weights)
     on = f", on {len(some):,} of {len(z):,} rows" if len(some) < len(z) else ""
     fits = (
-        ("gaussian", "Gaussian, full covariance", *gaussian(z, z_judged), ""),
+        ("gaussian", "Gaussian, full covariance", *gaussian(z, z_judged, weights), ""),
         ("kde", "Kernel density", *kernel_density(some, z_judged, seed), on),
         ("mixture", "Gaussian mixture", *mixture(some, z_judged, seed), on),
     )
@@ -93,18 +97,18 @@ def best(models: Sequence[Baseline]) -> Baseline:
     return max(models, key=lambda model: model.log_density)
 
 
-def gaussian(z: FloatArray, judged: FloatArray) -> tuple[FloatArray, str]:
+def gaussian(z: FloatArray, judged: FloatArray, weights: FloatArray | None = None) -> tuple[FloatArray, str]:
     """Log-density (n,) under the Gaussian with the mean and the shrunk covariance of z (N, D), and what was done.
 
     The covariance is shrunk towards a multiple of the identity (Ledoit, Wolf 2004, equation 14), by ever less for more
     rows, so that it is that of maximum likelihood in the end.
     """
     from scipy.stats import multivariate_normal
-    from sklearn.covariance import ledoit_wolf
 
-    covariance, shrinkage = ledoit_wolf(z)
+    mean = np.average(z, axis=0, weights=weights)
+    covariance, shrinkage = shrunk_covariance(z - mean, weights)
     covariance = covariance + SMALLEST_EIGENVALUE * np.trace(covariance) * np.eye(len(covariance))
-    log_prob = np.atleast_1d(multivariate_normal(z.mean(0), covariance).logpdf(judged))
+    log_prob = np.atleast_1d(multivariate_normal(mean, covariance).logpdf(judged))
     return log_prob, f"Ledoit-Wolf shrinkage {shrinkage:.2g}"
 
 

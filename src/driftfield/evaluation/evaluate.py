@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from driftfield.codecs import FloatArray
 from driftfield.datasets import Distribution
+from driftfield.datasets.weights import representative
 from driftfield.evaluation.baselines import Baseline, baselines
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metrics import Metric, nll, two_sample
@@ -28,6 +29,10 @@ class Judged(Protocol):
     def train(self) -> FloatArray: ...
     @property
     def held_out(self) -> FloatArray: ...
+    @property
+    def train_weights(self) -> FloatArray | None: ...
+    @property
+    def held_out_weights(self) -> FloatArray | None: ...
     @property
     def columns(self) -> tuple[str, ...]: ...
     @property
@@ -87,15 +92,19 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     """Evaluate a model on at most ``rows`` generated and as many real rows.
 
     Where the distribution is known, the real rows are fresh draws from it. Otherwise they are held-out rows, and
-    training rows serve as the second real sample, for the floor.
+    training rows serve as the second real sample, for the floor. Where rows have weights, both samples hold rows as
+    often as they weigh (:func:`~driftfield.datasets.weights.representative`).
     """
     distribution = model.distribution
     if distribution is not None:
         real, other = (distribution.sample(rows, derive(seed, purpose)) for purpose in (REAL, OTHER))
     else:
         real, other = (
-            side[stream(seed, purpose).permutation(len(side))[:rows]]
-            for side, purpose in ((model.held_out, REAL), (model.train, OTHER))
+            side[representative(len(side), weights, stream(seed, purpose))[:rows]]
+            for side, weights, purpose in (
+                (model.held_out, model.held_out_weights, REAL),
+                (model.train, model.train_weights, OTHER),
+            )
         )
     samples = model.sample(len(real), seed)
     metrics = two_sample(samples, real, other, seed, model.columns)
@@ -107,7 +116,7 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     densities = [nll(log_density, None if distribution is None else distribution.entropy, bounded)]
     rivals: list[Baseline] = []
     if distribution is None:
-        rivals = baselines(model.train, judges, seed)
+        rivals = baselines(model.train, judges, seed, model.train_weights)
     elif distribution.log_prob is not None:
         densities.append(_divergence(distribution.log_prob(judges) - log_density, bounded))
     sentence = verdict(metrics, copies, rivals, densities[0], log_density)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from driftfield.codecs import FloatArray, Scaler
+from driftfield.datasets.weights import representative
 from driftfield.errors import InputError
 
 FEWEST_ROWS = 3  # three folds need one row each, and a standard error needs two
@@ -31,8 +32,13 @@ def checked(rows: ArrayLike, what: str, columns: int | None = None, fewest: int 
     return array
 
 
-def choose(rows: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
-    """``n`` of the rows, drawn without replacement; all of them, in order, if there are at most ``n``."""
+def choose(rows: FloatArray, n: int, rng: np.random.Generator, weights: FloatArray | None = None) -> FloatArray:
+    """``n`` of the rows, drawn without replacement; all of them, in order, if there are at most ``n``.
+
+    With weights, at most ``n`` rows that occur as often as they weigh.
+    """
+    if weights is not None:
+        return rows[representative(len(rows), weights, rng)[:n]]
     return rows if len(rows) <= n else rows[rng.choice(len(rows), n, replace=False)]
 
 

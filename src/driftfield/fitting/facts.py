@@ -10,10 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from driftfield.datasets.weights import effective_rows
 from driftfield.diffusion import Denoiser
 from driftfield.fitting.plan import Plan
 from driftfield.model.model import Model
 from driftfield.training.checkpoint import Progress
+
+
+def _of_weights(plan: Plan) -> dict[str, Any]:
+    if plan.weights is None:
+        return {}
+    column = plan.recipe.data.weight
+    return {
+        "row weights": "an array" if column is None else f"column {column}",
+        "effective training rows": round(effective_rows(plan.weights)),
+    }
 
 
 def facts_of(plan: Plan, model: Model, progress: Progress, device: torch.device) -> dict[str, Any]:
@@ -30,6 +41,7 @@ def facts_of(plan: Plan, model: Model, progress: Progress, device: torch.device)
         "seed": plan.seed,
         "training rows": len(plan.rows),
         "held-out rows": len(plan.held_out),
+        **_of_weights(plan),
         **({"steps per epoch": plan.steps_per_epoch} if plan.recipe.train.order == "shuffled" else {}),
         "parameters": sum(p.numel() for p in model.denoiser.parameters()),
         "steps": progress.step,

@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +26,7 @@ from driftfield.recipes.building import Objective, Parts, build_judge, build_los
 from driftfield.recipes.sampling import too_few_steps
 from driftfield.recipes.schema import Recipe, load_recipe
 from driftfield.seeds import derive, stream
-from driftfield.training.batches import Batch, Batches, fresh, shuffled
+from driftfield.training.batches import Batch, Batches, drawn, fresh, shuffled
 from driftfield.training.callbacks import Callbacks
 from driftfield.training.checkpoint import Progress
 from driftfield.training.early_stopping import early_weights
@@ -59,6 +58,7 @@ def fit(
     recipe: Any = None,
     seed: int = 0,
     *,
+    sample_weight: Any = None,
     out: str | Path | None = None,
     force: bool = False,
     device: str = "auto",
@@ -76,6 +76,8 @@ def fit(
             (n, D), a tensor, or a pandas or polars frame.
         recipe: a name, a TOML file, a mapping of sections, a Recipe, or None for the default.
         seed: of the rows, the split, the weights and the training.
+        sample_weight: what each row counts, n numbers that are not negative, or the name of a column of them: a row of
+            weight 2 counts as two rows. The column is not learned, and rows of weight 0 are left out.
         out: a run folder to write; a training that was cut off there can be resumed (:func:`resume`).
         force: replace the run that is in ``out``.
         device: "auto", "cpu", "cuda", ..
@@ -99,8 +101,12 @@ def fit(
         if isinstance(value, str | dict):
             overrides[section] = value
     requested = load_recipe(recipe).updated(_sections(overrides), "arguments of fit")
+    if sample_weight is not None:  # beats a column that the recipe names
+        column = sample_weight if isinstance(sample_weight, str) else None
+        requested = requested.updated({"data": {"weight": column}}, "arguments of fit")
     choose_device(device)
-    prepared = prepare(data, requested, seed, time, parts=parts)
+    weights = None if isinstance(sample_weight, str) else sample_weight
+    prepared = prepare(data, requested, seed, time, parts=parts, weights=weights)
     if out is not None:
         runs.check_free(Path(out), force)
     return carry_out(prepared, Path(out) if out is not None else None, device, callbacks or Callbacks())
@@ -199,13 +205,16 @@ def _require_memory(plan: Plan, denoiser: nn.Module) -> None:
 def _untrained(prepared: Preparation, device: torch.device) -> Model:
     plan = prepared.plan
     kept = stream(plan.seed, "training rows that a model keeps").permutation(len(plan.rows))[:MOST_KEPT_ROWS]
+    kept.sort()
     return Model(
         recipe=plan.recipe,
         codec=prepared.codec,
         denoiser=prepared.denoiser.to(device),
         source=plan.source,
-        train=plan.rows[np.sort(kept)],
+        train=plan.rows[kept],
         held_out=plan.held_out,
+        train_weights=None if plan.weights is None else plan.weights[kept],
+        held_out_weights=plan.held_out_weights,
         classes=plan.classes,
         class_counts=plan.class_counts,
         parts=prepared.parts,
@@ -227,6 +236,7 @@ def _train(
         settings=recipe.train,
         seed=plan.seed,
         validation=validation,
+        validation_weights=_on(plan.validation_weights, device),
         judge=lambda denoiser: build_judge(recipe, denoiser, parts),
         batches=_batches(plan, codec, rows, device),
         every=plan.steps_per_epoch if recipe.train.order == "shuffled" else None,
@@ -248,7 +258,7 @@ def _batch(codec: Codec, rows: FloatArray, labels: Labels | None, device: torch.
 
 
 def _batches(plan: Plan, codec: Codec, rows: Batch, device: torch.device) -> Batches | None:
-    """The rows of each step, unless they are drawn with replacement, the default."""
+    """The rows of each step, unless they are drawn with replacement and with equal chances, the default."""
     size = plan.recipe.train.batch or 1
     if plan.recipe.data.fresh:
         distribution, label = DISTRIBUTIONS[plan.source], plan.recipe.data.label
@@ -261,4 +271,12 @@ def _batches(plan: Plan, codec: Codec, rows: Batch, device: torch.device) -> Bat
             return _batch(codec, values, labels, device)
 
         return fresh(draw, size)
-    return shuffled(rows, size, plan.seed) if plan.recipe.train.order == "shuffled" else None
+    weights = _on(plan.weights, device)
+    if plan.recipe.train.order == "shuffled":
+        return shuffled(rows, size, plan.seed, weights)
+    return None if weights is None else drawn(rows, size, weights)
+
+
+def _on(weights: FloatArray | None, device: torch.device) -> Tensor | None:
+    """The weights of rows on a device, in float64."""
+    return None if weights is None else torch.from_numpy(weights).to(device)

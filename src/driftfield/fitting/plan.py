@@ -14,7 +14,16 @@ from driftfield.recipes.defaults import steps_of_a_pass
 from driftfield.recipes.schema import Recipe, load_recipe
 
 Labels = NDArray[np.int64]
-ARRAYS = ("rows", "validation", "held_out", "labels", "validation_labels")
+ARRAYS = (
+    "rows",
+    "validation",
+    "held_out",
+    "labels",
+    "validation_labels",
+    "weights",
+    "validation_weights",
+    "held_out_weights",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +36,8 @@ class Plan:
         columns, classes: names of the columns and of the class labels.
         rows, validation, held_out: in the user's units, (n, D).
         labels, validation_labels: class numbers (n,), where there are classes.
-        seed: of the weights and the training.
+        weights, validation_weights, held_out_weights: of the rows (n,), where they differ.
+        seed: of the network's weights and the training.
         seconds: a time budget, or None.
         command: the command line that started the training, or "".
         shrink: whether whitening shrinks the covariance, as it does since 0.2.
@@ -42,6 +52,9 @@ class Plan:
     validation: FloatArray | None = None
     labels: Labels | None = None
     validation_labels: Labels | None = None
+    weights: FloatArray | None = None
+    validation_weights: FloatArray | None = None
+    held_out_weights: FloatArray | None = None
     classes: tuple[str, ...] = ()
     seconds: float | None = None
     command: str = ""
@@ -53,11 +66,11 @@ class Plan:
         return steps_of_a_pass(len(self.rows), self.recipe.train.batch or 1)
 
     @property
-    def class_counts(self) -> tuple[int, ...]:
-        """How many training rows each class has."""
+    def class_counts(self) -> tuple[float, ...]:
+        """How many training rows each class has, each row counted by its weight."""
         if self.labels is None:
             return ()
-        return tuple(np.bincount(self.labels, minlength=len(self.classes)).tolist())
+        return tuple(np.bincount(self.labels, self.weights, minlength=len(self.classes)).tolist())
 
     @property
     def rows_per_step(self) -> int:

@@ -40,8 +40,11 @@ def prepare(
     seconds: float | None = None,
     command: str = "",
     parts: Parts | None = None,
+    weights: Any = None,
 ) -> Preparation:
     """Read and split the rows, fill in the recipe, and build its parts; nothing is written.
+
+    ``weights`` are those of the rows, where they are not in a column of their own.
 
     Raises:
         InputError: the data or the recipe cannot be used.
@@ -55,13 +58,13 @@ def prepare(
     data = recipe.data.name if data is None else data
     if data is None:
         raise InputError("No data are named: give DATA, such as moons or file.csv, or data.name in the recipe.")
-    split = split_rows(data, recipe, seed)
+    split = split_rows(data, recipe, seed, weights)
     train, validation = split.train, split.validation
     count, D = train.values.shape
     if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
     scaling = recipe.data.scaling or choose_scaling(count, D)
-    codec = NumericCodec.fit(train.values, train.columns, scaling)
+    codec = NumericCodec.fit(train.values, train.columns, scaling, train.weights)
     filled = resolve(recipe, codec.encode(train.values[:: max(1, count // MOST_ROWS)]), count)
     plan = Plan(
         recipe=filled.updated({"data": {"rows": split.rows, "scaling": scaling}}),
@@ -73,6 +76,9 @@ def prepare(
         validation=None if validation is None else validation.values,
         labels=train.labels,
         validation_labels=None if validation is None else validation.labels,
+        weights=train.weights,
+        validation_weights=None if validation is None else validation.weights,
+        held_out_weights=split.held_out_weights,
         classes=train.classes,
         seconds=seconds,
         command=command,
@@ -83,7 +89,8 @@ def prepare(
 def prepare_again(plan: Plan, parts: Parts) -> Preparation:
     """The parts of a plan that was read from a run folder."""
     scaling = plan.recipe.data.scaling or "standard"
-    return _built(plan, NumericCodec.fit(plan.rows, plan.columns, scaling, shrink=plan.shrink), parts)
+    codec = NumericCodec.fit(plan.rows, plan.columns, scaling, plan.weights, shrink=plan.shrink)
+    return _built(plan, codec, parts)
 
 
 def _built(plan: Plan, codec: NumericCodec, parts: Parts) -> Preparation:

@@ -22,6 +22,7 @@ class Split:
     train: Table
     validation: Table | None
     held_out: FloatArray
+    held_out_weights: FloatArray | None = None
 
     @property
     def rows(self) -> int:
@@ -32,18 +33,20 @@ class Split:
         return len(self.train.values) + validation + len(self.held_out)
 
 
-def split_rows(data: Any, recipe: Recipe, seed: int) -> Split:
+def split_rows(data: Any, recipe: Recipe, seed: int, weights: Any = None) -> Split:
     """The rows of DATA, split by the seed.
 
     Of a file, 20 % are held out for judging (at most 10,000), and of the rest 10 % decide when to stop (at most
     10,000). A distribution is drawn from instead: its training rows are all used, and the others are drawn beside them.
-    With ``train.validation = 0`` no rows decide when to stop.
+    With ``train.validation = 0`` no rows decide when to stop. ``weights`` are those of the rows, where they are not in
+    a column of their own; all parts keep them.
 
     Raises:
         InputError: the data cannot be read, or are too few; fresh rows are wanted of a file.
     """
     section, fraction = recipe.data, recipe.train.validation
-    table = load(data, rows=section.rows, seed=seed, label=section.label, dialect=section.dialect)
+    weights = section.weight if weights is None else weights
+    table = load(data, section.rows, seed, section.label, section.dialect, weights)
     if table.distribution is not None:
         beside = max(100, min(len(table.values), MOST_VALIDATION_ROWS))
         held_out = table.distribution.sample(beside, derive(seed, "held-out rows"))
@@ -60,6 +63,6 @@ def split_rows(data: Any, recipe: Recipe, seed: int) -> Split:
     train, rest = split(table, section.held_out, seed=seed)
     fraction = VALIDATION if fraction is None else fraction
     if fraction == 0 or len(train.values) < FEWEST_TO_STOP:
-        return Split(train, None, rest.values)
+        return Split(train, None, rest.values, rest.weights)
     train, stopping = split(train, fraction, MOST_VALIDATION_ROWS, seed=derive(seed, "validation rows"))
-    return Split(train, stopping, rest.values)
+    return Split(train, stopping, rest.values, rest.weights)

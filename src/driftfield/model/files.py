@@ -18,7 +18,7 @@ from driftfield.model import run as runs
 if TYPE_CHECKING:
     from driftfield.model.model import Model
 
-CODEC, DENOISER = "scaler.", "denoiser."  # prefixes of the names of tensors
+CODEC, DENOISER, WEIGHTS = "scaler.", "denoiser.", "row_weights."  # prefixes of the names of tensors
 
 
 def save_model(model: Model, folder: Path) -> Path:
@@ -37,6 +37,9 @@ def write_model(model: Model, folder: Path) -> None:
     """Write everything that makes a model into an existing folder."""
     tensors = {f"{DENOISER}{name}": t.detach().cpu().contiguous() for name, t in model.denoiser.state_dict().items()}
     tensors |= {f"{CODEC}{name}": torch.from_numpy(array) for name, array in model.codec.tensors().items()}
+    for part in ("train", "held_out"):
+        if (weights := getattr(model, f"{part}_weights")) is not None:
+            tensors[f"{WEIGHTS}{part}"] = torch.from_numpy(weights)
     about = {
         **model.codec.description(),
         "source": model.source,

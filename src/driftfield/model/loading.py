@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from driftfield.codecs import NumericCodec
+from driftfield.codecs import FloatArray, NumericCodec
 from driftfield.diffusion import BaseDenoiser, Schedule
 from driftfield.errors import DriftfieldError, InputError, reason
 from driftfield.model import run as runs
-from driftfield.model.files import CODEC, DENOISER
+from driftfield.model.files import CODEC, DENOISER, WEIGHTS
 from driftfield.model.model import Model
 from driftfield.modes import own_modes
 from driftfield.recipes.building import Parts, build_denoiser
@@ -27,7 +28,7 @@ class About(BaseModel):
     source: str
     parts: list[str]
     classes: list[str] = []
-    class_counts: list[int] = []
+    class_counts: list[float] = []
     checksums: bool = False
 
 
@@ -52,14 +53,21 @@ def load_model(
     missing = sorted({"network", "schedule"} & set(about.parts) - set(parts.names))
     if missing:
         raise InputError(f"The model was made with a {missing[0]} of your own: pass it as load(path, {missing[0]}=..).")
+    rows = {
+        part: runs.read_rows(folder / file, about.columns, checked)
+        for part, file in (("train", runs.TRAIN), ("held_out", runs.HELD_OUT))
+    }
+    weights = {part: _row_weights(folder / runs.MODEL, tensors, part, len(rows[part])) for part in rows}
     denoiser, codec = _restored(folder / runs.MODEL, about, tensors, recipe, parts)
     return Model(
         recipe=recipe,
         codec=codec,
         denoiser=denoiser.to(device).eval().requires_grad_(False),
         source=about.source,
-        train=runs.read_rows(folder / runs.TRAIN, about.columns, checked),
-        held_out=runs.read_rows(folder / runs.HELD_OUT, about.columns, checked),
+        train=rows["train"],
+        held_out=rows["held_out"],
+        train_weights=weights["train"],
+        held_out_weights=weights["held_out"],
         classes=tuple(about.classes),
         class_counts=tuple(about.class_counts),
         snapshots=_read_snapshots(folder / runs.SNAPSHOTS),
@@ -67,6 +75,16 @@ def load_model(
         facts=runs.read_json(folder / runs.ENVIRONMENT),
         parts=parts,
     )
+
+
+def _row_weights(path: Path, tensors: dict[str, Tensor], part: str, rows: int) -> FloatArray | None:
+    """What each of the rows that a model keeps counts (n,); None where all count the same."""
+    if (kept := tensors.get(f"{WEIGHTS}{part}")) is None:
+        return None
+    weights: FloatArray = kept.double().numpy()
+    if weights.shape != (rows,) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise InputError(f"The row weights in {path} do not fit the rows: {runs.RESTORE}.")
+    return weights
 
 
 def _restored(

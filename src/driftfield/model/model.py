@@ -52,8 +52,9 @@ class Model:
         denoiser: the learned denoiser, in the network's units.
         source: DATA as the user named it.
         train, held_out: rows kept for judging (n, D), in the user's units.
+        train_weights, held_out_weights: what each of these rows counts (n,); None where all count the same.
         classes: names of the class labels; empty for a model without classes.
-        class_counts: how many training rows each class has; empty where that is not known.
+        class_counts: how many training rows each class has, counted by their weights; empty where that is not known.
         snapshots: weights at earlier steps, by step; see :meth:`at`.
         history: the course of training.
         facts: versions, device, times, the command.
@@ -66,8 +67,10 @@ class Model:
     source: str
     train: FloatArray
     held_out: FloatArray
+    train_weights: FloatArray | None = None
+    held_out_weights: FloatArray | None = None
     classes: tuple[str, ...] = ()
-    class_counts: tuple[int, ...] = ()
+    class_counts: tuple[float, ...] = ()
     snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)

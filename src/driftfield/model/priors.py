@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from driftfield.codecs import FloatArray
+from driftfield.datasets.weights import representative
 from driftfield.diffusion import Gaussian, correlated_prior, matched_prior, standard_prior
 from driftfield.diffusion.basics.schedules import PriorMismatch
 from driftfield.diffusion.further.conversion import unconverted
@@ -31,8 +34,8 @@ def prior(model: Model) -> Gaussian:
         return standard_prior(schedule, zeros)
     if model.recipe.data.scaling != "none":
         return matched_prior(schedule, zeros, ones)
-    rows = torch.as_tensor(model.train, dtype=torch.float32, device=model.device)
-    return matched_prior(schedule, rows.mean(0), rows.var(0))
+    mean, covariance = _moments(model, model.train)
+    return matched_prior(schedule, torch.as_tensor(mean, **like), torch.as_tensor(covariance.diagonal(), **like))
 
 
 def density_prior(model: Model) -> Prior:
@@ -54,14 +57,24 @@ def density_prior(model: Model) -> Prior:
     correlated = not few_or_white and a**2 / (a**2 + b**2) <= FADED
     if not correlated and (model.recipe.data.scaling != "none" or schedule.t_high == 1):
         return prior(model)
-    z = torch.from_numpy(model.codec.encode(model.train)).double().to(model.device)
-    covariance = z.T.cov().reshape(model.dimensions, model.dimensions)
-    return correlated_prior(schedule, z.mean(0), covariance if correlated else covariance.diag().diag(), spread(model))
+    mean, full = (torch.from_numpy(part).to(model.device) for part in _moments(model, model.codec.encode(model.train)))
+    return correlated_prior(schedule, mean, full if correlated else full.diag().diag(), spread(model))
+
+
+def _moments(model: Model, rows: NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
+    """The mean (D,) and the covariance (D, D) of the training rows, in whatever units, by their weights."""
+    rows = rows.reshape(len(rows), -1).astype(np.float64)
+    weights = model.train_weights
+    covariance = np.cov(rows, rowvar=False, aweights=weights).reshape(rows.shape[1], rows.shape[1])
+    return np.average(rows, axis=0, weights=weights), covariance
 
 
 def encoded_rows(model: Model) -> Tensor:
-    """The training rows that the model keeps, in random order and in the network's units; (N, D) float64."""
-    order = stream(0, "training rows that judge a prior").permutation(len(model.train))
+    """The training rows that the model keeps, in random order and in the network's units; (N, D) float64.
+
+    Rows with weights occur as often as they weigh.
+    """
+    order = representative(len(model.train), model.train_weights, stream(0, "training rows that judge a prior"))
     return torch.from_numpy(model.codec.encode(model.train[order])).double().to(model.device)
 
 
@@ -69,7 +82,7 @@ def spread(model: Model) -> float:
     """Standard deviation of the data in the network's units, of the widest column."""
     if model.recipe.data.scaling != "none":
         return 1.0
-    widest = float(model.train.std(0).max())
+    widest = float(np.sqrt(_moments(model, model.train)[1].diagonal().max()))
     return widest if widest > 0 else 1.0
 
 
@@ -77,9 +90,9 @@ def spread(model: Model) -> float:
 def prior_mismatch(model: Model) -> PriorMismatch:
     """How far x_1 is from the prior, for the moments of the training rows."""
     schedule = model.denoiser.schedule
-    z = model.codec.encode(model.train).astype(np.float64)
+    z, weights = model.codec.encode(model.train).astype(np.float64), model.train_weights
     if model.recipe.train.prior == "standard":
-        return schedule.prior_kl(float(np.square(z).mean()))
-    variance = float(z.var(0).mean())
+        return schedule.prior_kl(float(np.average(np.square(z), axis=0, weights=weights).mean()))
+    variance = float(np.average((z - np.average(z, axis=0, weights=weights)) ** 2, axis=0, weights=weights).mean())
     one = torch.ones((), dtype=torch.float64, device=model.device)
     return schedule.prior_kl(variance, float(schedule.alpha(one) ** 2 * variance + schedule.sigma(one) ** 2))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from driftfield.codecs import FloatArray
+from driftfield.datasets.weights import representative
 from driftfield.diffusion import GuidedDenoiser, State, sample
 from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.further.row_noise import BLOCK, SAMPLES, BlockNoise
@@ -114,7 +115,8 @@ def reverse(model: Model, n: int, seed: int, how: How, start: int = 0, cond: Ten
 
 def forward(model: Model, n: int, seed: int, frames: int, grid: str | None = None) -> Iterator[State]:
     """Held-out rows on their way from data to noise, at the times of a grid, in the network's units."""
-    rows = model.held_out[stream(seed, "rows on their way to noise").permutation(len(model.held_out))[:n]]
+    rng = stream(seed, "rows on their way to noise")
+    rows = model.held_out[representative(len(model.held_out), model.held_out_weights, rng)[:n]]
     z = torch.from_numpy(model.codec.encode(rows)).to(model.device)
     eps = BlockNoise(seed, "noise of the forward process", 0, len(z), model.codec.shape, model.device)()
     times = grid_times(model.recipe.sample, model.denoiser.schedule, frames - 1, grid).flip(0).to(model.device)

@@ -59,6 +59,7 @@ class Data(Section):
     )
     fresh: bool = Field(False, description="draw new rows of the distribution for every step of training")
     label: str | None = Field(None, description="column of class labels to condition on; of a distribution, class")
+    weight: str | None = Field(None, description="column of row weights: a row of weight 2 counts as two rows")
     header: bool | None = Field(None, description="whether a text file names its columns; found out by default")
     separator: str | None = Field(None, description="of a text file: comma, semicolon, tab, bar or space")
     decimal: str | None = Field(None, description="decimal mark of a text file: . or a comma")

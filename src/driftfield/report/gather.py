@@ -8,9 +8,11 @@ import numpy as np
 
 from driftfield.codecs import FloatArray
 from driftfield.evaluation import Evaluation
+from driftfield.evaluation.rows import choose
 from driftfield.model import run as runs
 from driftfield.model.model import Model
 from driftfield.report.contents import Contents, Grid, Process, ScoreField
+from driftfield.seeds import stream
 
 FILM_ROWS, FILM_FRAMES = 1_200, 45
 GRID_CELLS = 120
@@ -29,7 +31,7 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         source=source,
         command=str(model.facts.get("command") or f"driftfield.fit({model.source!r})"),
         columns=model.columns,
-        train=model.train,
+        train=choose(model.train, len(model.train), stream(0, "training rows of a report"), model.train_weights),
         held_out=judged.real,
         samples=judged.samples if len(judged.samples) >= SHOWN_ROWS else model.sample(SHOWN_ROWS),
         process=gather_process(model),
@@ -54,9 +56,9 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
 
 def gather_process(model: Model, seed: int = 0, frames: int = FILM_FRAMES) -> Process:
     """The forward and the reverse process as films of the same number of points."""
-    n = min(FILM_ROWS, len(model.held_out))
-    films = [model.trajectory(n, seed, direction=each, frames=frames) for each in ("forward", "reverse")]
-    return Process(model.columns, *films)
+    forward = model.trajectory(FILM_ROWS, seed, direction="forward", frames=frames)  # of the held-out rows there are
+    reverse = model.trajectory(forward.states.shape[1], seed, direction="reverse", frames=frames)
+    return Process(model.columns, forward, reverse)
 
 
 def _lattice(model: Model, cells: int) -> tuple[FloatArray, FloatArray, FloatArray]:

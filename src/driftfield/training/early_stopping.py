@@ -22,14 +22,17 @@ TIE = 2e-3  # nats per dimension: bounds closer than this count as equal
 EARLY = 0.1  # fraction of the steps: weights from further before the last step, and better by a TIE, are reported
 
 
-def mean_losses(losses: list[Loss], validation: Batch) -> list[float]:
-    """The mean of each loss over the validation rows, always with the same times and noise."""
+def mean_losses(losses: list[Loss], validation: Batch, weights: Tensor | None = None) -> list[float]:
+    """The mean of each loss over the validation rows, by their weights, always with the same times and noise."""
     device = validation[0].device
     repeats = math.ceil(VALIDATION_DRAWS / len(validation[0]))
     rows, *labels = (column.repeat(repeats, *[1] * (column.ndim - 1)) for column in validation)
     seed = derive(0, "times and noise of validation")
     with torch.no_grad():
         found = [loss(rows, torch.Generator(device).manual_seed(seed), *labels) for loss in losses]
+    if weights is not None:
+        share = weights.double().repeat(repeats) / (weights.double().sum() * repeats)
+        return [(each.double() @ share).item() for each in found]
     return [found[0].mean().item(), *(each.double().mean().item() for each in found[1:])]
 
 

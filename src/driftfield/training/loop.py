@@ -46,7 +46,7 @@ class Trainer:
         loss: model -> a function (rows, generator) -> one loss per row, already per dimension;
             (rows, generator, labels) where there are labels.
         rows: training rows, on the device of the model; (rows, labels), where there are labels.
-        validation: rows, or rows and labels, for early stopping, or None.
+        validation: rows, or rows and labels, for early stopping, or None; ``validation_weights`` (n,) are theirs.
         settings: the [train] section of a recipe, with every choice made.
         seed: of the rows, times and noise.
         judge: like ``loss``, the function whose mean early stopping compares; by default ``loss`` itself.
@@ -67,6 +67,7 @@ class Trainer:
         settings: TrainSection,
         seed: int,
         validation: Tensor | Batch | None = None,
+        validation_weights: Tensor | None = None,
         judge: MakeLoss | None = None,
         batches: Batches | None = None,
         every: int | None = None,
@@ -95,6 +96,7 @@ class Trainer:
         )
         self.progress = Progress()
         self.validation = (validation,) if isinstance(validation, Tensor) else validation
+        self.validation_weights = validation_weights
         self.validate_every = max(10, min(self.steps // 50, 250))
         self.record_every = every or max(1, min(self.steps // RECORDS, 50))
         self.losses: list[float] = []
@@ -231,7 +233,7 @@ class Trainer:
         if self.validation is None:
             return None
         self._share_buffers()
-        loss, bound = mean_losses(self.validation_losses, self.validation)
+        loss, bound = mean_losses(self.validation_losses, self.validation, self.validation_weights)
         if note_bound(self.progress, bound):
             for name, p in self.average.items():
                 self.best[name].copy_(p)

@@ -117,7 +117,7 @@ def _sampled_mass(subject: Subject) -> Mass:
 
     model, D = subject.model, subject.model.dimensions
     noise = subject.level(MASS_LEVEL)
-    rows = model.codec.encode(model.train[:4_000]).astype(np.float64)
+    rows = model.codec.encode(subject.training[:4_000]).astype(np.float64)
     noised, _ = subject.noisy(noise, "mass", rows)
     rng = subject.stream("proposal")
     parts = int(np.clip(len(rows) // (20 * D), 1, 8))

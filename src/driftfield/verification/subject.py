@@ -55,14 +55,20 @@ class Subject:
         """Rows that training never saw, in the user's units (n, D): fresh ones if the distribution is known."""
         if self.distribution is not None:
             return self.distribution.sample(self.rows, derive(self.seed, "verify real"))
-        return choose(self.model.held_out, self.rows, self.stream("held out"))
+        return choose(self.model.held_out, self.rows, self.stream("held out"), self.model.held_out_weights)
 
     @cached_property
     def other(self) -> FloatArray:
         """A second real sample (m, D), for floors: fresh rows of the distribution, else training rows."""
         if self.distribution is not None:
             return self.distribution.sample(self.rows, derive(self.seed, "verify second real sample"))
-        return choose(self.model.train, len(self.real), self.stream("training"))
+        return choose(self.model.train, len(self.real), self.stream("training"), self.model.train_weights)
+
+    @cached_property
+    def training(self) -> FloatArray:
+        """All training rows that the model keeps, in the user's units (m, D); rows with weights as often as these."""
+        rows = self.model.train
+        return choose(rows, len(rows), self.stream("weighted training rows"), self.model.train_weights)
 
     @cached_property
     def z(self) -> FloatArray:

@@ -44,7 +44,9 @@ def _moments(subject: Subject) -> float:
     model = subject.model
     if model.recipe.data.scaling == "none":
         return 0.0
-    columns = model.codec.encode(model.train).astype(np.float64) @ subject.scaler.inverse  # (n, D), not yet whitened
+    columns = (
+        model.codec.encode(subject.training).astype(np.float64) @ subject.scaler.inverse
+    )  # (n, D), not yet whitened
     mean, spread = columns.mean(0), columns.std(0)
     kurtosis = np.mean(((columns - mean) / np.where(spread > 0, spread, 1)) ** 4, axis=0)
     error = 1 / np.sqrt(len(columns))
