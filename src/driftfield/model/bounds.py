@@ -17,6 +17,7 @@ from driftfield.diffusion import importance_bound as chain_importance_bound
 from driftfield.diffusion.further.conversion import unconverted
 from driftfield.diffusion.further.row_noise import BLOCK, BlockNoise
 from driftfield.errors import InputError
+from driftfield.memory import require
 from driftfield.model.labels import Label, class_numbers
 from driftfield.modes import own_modes
 
@@ -61,6 +62,7 @@ def importance_bound(
     rows = model.codec.read(x)
     z, kernel, grid = model.encoded(rows), kernel_of(model, variance), bound_times(model, times)
     cond = class_numbers(model, label, len(z))
+    require(16 * paths * min(max(len(z), 1), BLOCK), f"{paths:,} paths for each row", "take fewer")
     values, errors = np.empty(len(z)), np.empty(len(z))
     for part in slices(len(z), BLOCK):
 

@@ -19,6 +19,7 @@ from driftfield.diffusion.further.likelihood import log_prob_gradient as ode_log
 from driftfield.diffusion.further.prior_error import prior_error
 from driftfield.diffusion.further.probability_flow import MOST_NUMBERS
 from driftfield.errors import InputError
+from driftfield.memory import require
 from driftfield.model.bounds import importance_bound, row_noise, slices
 from driftfield.model.labels import Label, class_numbers
 from driftfield.model.noise_levels import check_in_range, find_time
@@ -89,12 +90,13 @@ def _log_prob(
         if time is not None:
             raise _no_ode("density at other noise levels")
         return importance_bound(model, rows, model.recipe.likelihood.paths, None, None, seed, label)
-    options = _solver(model, solving) | {"seed": seed, "spread": spread(model)}
+    size = max(1, MOST_NUMBERS // model.dimensions)
+    options = _solver(model, solving, min(len(rows), size)) | {"seed": seed, "spread": spread(model)}
     alpha = 1.0 if time is None else float(model.denoiser.schedule.alpha(time))
     end, rows_of_prior = density_prior(model), encoded_rows(model)
     z = torch.from_numpy(model.codec.encode(rows)).to(model.device)
     values, errors = np.empty(len(z)), np.empty(len(z))
-    for part in slices(len(z), max(1, MOST_NUMBERS // model.dimensions)):
+    for part in slices(len(z), size):
         own = None if cond is None else cond[part]
         found = ode_log_prob(model.denoiser, alpha * z[part], end, cond=own, start=time, first=part.start, **options)
         beside = prior_error(model.denoiser.schedule, rows_of_prior, end, found.latent, options["spread"])
@@ -126,7 +128,7 @@ def log_prob_gradient(
     z, time = model.encoded(x), find_time(model, t, noise)
     check_in_range(model, noise)
     alpha = 1.0 if time is None else float(model.denoiser.schedule.alpha(time))
-    options = _solver(model, Solving(**solving)) | {"seed": seed, "spread": spread(model), "start": time}
+    options = _solver(model, Solving(**solving), len(z)) | {"seed": seed, "spread": spread(model), "start": time}
     cond = class_numbers(model, label, len(z))
     found = ode_log_prob_gradient(model.denoiser, alpha * z, density_prior(model), cond=cond, **options)
     return model.codec.decode_score((alpha * found).cpu().numpy())
@@ -182,8 +184,12 @@ def bits_per_dimension(
     return bits.numpy(), error.numpy()
 
 
-def _solver(model: Model, solving: Solving) -> dict[str, Any]:
-    """The options of the density's solver: as given, or from the recipe; refuses options that contradict each other."""
+def _solver(model: Model, solving: Solving, rows: int) -> dict[str, Any]:
+    """The options of the density's solver for so many rows at once: as given, or from the recipe.
+
+    Raises:
+        InputError: options contradict each other, or there are more probes than memory holds.
+    """
     section = model.recipe.likelihood
     steps, tolerance = solving.steps, solving.tolerance
     if steps is not None and tolerance is not None:
@@ -193,11 +199,14 @@ def _solver(model: Model, solving: Solving) -> dict[str, Any]:
         raise InputError("Probes belong to the divergence hutchinson, but this one is exact: leave them out.")
     if steps is None and tolerance is None:
         steps, tolerance = section.steps, section.tolerance
+    probes = section.probes if solving.probes is None else solving.probes
+    if hutchinson:
+        require(8 * probes * rows * model.dimensions, f"{probes:,} probes for each row", "take fewer")
     return {
         "steps": section.steps if steps is None else steps,
         "tolerance": tolerance,
         "divergence": solving.divergence or section.divergence,
-        "probes": section.probes if solving.probes is None else solving.probes,
+        "probes": probes,
     }
 
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from driftfield.diffusion.further.probability_flow import Change, Field
 from driftfield.diffusion.further.row_noise import BlockNoise
-from driftfield.memory import require
 
 
 def exact(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,6 +65,5 @@ def signs(seed: int, first: int, like: Tensor, probes: int) -> Tensor:
     """
     if len(like) == 0:
         return like.new_zeros(0, probes, *like.shape[1:])
-    require(8 * probes * like.numel(), f"{probes:,} probes for each row", "take fewer")
     noise = BlockNoise(seed, "Hutchinson probes", first, len(like), tuple(like.shape[1:]), like.device)
     return torch.stack([torch.where(noise() < 0, -1.0, 1.0) for _ in range(probes)], 1).to(like)
