@@ -80,6 +80,7 @@ def test_requests_of_a_model_that_need_too_much_are_refused(monkeypatch: pytest.
         lambda: model.trajectory(HUGE),
         lambda: model.trajectory(10, frames=HUGE),
         lambda: model.log_prob(rows, divergence="hutchinson", probes=HUGE),
+        lambda: model.importance_bound(rows, paths=HUGE),
     ):
         with pytest.raises(InputError, match=r"need at least .+B of memory, but 4\.0 GB are free: "):
             ask()

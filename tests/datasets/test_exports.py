@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.random import default_rng
 
@@ -145,6 +146,7 @@ HEADERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "whole numbers": ("3,7,5\n" + "4,8,1\n6,2,9\n" * 9, ("x1", "x2", "x3")),
     "flags": ("0,1\n" + "1,0\n0,1\n1,1\n" * 9, ("x1", "x2")),
     "data with a missing cell": ("50.01,NA\n" + "52.9,24.7\n" * 9, ("x1", "x2")),
+    "a name as of a line that says the separator": ('"sep="\n' + "1.5\n2.5\n" * 9, ("sep=",)),
     "data with words": ("39,State-gov,7\n" + "41,Private,5\n39,State-gov,8\n" * 9, ("x1", "x2", "x3")),
 }
 
@@ -180,6 +182,24 @@ def test_each_decision_can_be_overridden(
     table = load(tmp_path / "t.csv", dialect=dialect)
     assert table.columns == columns
     assert table.values[0].tolist() == first
+
+
+def test_a_dialect_of_what_is_no_text_file_is_refused(tmp_path: Path) -> None:
+    pl.DataFrame(VALUES, schema=["x", "y"]).write_parquet(tmp_path / "t.parquet")
+    for data in (tmp_path / "t.parquet", VALUES, NAMED, "moons", "sklearn:wine"):
+        with pytest.raises(InputError, match=r"not a text file, .+ leave them out"):
+            load(data, dialect=Dialect(missing=("99999",)))
+        load(data, dialect=Dialect())
+
+
+@pytest.mark.parametrize("columns", [1_500, 10_000])
+def test_lines_longer_than_a_sample_are_read_whole(columns: int, tmp_path: Path) -> None:
+    values = default_rng(0).standard_normal((30, columns))
+    for header in ([f"c{i}" for i in range(columns)], list(range(columns))):  # names, and a frame without names
+        pd.DataFrame(values, columns=header).to_csv(tmp_path / "t.csv", index=False)
+        table = load(f"{tmp_path / 't.csv'}:{header[7]},{header[-1]}")
+        assert table.columns == (str(header[7]), str(header[-1]))
+        np.testing.assert_array_equal(table.values, values[:, [7, -1]])
 
 
 @pytest.mark.parametrize("options", [{"separator": "x"}, {"decimal": "'"}, {"encoding": "utf-99"}])

@@ -80,6 +80,12 @@ def tables(draw: st.DrawFn, texts: bool = True) -> tuple[list[str], list[list[Ce
     return found, columns
 
 
+def without_numerals(columns: list[list[Cell]]) -> list[list[Cell]]:
+    """Columns without texts such as "0." and "1,5": in a file of another notation they would be evidence against it."""
+    numeral = re.compile(r"[^\w]*\d*[.,]\d*[^\w]*")
+    return [["text" if isinstance(c, str) and numeral.fullmatch(c) else c for c in column] for column in columns]
+
+
 def frame(table: tuple[list[str], list[list[Cell]]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in zip(*table, strict=True)})
 
@@ -89,6 +95,7 @@ def by_pandas(draw: st.DrawFn) -> Written:
     table = draw(tables())
     separator = draw(st.sampled_from([",", ";", "\t", "|"]))
     decimal = "," if separator != "," and draw(st.booleans()) else "."
+    table = (table[0], without_numerals(table[1])) if decimal == "," else table
     table = (
         table[0],
         [[float(c) if isinstance(c, int) and decimal == "," else c for c in column] for column in table[1]],
@@ -160,6 +167,7 @@ def by_savetxt(draw: st.DrawFn) -> Written:
 def by_spreadsheet(draw: st.DrawFn) -> Written:
     """As spreadsheets of several locales export: German, French, Swiss, English with thousands marks."""
     found, columns = draw(tables())
+    columns = without_numerals(columns)
     found = [re.sub("[,;\t]", "_", name) for name in found] if len(found) == 1 else found
     separator, decimal, thousands = draw(
         st.sampled_from(

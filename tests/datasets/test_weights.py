@@ -38,6 +38,12 @@ def test_huge_and_tiny_weights_do_not_overflow():
         assert load(rows(3), weight=np.array([1.0, 1.0, 0.5]) * size).weights == pytest.approx([1.2, 1.2, 0.6])
 
 
+def test_a_bad_weight_of_a_file_is_found_by_its_line(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,w\n1,2,1\n3,5,1\n4,6,-1\n")
+    with pytest.raises(InputError, match=r"hold -1, which is negative, in row 3 \(line 4\)"):
+        load(tmp_path / "t.csv", weight="w")
+
+
 def test_every_part_keeps_the_weights_of_its_rows():
     values = np.arange(20.0)
     parts = split(load(np.c_[values, values**2], weight=1 + values), seed=3)

@@ -12,7 +12,7 @@ from driftfield.cli.tables import plain_console, print_catalogue
 from driftfield.datasets import DISTRIBUTIONS, SUFFIXES, catalogue, load, write_rows
 from driftfield.datasets.dialect import Dialect
 from driftfield.datasets.files import path_and_columns
-from driftfield.datasets.tables import raw_table, table_of
+from driftfield.datasets.tables import check_is_text, raw_table, table_of
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable, plain
 from driftfield.wording import number
@@ -37,6 +37,7 @@ def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bo
         print(out)
         return
     if name in DISTRIBUTIONS:
+        check_is_text(name, {}, Dialect(**dialect))
         described = _of_distribution(DISTRIBUTIONS[name], n, seed)
     else:
         if n is not None:
@@ -65,6 +66,7 @@ def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
     from driftfield.codecs.description import describe_columns
 
     raw, picks, source = raw_table(name, dialect)
+    check_is_text(source, raw.dialect, dialect)
     indices = [raw.index(pick) for pick in picks] if picks is not None else list(range(len(raw.columns)))
     columns = list(describe_columns(raw, indices))
     rows = sum(1 for _ in raw.text(indices[0])) if indices else 0

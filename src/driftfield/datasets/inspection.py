@@ -58,7 +58,7 @@ def warnings_of(raw: RawTable, values: FloatArray, columns: Sequence[str]) -> tu
             partial(_near_constant, values, some),
             "{} {have} one value in {} rows: leave {it} out, if the others are too few to learn from.",
         ),
-        *(_far_out(values[:, j], some[:, j], name) for j, name in enumerate(columns)),
+        *(_far_out(values[:, j], some[:, j], name, bool(raw.dialect)) for j, name in enumerate(columns)),
         *_relations(some, columns),
         _repeated(values, some),
         _total(values, raw),
@@ -110,7 +110,7 @@ def _near_constant(values: FloatArray, some: FloatArray, j: int) -> str | None:
     return f"{count:,} of {len(values):,}" if count >= NEAR_CONSTANT * len(values) else None
 
 
-def _far_out(x: FloatArray, some: FloatArray, name: str) -> str | None:
+def _far_out(x: FloatArray, some: FloatArray, name: str, is_text: bool) -> str | None:
     """Values far from all others, as the marks 99999 and -999 of missing cells are; the spread is that of ``some``."""
     with np.errstate(over="ignore"):
         middle = np.median(some)
@@ -134,7 +134,7 @@ def _far_out(x: FloatArray, some: FloatArray, name: str) -> str | None:
     values, example = ("1 value", "namely") if count == 1 else (f"{count:,} values", "for example")
     return (
         f'{values} of "{name}" lie{"s" * (count == 1)} {times:,.0f} times as far out as the rest, {example} {mark}: '
-        f"remove such rows, or say --missing {mark} if it marks a missing cell."
+        f"remove such rows{f', or say --missing {mark} if it marks a missing cell' if is_text else ''}."
     )
 
 

@@ -12,8 +12,8 @@ from driftfield.datasets.encodings import utf8
 from driftfield.datasets.header import is_header, names_above_numbers
 from driftfield.errors import InputError
 
-_SAMPLE = 1 << 17  # bytes that decide on separator and header
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # as Excel reads it
+_SAMPLE, _LINES = 1 << 17, 50  # bytes and lines, at least, that decide on separator and header
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t| ])"?', re.IGNORECASE)  # as Excel reads it
 COMMENT = "#"
 Record = list[str]
 
@@ -110,8 +110,8 @@ def find_layout(content: bytes, name: str, dialect: Dialect) -> Layout:
         notes += [] if b"\n" in text else ["with lines that end in CR"]
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     preamble = _Preamble(text)
-    whole = len(text) - preamble.start <= _SAMPLE
-    sample = text[preamble.start : preamble.start + _SAMPLE].decode(errors="ignore")
+    stop = max(preamble.start + _SAMPLE, _after(text, preamble.start, _LINES))
+    whole, sample = stop >= len(text), text[preamble.start : stop].decode(errors="ignore")
     lines = sample.splitlines(keepends=True)
     plain = "".join(line for line in lines if not line.startswith(COMMENT)) or sample
     separator = dialect.separator or preamble.separator or find_separator(plain, whole)
@@ -166,7 +166,7 @@ class _Preamble:
             end = text.find(b"\n", self.start) + 1 or len(text)
             line = text[self.start : end].decode().strip("\r\n\f\v")
             if found := _SEPARATOR_LINE.fullmatch(line):
-                self.separator = found[1] if found[1] in SEPARATORS else None
+                self.separator = found[1]
             elif line.startswith(COMMENT):
                 self.comments.append(line)
             elif line.strip():

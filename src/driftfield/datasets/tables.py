@@ -6,7 +6,7 @@ anything but a distribution. In Python, DATA may also be an array, a tensor, a d
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,10 +71,22 @@ def load(
     if isinstance(data, Table):
         return _subset(_weighted(data, weight, None), rows, seed)
     if isinstance(data, str) and data in DISTRIBUTIONS:
+        check_is_text(data, {}, dialect)
         if weight is not None:
             raise InputError(f'The rows of "{data}" are drawn, so that they have no weights: leave the weights out.')
         return _drawn(DISTRIBUTIONS[data], _ROWS_TO_DRAW if rows is None else rows, seed, label)
-    return _subset(table_of(*raw_table(data, dialect), label, weight), rows, seed)
+    raw, picks, source = raw_table(data, dialect)
+    check_is_text(source, raw.dialect, dialect)
+    return _subset(table_of(raw, picks, source, label, weight), rows, seed)
+
+
+def check_is_text(source: str, understood: Mapping[str, str], dialect: Dialect | None) -> None:
+    """Raises InputError where a dialect was given for what is not a text file, of which none was understood."""
+    if dialect is not None and dialect != Dialect() and not understood:
+        raise InputError(
+            f"{source} is not a text file, so a header, separator, decimal mark, mark of missing cells or encoding "
+            "means nothing for it: leave them out."
+        )
 
 
 def table_of(

@@ -5,20 +5,22 @@ Only ratios matter. The number of rows of one weight that would tell as much is 
     n_eff = (sum w)^2 / sum w^2      (Kish's effective sample size).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.datasets.distribution import FloatArray
+from driftfield.datasets.frames import count_from_zero
 from driftfield.datasets.raw_table import RawTable, numbers
 from driftfield.errors import InputError
 
 FEWEST_DRAWN = 20  # rows to judge by, at least, where one weight exceeds most others
 
 
-def checked_weights(weights: Any, rows: int, name: str) -> FloatArray:
-    """Weights (n,) in float64; ``name`` is what a message calls them.
+def checked_weights(weights: Any, rows: int, name: str, locate: Callable[[int], str] = count_from_zero) -> FloatArray:
+    """Weights (n,) in float64; ``name`` is what a message calls them, and ``locate`` says where a row stands.
 
     Raises:
         InputError: not one number for each row, or one that is negative or not finite, or all are zero.
@@ -34,7 +36,7 @@ def checked_weights(weights: Any, rows: int, name: str) -> FloatArray:
         if bad.any():
             row = int(bad.argmax())
             raise InputError(
-                f"{name} hold {array[row]:g}, which is {what}, in row {row} (counting from 0): "
+                f"{name} hold {array[row]:g}, which is {what}, in {locate(row)}: "
                 "give zero or a positive number for each row."
             )
     if not (array > 0).any():
@@ -72,4 +74,4 @@ def column_weights(raw: RawTable, column: str, label: str | None) -> FloatArray:
     if column == label:
         raise InputError(f'The column "{column}" cannot be both the label and the weight: name two columns.')
     values, _ = numbers(raw, [column])
-    return checked_weights(values[:, 0], len(values), f'The weights in column "{column}" of {raw.name}')
+    return checked_weights(values[:, 0], len(values), f'The weights in column "{column}" of {raw.name}', raw.locate)
