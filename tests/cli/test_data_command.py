@@ -1,10 +1,12 @@
 """`driftfield data FILE` says what is understood, and `fit` says what it decided, warns once, and takes the flags."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 from command import TINY, Run
+from rich.console import Console
 
 GERMAN = "Größe;Menge\n" + "".join(f"{i % 17},{i % 10};{(i * 7) % 23}\n" for i in range(120))
 
@@ -36,6 +38,19 @@ def test_text_and_picked_columns_are_described_too(driftfield: Run, tmp_path: Pa
     assert (n["kind"], n["examples"]) == ("whole numbers", ["007", "120"])
     piped = json.loads(driftfield("data", "-", "--json", stdin="x,y\n1,2\n3,4\n").stdout)
     assert [column["name"] for column in piped["columns"]] == ["x", "y"]
+
+
+def test_a_narrow_terminal_shows_whole_numbers() -> None:
+    from driftfield.cli import describing
+
+    column = {"name": "speed", "kind": "numbers", "missing": 0, "distinct": 861, "decimals": 3, "examples": ["1.687"]}
+    column |= {"mean": -0.1159, "std": 10.49, "min": -55.81, "max": 92.4}
+    for width, wanted in ((60, {"−55.81", "92.40", "861"}), (120, {"−55.81", "92.40", "861", "−0.1159", "1.687"})):
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(describing._table([column], width))
+        shown = console.export_text()
+        assert wanted <= set(shown.split())
+        assert "…" not in shown
 
 
 def test_fit_says_what_it_decided_and_warns_once(driftfield: Run, tmp_path: Path) -> None:

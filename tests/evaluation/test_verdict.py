@@ -158,6 +158,7 @@ def test_a_lead_within_its_paired_error_is_no_lead():
     rows = -11.5 + rng.normal(0, 3, 9)
     text = verdict([], None, [mixture(-11.5)], density(-rows.mean()), rows)
     assert "a simpler density does as well within noise" in text
+    assert text.count("11.500 nats") == 1
 
 
 def test_a_better_baseline_is_named_plainly():

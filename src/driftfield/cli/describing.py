@@ -20,6 +20,8 @@ from driftfield.wording import number
 if TYPE_CHECKING:
     from driftfield.datasets import Distribution
 
+WIDE = 110  # characters of a terminal, from which all that is known of a column fits on its line
+
 
 def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bool, dialect: Mapping[str, Any]) -> None:
     """List the built-in data, describe one or a file, or write its rows."""
@@ -97,27 +99,30 @@ def _print(described: Mapping[str, Any]) -> None:
         console.print(", ".join(f"{key}: {value}" for key, value in described["dialect"].items()))
     if described.get("notes"):
         console.print(f"read {', '.join(described['notes'])}", soft_wrap=True)
-    console.print(_table(described["columns"]))
+    console.print(_table(described["columns"], console.width))
     for warning in described.get("warnings", ()):
         console.print(f"Warning: {warning}", soft_wrap=True)
     if described.get("refused"):
         console.print(f"Cannot be fitted as it is. {described['refused']}", soft_wrap=True)
 
 
-def _table(columns: list[dict[str, Any]]) -> Table:
+def _table(columns: list[dict[str, Any]], width: int) -> Table:
+    """A row for each column of the data; a narrow terminal gets the ranges, without moments and examples."""
+    kinds, wide = bool(columns) and "kind" in columns[0], width >= WIDE
+    numbers = ("mean", "std", "min", "max") if wide or not kinds else ("min", "max")
+    counts = ("missing", "distinct", "decimals") if kinds else ()
     table = Table(box=None, pad_edge=False)
-    numbers = ("mean", "std", "min", "max")
-    kinds = "kind" in columns[0] if columns else False
-    for heading in ("column", *(["kind"] if kinds else []), *numbers):
-        table.add_column(heading, justify="left" if heading in ("column", "kind") else "right")
-    for heading in ("missing", "distinct", "decimals", "examples") if kinds else ():
-        table.add_column(heading, justify="left" if heading == "examples" else "right")
+    table.add_column("column", overflow="fold")
+    for heading in (*(["kind"] if kinds else []), *numbers, *counts):
+        table.add_column(heading, justify="left" if heading == "kind" else "right", no_wrap=True)
+    if kinds and wide:
+        table.add_column("examples")
     for column in columns:
         cells = [column["name"], *([column["kind"]] if kinds else [])]
         cells += [number(column[key], 4) if key in column else "" for key in numbers]
         if kinds:
             places = column.get("decimals", "")
             cells += [f"{column['missing']:,}", f"{column['distinct']:,}", "more" if places is None else str(places)]
-            cells.append(", ".join(column["examples"]))
+            cells += ["; ".join(column["examples"])] if wide else []
         table.add_row(*cells)
     return table

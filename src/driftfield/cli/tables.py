@@ -26,7 +26,7 @@ class PlainConsole(Console):
 def plain_console(width: int = 120) -> PlainConsole:
     """Plain text of a fixed width where stdout is not a terminal, so that it can be piped."""
     if sys.stdout.isatty():
-        return PlainConsole(markup=False, emoji=False)
+        return PlainConsole(highlight=False, markup=False, emoji=False)  # no colours for numbers inside of names
     return PlainConsole(width=width, no_color=True, highlight=False, markup=False, emoji=False)
 
 

@@ -165,7 +165,7 @@ def _beside_baseline(log_density: float, rival: Baseline, noise: float) -> str:
     lead = log_density - rival.log_density
     name = f"{rival.label}, {-rival.log_density:.3f} nats"
     if abs(lead) <= noise:
-        return f"a simpler density does as well within noise ({name}, {-rival.log_density:.3f} nats)"
+        return f"a simpler density does as well within noise ({name})"
     if abs(lead) <= SAME_DENSITY:
         return f"a simpler density does as well ({name})"
     if lead > 0:
