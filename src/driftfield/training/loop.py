@@ -33,6 +33,7 @@ from driftfield.training.early_stopping import Loss, mean_losses, note_bound, ou
 MakeLoss = Callable[[Any], Loss]  # the loss of a model, from the model
 CHECKPOINT_SECONDS = 10.0
 REPORT_SECONDS = 0.2
+FIRST_JUDGED = (10, 20, 40, 80, 160)  # steps at which the weights are judged before the first interval is over
 RECORDS = 200  # lines of history in a training
 SNAPSHOT = "snapshot-"
 SMALL = 1 << 19  # rows per step times width: below it, a second thread costs more time than it saves
@@ -204,6 +205,13 @@ class Trainer:
         if i + 1 in self.settings.snapshots:
             self.snapshots[i + 1] = {name: p.clone() for name, p in self.average.items()}
 
+    def _is_judged(self, step: int) -> bool:
+        """Whether the weights of a step are judged: at equal intervals, and at 10, 20, 40, .. before the first.
+
+        A table of few rows may be learned by heart before a long training first looks.
+        """
+        return step % self.validate_every == 0 or (step < self.validate_every and step in FIRST_JUDGED)
+
     def _rate(self, i: int, seconds: float | None) -> float:
         """Factor of the learning rate: linear warm-up, then half a cosine over the steps or the time."""
         done = i / self.steps
@@ -215,7 +223,7 @@ class Trainer:
     def _record(self) -> None:
         step = self.progress.step
         last = step == self.steps
-        judged = self.validation is not None and step % self.validate_every == 0
+        judged = self.validation is not None and self._is_judged(step)
         if not last and step % self.record_every and not judged:
             return
         record: dict[str, float | None] = {
@@ -224,7 +232,7 @@ class Trainer:
             "seconds": round(self.progress.seconds, 3),
         }
         self.losses = []
-        if last or step % self.validate_every == 0:
+        if last or self._is_judged(step):
             record["validation"] = self._validate()
         self.progress.history.append(record)
 
@@ -245,7 +253,7 @@ class Trainer:
             own.copy_(buffer)
 
     def _finish(self) -> None:
-        if self.progress.step % self.validate_every:
+        if not self._is_judged(self.progress.step):
             self._validate()
         chosen = self.average if self.validation is None else self.best
         with torch.no_grad():
