@@ -1,12 +1,14 @@
 """Measure what the project promises, and print every figure with its bound.
 
-    python -m benchmarks [distributions tables speed elbo schedules full animation lessons printed] [--seed 0]
+    python -m benchmarks [distributions tables speed elbo schedules full animation lessons printed mutations]
+                         [--seed 0] [--files 10000] [--case N]
                          [--distributions moons ring] [--schedules cosine vp] [--heads edm v] [--steps 1000]
                          [--judge two_sample.py] [--runs FOLDER]
 
 `schedules` trains the default recipe under every schedule and every head on four distributions: 264 trainings, a minute
 or less each, so name some with --distributions, --schedules and --heads for a part of it. `full` trains two tutorials
-at full length. `lessons` and `printed` read runs: those of `make tutorials`, and one of swiss-roll-elbo. Without names,
+at full length. `mutations` gives damaged files to the command line, --files of them, or one --case of a seed again.
+`lessons` and `printed` read runs: those of `make tutorials`, and one of swiss-roll-elbo. Without names,
 distributions, tables, speed and elbo are measured.
 
 Two-sample accuracies come from the project's own evaluation, or from an independent script given with --judge. It is
@@ -27,7 +29,7 @@ import numpy as np
 import polars as pl
 
 import driftfield
-from benchmarks import animation, schedules, tutorials
+from benchmarks import animation, mutations, schedules, tutorials
 from driftfield.datasets import DISTRIBUTIONS, load
 from driftfield.datasets.raw_table import numbers
 from driftfield.datasets.text_files import text_table
@@ -216,6 +218,7 @@ def tables_to_show(options: argparse.Namespace) -> dict[str, tuple[str, Iterator
         "full": ("Tutorials at full length", tutorials.full_length(judge, seed)),
         "lessons": ("Each tutorial against the default recipe", tutorials.lessons(options.runs)),
         "animation": ("Animations beside Matplotlib's writers", animation.writers()),
+        "mutations": ("Damaged files: read / refused / failed", mutations.table(seed, options.files, options.case)),
         "printed": ("swiss-roll-elbo: the loss", tutorials.printed(options.runs)),
     }
 
@@ -230,6 +233,8 @@ def main() -> None:
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS), metavar="NAME", help="of schedules")
     parser.add_argument("--steps", type=int, help="training steps of schedules, by default the recipe's own")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--files", type=int, default=10_000, help="of mutations: how many")
+    parser.add_argument("--case", type=int, help="of mutations: one of them, by its number")
     parser.add_argument("--judge", help="an independent two-sample script")
     parser.add_argument("--runs", default="runs/tutorials", help="the folder of the runs to read")
     options = parser.parse_args()
