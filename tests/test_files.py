@@ -81,7 +81,7 @@ def test_what_is_no_place_for_a_file_is_refused_and_left_as_it_was() -> None:
         "null.csv": "a pipe or a device",
         "folder": "it is a folder",
         "": "it is a folder",
-        "file/x": "there is no folder .*file",
+        "file/x": "file is a file, so choose another folder",
         "nowhere": "there is no folder .*none",
         "loop": "Too many levels",
         "a" * 256: "name too long",
@@ -110,6 +110,33 @@ def test_a_place_without_permission_is_refused(unwritable: str, monkeypatch: pyt
     with pytest.raises(InputError, match="not writable" if unwritable == "folder" else "read-only"):
         write_atomically("a", b"new")
     assert Path("a").read_text() == "old"
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [(errno.EROFS, 2), (errno.ENOENT, 2), (errno.ENOSPC, 1)])
+def test_a_folder_that_takes_no_file_is_refused_before_the_work_whatever_its_permissions_say(
+    code: int, exit_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "open", refused)  # as for root, and in /proc
+    with pytest.raises(DriftfieldError, match=r"Cannot write a\.csv \(.+\): .*choose another folder\.") as raised:
+        check_writable("a.csv")
+    assert raised.value.exit_code == exit_code
+
+
+def test_a_place_that_can_be_written_is_left_as_it_was() -> None:
+    Path("old.csv").write_text("1")
+    for name in ("old.csv", "new.csv"):
+        check_writable(name)
+    assert os.listdir() == ["old.csv"]
+    assert Path("old.csv").read_text() == "1"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="of Linux")
+def test_a_file_in_proc_is_refused() -> None:
+    with pytest.raises(InputError, match=r"Cannot write /proc/x\.csv"):
+        check_writable("/proc/x.csv")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])

@@ -19,13 +19,35 @@ _NO_FAULT_OF_THE_USER = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 def check_writable(path: str | Path, endings: Sequence[str] = ()) -> Path:
-    """The file to write, which is another than ``path`` where that is a symbolic link; nothing is created.
+    """The file to write, which is another than ``path`` where that is a symbolic link; nothing is left in its folder.
 
     Raises:
         InputError: the name has none of the endings, or names a folder, a pipe or a device; its folder does not exist;
             or it cannot be written.
+        DriftfieldError: the disk is full.
     """
-    path = Path(path)
+    target = _place(Path(path), endings)
+    try:
+        probe = _beside(target)  # permissions alone do not tell: of root, of /proc, of a disk without room for a file
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    return target
+
+
+def _beside(target: Path, ending: str = "") -> Path:
+    """A new name in the folder of a file; short, as the name of the file may be as long as is allowed."""
+    return target.with_name(f".{secrets.token_hex(8)}{ending}")
+
+
+def _cannot_write(path: str | Path, error: OSError) -> DriftfieldError:
+    if error.errno in (*_NO_FAULT_OF_THE_USER, None):
+        return DriftfieldError(f"Cannot write {path} ({reason(error)}): free some space or choose another folder.")
+    return InputError(f"Cannot write {path} ({reason(error)}): choose another folder.")
+
+
+def _place(path: Path, endings: Sequence[str]) -> Path:
     try:
         target = Path(os.path.realpath(path))
         found, folder = _mode(target), _mode(target.parent)
@@ -37,7 +59,9 @@ def check_writable(path: str | Path, endings: Sequence[str] = ()) -> Path:
         raise InputError(f"Cannot write {path}: it is a pipe or a device, so name a file.")
     if endings and path.suffix.lower() not in endings:
         raise InputError(f"Cannot write {path}: end its name in {listed(endings)}.")
-    if folder is None or not stat.S_ISDIR(folder):
+    if folder is not None and not stat.S_ISDIR(folder):
+        raise InputError(f"Cannot write {path}: {target.parent} is a file, so choose another folder.")
+    if folder is None:
         raise InputError(f"Cannot write {path}: there is no folder {target.parent}, so create it first.")
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise InputError(f"Cannot write {path}: the folder {target.parent} is not writable, so choose another folder.")
@@ -71,9 +95,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         InputError: see :func:`check_writable`.
         DriftfieldError: the disk is full.
     """
-    target, ending = check_writable(path), Path(path).suffix
-    ending = ending if len(ending) <= _LONGEST_ENDING else ""
-    temporary = target.with_name(f".{secrets.token_hex(8)}{ending}")  # short: names may be as long as is allowed
+    target, ending = _place(Path(path), ()), Path(path).suffix
+    temporary = _beside(target, ending if len(ending) <= _LONGEST_ENDING else "")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -82,8 +105,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
     except OSError as error:
-        kind = DriftfieldError if error.errno in (*_NO_FAULT_OF_THE_USER, None) else InputError
-        raise kind(f"Cannot write {path} ({reason(error)}): free some space or choose another folder.") from error
+        raise _cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -54,33 +54,65 @@ def test_a_wrong_ending_is_refused_before_the_work(driftfield: Run, run: Path, c
     assert done.stderr.count("\n") == 1
 
 
+def make_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the folder of the run be read-only, as to anyone but root."""
+    access = os.access
+
+    def allowed(path: str, mode: int) -> bool:
+        return access(path, mode) and not (mode & os.W_OK and Path(path).name == "run")
+
+    monkeypatch.setattr(os, "access", allowed)
+
+
 @pytest.mark.parametrize("verb", ["report", "verify", "evaluate"])
 def test_a_run_that_cannot_be_written_is_refused_before_the_work(
     driftfield: Run, run: Path, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, access = contents(run), os.access
-
-    def to_anyone_but_root(path: str, mode: int) -> bool:
-        return access(path, mode) and not (mode & os.W_OK and Path(path).name == "run")
-
-    monkeypatch.setattr(os, "access", to_anyone_but_root)
+    before = contents(run)
+    make_read_only(monkeypatch)
     done = driftfield(verb, "run")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: The run run cannot be written: name the file to write with -o.\n"
     assert contents(run) == before
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="of Linux")
+@pytest.mark.parametrize(
+    ("command", "out"),
+    [
+        (("report", "run"), "/proc/x.html"),
+        (("verify", "run"), "/proc/x.html"),
+        (("evaluate", "run"), "/proc/x.csv"),
+        (("animate", "run"), "/proc/x.gif"),
+        (("sample", "run", "-n", "3"), "/proc/x.csv"),
+        (("samplers", "--measure"), "/proc/x.png"),
+        (("data", "moons"), "/proc/x.csv"),
+    ],
+)
+def test_a_folder_that_takes_no_file_is_named_before_the_work_even_to_root(
+    driftfield: Run, run: Path, command: tuple[str, ...], out: str
+) -> None:
+    done = driftfield(*command, "-o", out)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: Cannot write {out}")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
-def test_with_o_that_file_alone_is_written(driftfield: Run, run: Path, tmp_path: Path) -> None:
+def test_with_o_that_file_alone_is_written_even_for_a_run_that_is_read_only(
+    driftfield: Run, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = contents(run)
-    for verb, out in (("report", "page.html"), ("verify", "check.html"), ("evaluate", "samples.csv")):
-        rows = () if verb == "report" else ("--rows", "50")
+    make_read_only(monkeypatch)
+    outs = {"report": "page.html", "verify": "check.html", "evaluate": "samples.csv", "animate": "film.html"}
+    for verb, out in outs.items():
+        rows = ("--rows", "50") if verb in ("verify", "evaluate") else ()
         done = driftfield(verb, "run", "-o", out, *rows)
         assert done.returncode in (0, 1), done.stderr  # a model of 60 steps may fail its verification
         assert (tmp_path / out).exists()
     assert contents(run) == before
     assert pl.read_csv(tmp_path / "samples.csv").shape == (50, 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["check.html", "page.html", "run", "samples.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*outs.values(), "run"])
 
 
 def test_a_file_in_the_place_of_the_figures_is_named_before_the_work(driftfield: Run, run: Path) -> None:

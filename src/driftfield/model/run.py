@@ -235,5 +235,7 @@ def find(path: str | Path) -> Path:
         raise InputError(
             f"The training of {folder} is not finished: resume it with driftfield fit --resume -o {folder}."
         )
+    if folder.is_file():
+        raise InputError(f"{path} is a file: name the folder of a run.")
     what = "has no model in it" if folder.is_dir() else "does not exist"
     raise InputError(f"The run {folder} {what}: make one with driftfield fit DATA -o {folder}.")
