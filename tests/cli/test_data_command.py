@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from command import TINY, Run
 from rich.console import Console
 
@@ -75,3 +76,14 @@ def test_flags_and_recipe_override_what_is_found_out(driftfield: Run, tmp_path: 
     assert np.isfinite(json.loads(done.stdout)["log_density"]).all()
     assert driftfield("fit", "n.csv", "--header", "maybe").returncode == 2
     assert driftfield("fit", "n.csv", "--separator", "x").returncode == 2
+
+
+def test_the_moments_of_large_numbers_do_not_overflow(driftfield: Run, tmp_path: Path) -> None:
+    large = np.array([1.0, -1.0, 1.5, 0.5])
+    for size in (1e39, 1e200, 1e308):
+        np.save(tmp_path / "t.npy", np.stack([large * size, large], axis=1))
+        done = driftfield("data", "t.npy", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        found = json.loads(done.stdout)["columns"][0]
+        assert found["mean"] / size == pytest.approx(large.mean())
+        assert found["std"] / size == pytest.approx(large.std())

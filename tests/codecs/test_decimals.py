@@ -56,3 +56,9 @@ def test_decimals_survive_a_source_in_single_precision() -> None:
 def test_quarters_and_whole_numbers_beyond_single_precision_keep_their_grid() -> None:
     values = np.stack([np.arange(80) / 4, 2.0**26 + np.arange(80), 2.0**53 + 2 * np.arange(80)], axis=1)
     assert decimals(values) == (2, 0, 0)
+
+
+def test_a_number_near_the_largest_has_no_decimals_and_no_warning() -> None:
+    column = np.array([0.1, 1.25, np.finfo(float).max])
+    with np.errstate(all="raise"):
+        assert decimals(np.stack([column, np.sign(column) * 1e308], axis=1)) == (None, 0)

@@ -67,6 +67,13 @@ def test_every_single_flipped_bit_of_an_npy_is_read_or_refused() -> None:
                 assert load("t.npy").values.nbytes == 64
 
 
+def test_a_signalling_nan_is_a_missing_cell_without_a_warning() -> None:
+    bits = np.array([[1, 2], [3, 0x7C01], [5, 6]], dtype=np.uint16)
+    np.save("t.npy", bits.view(np.float16))
+    with np.errstate(all="raise"), pytest.raises(InputError, match=r"1 missing cell, the first in column .x2., row 2"):
+        load("t.npy")
+
+
 def test_numbers_after_the_array_are_not_dropped_silently() -> None:
     with Path("t.npy").open("wb") as file:
         np.save(file, np.eye(3))

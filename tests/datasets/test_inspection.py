@@ -66,3 +66,8 @@ def test_repeated_rows_and_totals_are_named() -> None:
     positive = table.abs()
     (found,) = load(pd.concat([positive, positive.sum().to_frame().T])).warnings[-1:]
     assert found.startswith("The last row, row 200 (counting from 0), is the sum of the others")
+
+
+def test_a_factor_is_not_written_with_hundreds_of_digits() -> None:
+    (found,) = warnings(w=np.where(np.arange(N) == 9, 1e299, clean()["x"]))
+    assert found.startswith('1 value of "w" lies more than 1,000,000,000 times as far out as the rest, namely 1e+299: ')

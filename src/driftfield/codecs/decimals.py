@@ -21,9 +21,10 @@ def _decimals_of(column: FloatArray) -> int | None:
         single = bool((column.astype(np.float32) == column).all())
     precision = 4 * np.finfo(np.float32 if single else np.float64).eps
     for k in range(MOST_DECIMALS + 1):
-        scaled = column * 10.0**k
-        tolerance = precision * np.abs(scaled).max()
-        if np.abs(scaled - np.round(scaled)).max() <= min(tolerance, 0.01):
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = column * 10.0**k
+            rest = np.abs(scaled - np.round(scaled)).max()  # NaN where numbers overflow, and no grid is found
+        if rest <= min(precision * np.abs(scaled).max(), 0.01):
             return k
     return None
 

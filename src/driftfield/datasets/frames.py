@@ -90,7 +90,10 @@ def array_table(data: Any, name: str, locate: Callable[[int], str], pick: Pick) 
         )
 
     def read(indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
-        return (np.ma.filled(table[:, i].astype(np.float64), np.nan) for i in indices)
+        for i in indices:
+            with np.errstate(over="ignore", invalid="ignore"):  # a signalling NaN, or more than float64 holds
+                column = table[:, i].astype(np.float64)
+            yield np.ma.filled(column, np.nan)
 
     def text(i: int) -> list[str | None]:
         cells, masked = np.ma.getdata(table[:, i]).tolist(), np.ma.getmaskarray(table[:, i])

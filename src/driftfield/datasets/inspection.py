@@ -133,9 +133,13 @@ def _far_out(x: FloatArray, some: FloatArray, name: str, is_text: bool) -> str |
     times = distance[far].min() / max(distance[~far].max(initial=0), 1e-300)
     values, example = ("1 value", "namely") if count == 1 else (f"{count:,} values", "for example")
     return (
-        f'{values} of "{name}" lie{"s" * (count == 1)} {times:,.0f} times as far out as the rest, {example} {mark}: '
+        f'{values} of "{name}" lie{"s" * (count == 1)} {_times(times)} as far out as the rest, {example} {mark}: '
         f"remove such rows{f', or say --missing {mark} if it marks a missing cell' if is_text else ''}."
     )
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f} times" if factor < 1e9 else "more than 1,000,000,000 times"
 
 
 def _relations(rows: FloatArray, columns: Sequence[str]) -> list[str]:
