@@ -67,3 +67,22 @@ def test_a_point_does_not_depend_on_its_company() -> None:
     together = prior_error(schedule, rows, prior, x)
     alone = torch.cat([prior_error(schedule, rows, prior, row[None]) for row in x])
     torch.testing.assert_close(alone, together, rtol=1e-9, atol=1e-12)  # matrix products round by their shape
+
+
+def test_a_covariance_that_is_singular_to_within_rounding_errors_still_has_a_density() -> None:
+    """Two columns that are 1e14 times as wide as the noise, and the same: what is left of it is lost in float64."""
+    schedule = SCHEDULES["constant"](T=50, beta=0.01)
+    rows = 1e14 * normal(500, 1).expand(500, 2)
+    prior = correlated_prior(schedule, rows.mean(0), rows.T.cov())
+    assert prior.log_prob(rows).isfinite().all()
+    assert prior_error(schedule, rows, prior, rows[:5]).isfinite().all()
+    assert prior.log_prob(rows[:1] * float("nan")).isnan().all()
+
+
+def test_a_covariance_that_is_not_singular_is_as_it_was() -> None:
+    schedule = SCHEDULES["vp"]()
+    covariance = f64([[2.0, 0.5], [0.5, 1.0]])
+    prior = correlated_prior(schedule, torch.zeros(2).double(), covariance)
+    alpha, sigma = schedule.alpha(f64(1.0)), schedule.sigma(f64(1.0))
+    expected = alpha**2 * covariance + sigma**2 * torch.eye(2).double()
+    torch.testing.assert_close(prior.covariance_matrix, expected, rtol=1e-13, atol=0)  # rounding errors

@@ -21,6 +21,7 @@ from driftfield.diffusion.further.probability_flow import MOST_NUMBERS
 from driftfield.errors import InputError
 from driftfield.memory import require
 from driftfield.model.bounds import importance_bound, row_noise, slices
+from driftfield.model.finite import check_finite
 from driftfield.model.labels import Label, class_numbers
 from driftfield.model.noise_levels import check_in_range, find_time
 from driftfield.model.priors import density_prior, encoded_rows, spread
@@ -63,6 +64,7 @@ def log_prob(
     if far.any():
         rows = np.where(far.reshape(-1, *[1] * (rows.ndim - 1)), model.train[0], rows)
     values, errors = _log_prob(model, rows, t, noise, solving, seed, label, observe)
+    check_finite(values, "densities")
     values[far], errors[far] = -np.inf, np.inf
     return values, errors
 
@@ -154,7 +156,7 @@ def latent(model: Model, x: ArrayLike | Tensor, solving: Solving, label: Label =
     end = model.prior
     code = (x_1 - end.mean) * (-end.log_var / 2).exp()
     codes: FloatArray = code.cpu().numpy().astype(np.float64)
-    return codes
+    return check_finite(codes, "codes")
 
 
 @own_modes
@@ -163,7 +165,7 @@ def decoded(model: Model, z: ArrayLike | Tensor, solving: Solving, label: Label 
     codes = torch.from_numpy(model.codec.read(z).astype(np.float32)).to(model.device)
     x_1 = model.prior.sample(codes)
     rows = decode(model.denoiser, x_1, cond=class_numbers(model, label, len(codes)), **_ode_options(model, solving))
-    return model.codec.decode(rows.cpu().numpy())
+    return check_finite(model.codec.decode(rows.cpu().numpy()), "rows")
 
 
 def bits_per_dimension(

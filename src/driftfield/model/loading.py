@@ -11,6 +11,7 @@ from driftfield.codecs import FloatArray, NumericCodec
 from driftfield.diffusion import BaseDenoiser, Schedule
 from driftfield.errors import DriftfieldError, InputError, reason
 from driftfield.model import run as runs
+from driftfield.model.densities import REACH
 from driftfield.model.files import CODEC, DENOISER, WEIGHTS
 from driftfield.model.model import Model
 from driftfield.modes import own_modes
@@ -59,6 +60,9 @@ def load_model(
     }
     weights = {part: _row_weights(folder / runs.MODEL, tensors, part, len(rows[part])) for part in rows}
     denoiser, codec = _restored(folder / runs.MODEL, about, tensors, recipe, parts)
+    for part, file in (("train", runs.TRAIN), ("held_out", runs.HELD_OUT)):
+        if not np.abs(codec.encode(rows[part])).max(initial=0.0) <= REACH:
+            raise InputError(f"The rows of {folder / file} do not fit the scaling of the model: {runs.RESTORE}.")
     return Model(
         recipe=recipe,
         codec=codec,

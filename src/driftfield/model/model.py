@@ -147,8 +147,7 @@ class Model:
             options: of the sampler, such as eta of ddim or tolerance of rk45.
 
         Raises:
-            InputError: a negative n, an unknown name, or a step count below 1.
-            DriftfieldError: the samples are not finite.
+            InputError: a negative n, an unknown name, or a step count below 1; the samples are not finite.
         """
         how = How(sampler, steps, grid, last_noise, guidance, options)
         return sampling.sample_rows(self, n, seed, how, label, start, observe)
@@ -228,7 +227,8 @@ class Model:
             observe: called with the number of rows done.
 
         Raises:
-            InputError: x has another number of columns, or values that are not finite; an option is out of range.
+            InputError: x has another number of columns, or values that are not finite; an option is out of range; the
+                densities are not finite.
         """
         solving = Solving(steps, tolerance, divergence, probes)
         return densities.log_prob(self, x, t, noise, solving, seed, label, observe)

@@ -15,8 +15,9 @@ from driftfield.datasets.weights import representative
 from driftfield.diffusion import GuidedDenoiser, State, sample
 from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.further.row_noise import BLOCK, SAMPLES, BlockNoise
-from driftfield.errors import DriftfieldError, InputError, unknown_name
+from driftfield.errors import InputError, unknown_name
 from driftfield.memory import require
+from driftfield.model.finite import check_finite
 from driftfield.model.labels import Label, class_numbers
 from driftfield.modes import own_modes
 from driftfield.recipes.defaults import walks_chain
@@ -85,9 +86,7 @@ def sample_rows(
         rows.append(model.codec.decode(last.x.cpu().numpy()))
         if observe is not None:
             observe(first + count - start)
-    result = np.concatenate(rows)
-    if not np.isfinite(result).all():
-        raise DriftfieldError("Some samples are not finite: the model is not trained well enough; try more steps.")
+    result = check_finite(np.concatenate(rows), "samples")
     return model.codec.finish(result) if model.recipe.sample.round else result
 
 

@@ -69,7 +69,17 @@ def correlated_prior(schedule: Schedule, mean: Tensor, covariance: Tensor, sprea
     """
     a, b = end_coefficients(schedule, spread)
     eye = torch.eye(len(mean), dtype=torch.float64, device=mean.device)
-    return MultivariateNormal(a * mean.double(), a**2 * covariance.double() + b**2 * eye)
+    return full_gaussian(a * mean.double(), a**2 * covariance.double() + b**2 * eye)
+
+
+def full_gaussian(mean: Tensor, covariance: Tensor) -> MultivariateNormal:
+    """N(mean, covariance) in float64, where the covariance (D, D) may be singular to within its rounding errors.
+
+    The log-density of what is not finite is NaN.
+    """
+    D = len(mean)
+    rounding = 4 * D * torch.finfo(torch.float64).eps * covariance.trace()  # bounds that of the smallest eigenvalue
+    return MultivariateNormal(mean, covariance + rounding * torch.eye(D).to(covariance), validate_args=False)
 
 
 @dataclass(frozen=True)

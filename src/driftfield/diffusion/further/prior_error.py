@@ -19,10 +19,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal
 
 from driftfield.diffusion.basics.schedules import Schedule
-from driftfield.diffusion.further.likelihood import Prior
+from driftfield.diffusion.further.likelihood import Prior, full_gaussian
 from driftfield.diffusion.further.probability_flow import end_coefficients
 
 MOST_ROWS = 1_000  # for the departure from a Gaussian
@@ -55,4 +54,4 @@ def _gaussian(rows: Tensor, a: float, b: float) -> Prior:
     """N(a m, a^2 C + b^2 I) with the moments of the rows."""
     centred = rows - rows.mean(0)
     covariance = centred.T @ centred / len(rows)
-    return MultivariateNormal(a * rows.mean(0), a**2 * covariance + b**2 * torch.eye(rows.shape[1]).to(rows))
+    return full_gaussian(a * rows.mean(0), a**2 * covariance + b**2 * torch.eye(rows.shape[1]).to(rows))
