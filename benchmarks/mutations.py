@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from benchmarks.trials import (
     MEMORY,
@@ -39,6 +40,7 @@ from benchmarks.trials import (
 
 STARTING = 120  # seconds that the imports of a worker may take
 WORKERS = 2
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "COLUMNS": "120", "NO_COLOR": "1"}
 
 
 def serve(connection: Connection, seed: int, folder: Path, originals: Path) -> None:
@@ -101,7 +103,6 @@ class _Worker:
 
 def outcomes(seed: int, indices: Sequence[int]) -> Iterator[tuple[int, Outcome]]:
     """The outcome of every case, as they end."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "COLUMNS": "120", "NO_COLOR": "1"}
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
     for index in indices:
@@ -116,7 +117,7 @@ def outcomes(seed: int, indices: Sequence[int]) -> Iterator[tuple[int, Outcome]]
                 return
             done.put((index, worker.outcome(index)))
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, ENVIRONMENT):
         write_originals(Path(folder) / "originals")
         for number in range(WORKERS):
             threading.Thread(target=work, args=(f"case{number}",), daemon=True).start()

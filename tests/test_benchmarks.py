@@ -1,8 +1,8 @@
-"""The benchmark of schedules and heads, on trainings of two steps."""
+"""The benchmark of schedules and heads, on trainings of two steps; damaged files, some of them."""
 
 import numpy as np
 import pytest
-from benchmarks import schedules
+from benchmarks import damage, mutations, schedules, trials
 
 
 @pytest.mark.slow
@@ -22,3 +22,20 @@ def test_every_schedule_and_head_is_compared_with_ve_on_the_same_rows() -> None:
 def test_a_difference_above_the_bound_is_missed(offset: float, verdict: str) -> None:
     noise = np.array([-1.0, 1.0] * 50)
     assert schedules.compare(noise + offset) == [f"{offset:+.4f} ± 0.1000", "0.03", verdict]
+
+
+@pytest.mark.slow
+def test_damaged_files_are_read_or_refused_in_one_sentence() -> None:
+    found = dict(mutations.outcomes(7, range(99, 160)))
+    assert {index: outcome.problem for index, outcome in found.items() if outcome.problem} == {}
+    assert {outcome.end for outcome in found.values()} == {"read", "refused"}
+
+
+def test_the_file_of_a_case_follows_from_its_seed_and_number() -> None:
+    for name, kind in damage.KINDS.items():
+        for mutation in damage.MUTATIONS:
+            first, second, other = (np.random.default_rng(seed) for seed in ([0, 5], [0, 5], [0, 6]))
+            file = damage.damaged(kind.write(first), kind, mutation, first)
+            assert file == damage.damaged(kind.write(second), kind, mutation, second), (name, mutation)
+            assert name == "recipe" or file != damage.damaged(kind.write(other), kind, mutation, other)
+    assert {trials.names_of(index)[0] for index in range(60)} == {*damage.KINDS, *trials.RUNS}
