@@ -114,7 +114,7 @@ def test_the_schema_of_a_table_lists_its_parts_their_options_and_bounds() -> Non
         (SAMPLERS, {"eta": ["ddim"], "tolerance": ["rk45"], "churn": ["churn"], "langevin": ["predictor-corrector"]}),
         (GRIDS, {"rho": ["karras"]}),
         (TIMES, {"mean": ["log-normal"], "std": ["log-normal"]}),
-        (NETWORKS, {"widths": ["mlp"], "depth": ["mlp", "conditional-mlp"]}),
+        (NETWORKS, {"widths": ["mlp"], "depth": ["mlp", "conditional-mlp", "table"]}),
         (SCHEDULES, {"hidden": ["learned"], "beta_end": ["linear", "quadratic", "sigmoid"]}),
     ],
     ids=["samplers", "grids", "times", "networks", "schedules"],

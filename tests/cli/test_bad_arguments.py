@@ -14,8 +14,8 @@ def files(folder: Path) -> None:
     (folder / "empty.csv").write_text("")
     (folder / "header.csv").write_text("x,y\n")
     (folder / "one.csv").write_text("x,y\n1,2\n")
-    (folder / "text.csv").write_text("x,name,y\n1,ann,2\n2,bob,3\n3,cy,5\n")
-    (folder / "nan.csv").write_text(GOOD + "nan,4\n")
+    (folder / "text.csv").write_text(GOOD + "3,4.5 kg\n" + GOOD.split("\n", 1)[1])
+    (folder / "names.csv").write_text("name\n" + "".join(f"name{i}\n" for i in range(30)))
     (folder / "inf.csv").write_text(GOOD + "3,inf\n")
     (folder / "constant.csv").write_text("x,y\n" + "".join(f"{i},5\n" for i in range(30)))
     (folder / "twice.csv").write_text("x,x\n1,2\n3,4\n5,7\n")
@@ -35,10 +35,10 @@ CASES = {
     "an empty file": (["fit", "empty.csv"], ["empty.csv"]),
     "a header alone": (["fit", "header.csv"], ["header.csv", "no rows"]),
     "one row": (["fit", "one.csv"], ["one.csv", "one row"]),
-    "text in a numeric column": (["fit", "text.csv"], ['"name"', "ann", "text.csv:x,y"]),
-    "not a number": (["fit", "nan.csv"], [" cell, the first in column", '"x"', "row 31 (line 32)"]),
-    "infinity": (["fit", "inf.csv"], [" cell, the first in column", '"y"', "row 31 (line 32)"]),
-    "a constant column": (["fit", "constant.csv"], ['"y"', "constant.csv:x"]),
+    "text in a numeric column": (["fit", "text.csv"], ['"y"', '"4.5 kg"', "row 31 (line 32)", "--missing"]),
+    "a column of names alone": (["fit", "names.csv"], ["no column to learn from", '"name"', "30 different texts"]),
+    "infinity": (["fit", "inf.csv"], ["infinite cell", '"y"', "row 31 (line 32)"]),
+    "a constant column alone": (["fit", "constant.csv:y"], ['"y"', "one value, 5,"]),
     "duplicate column names": (["fit", "twice.csv"], ['"x"']),
     "an unknown column": (["fit", "good.csv:x,z"], ['"z"']),
     "ragged rows": (["fit", "ragged.csv"], ["line 32"]),

@@ -40,6 +40,9 @@ RowsFile = Annotated[
 Theme = Annotated[
     str | None, typer.Option("--theme", help="light, dark or blackboard; by default a page follows the reader's system")
 ]
+Given = Annotated[
+    list[str] | None, typer.Option("--given", metavar="COLUMN=VALUE", help="cells that all rows have, between commas")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="show no progress")]
 
 
@@ -124,14 +127,52 @@ def sample(
         bool | None,
         typer.Option("--with-class/--no-class", help="add the class of each row, as is the default"),
     ] = None,
+    given: Given = None,
+    given_file: Annotated[
+        str | None, typer.Option("--given-file", metavar="DATA", help="rows with given cells: n draws for each")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Draw new rows with the columns of the training data."""
-    from driftfield.cli import commands
+    """Draw new rows with the columns of the training data, all of them or what is not given."""
+    from driftfield.cli import commands, filling
 
-    commands.sample(run, n, out, {"label": label, **given_flags(ctx)}, seed, device, quiet, with_class)
+    cells = filling.parse_given(given or [])
+    options = {"label": label, **given_flags(ctx)}
+    commands.sample(run, n, out, options, seed, device, quiet, with_class, cells, given_file)
+
+
+@app.command()
+def impute(
+    source: Annotated[str, typer.Argument(metavar="RUN|FILE", help="a run, or the file itself to fit a model to it")],
+    data: Annotated[str | None, typer.Argument(metavar="[FILE]", help="the file whose cells are filled")] = None,
+    out: RowsFile = None,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="fill so often, with a column draw")] = 1,
+    point: Annotated[bool, typer.Option("--point", help="mean or most frequent value in place of a draw")] = False,
+    settings: Settings = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Fill the missing cells of a table with draws given the others of their row."""
+    from driftfield.cli import filling
+
+    filling.impute(source, data, out, draws, point, seed, settings or [], quiet)
+
+
+@app.command()
+def outliers(
+    run: RunArgument,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="rows with the columns of the model")],
+    out: RowsFile = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="how many rows")] = 20,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """The most surprising rows of a table, and the cell of each that is most surprising given the others."""
+    from driftfield.cli import filling
+
+    filling.outliers(run, data, out, n, seed, quiet)
 
 
 @app.command()
@@ -153,16 +194,23 @@ def score(
     latent: Annotated[bool, typer.Option("--latent", help="add the latent code of each row")] = False,
     seed: Seed = 0,
     label: Annotated[str | None, typer.Option("--class", metavar="C", help="density given this class")] = None,
+    given: Annotated[
+        str | None, typer.Option("--given", metavar="COLUMNS", help="columns that are given, of a table")
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option("--of", metavar="COLUMNS", help="columns that are scored; all that are not given")
+    ] = None,
     device: Device = "auto",
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Log-density of each row of DATA, in nats, with its error."""
-    from driftfield.cli import commands
+    from driftfield.cli import commands, filling
 
     options = {
         "steps": steps, "tolerance": tolerance, "t": t, "noise": noise, "divergence": divergence, "probes": probes,
-        "seed": seed, "label": label,
+        "seed": seed, "label": label, "given": filling.parse_names(given),
+        "of": None if of is None else filling.parse_names(of),
     }  # fmt: skip
     commands.score(run, data, out, options, bound, latent, device, json_, quiet)
 

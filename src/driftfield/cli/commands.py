@@ -15,11 +15,12 @@ import numpy as np
 
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar
+from driftfield.cli.rows import levels_of, open_run, put, read_like, sample_given, show
 from driftfield.cli.streams import say
-from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
+from driftfield.datasets import write_rows
 from driftfield.datasets.files import path_and_columns
 from driftfield.errors import InputError, Interrupted, TrainingError
-from driftfield.files import check_no_input, check_writable, plain
+from driftfield.files import check_no_input, plain
 from driftfield.memory import require
 from driftfield.model import run as runs
 from driftfield.recipes.schema import Recipe, load_recipe, recipe_names
@@ -81,7 +82,7 @@ def train(request: Request) -> Path:
 
     requested = _requested_recipe(request)
     out = request.out or Path("runs") / _name_of(request.data or requested.data.name or "")
-    prepared = None if request.resume else _prepare(request, requested, out)
+    ready = None if request.resume else prepared(request, requested, out)
     with Bar("training", request.quiet) as bar, _saving_signals() as interrupted:
         callbacks = Callbacks(
             observe=bar.training,
@@ -89,8 +90,8 @@ def train(request: Request) -> Path:
             message=lambda text: say(f"Warning: {text}"),
         )
         try:
-            if prepared is not None:
-                model = fitting.carry_out(prepared, out, request.device, callbacks)
+            if ready is not None:
+                model = fitting.carry_out(ready, out, request.device, callbacks)
             else:
                 model = _resume(request, out, callbacks)
         except Interrupted as error:
@@ -107,27 +108,30 @@ def train(request: Request) -> Path:
     return out
 
 
-def _prepare(request: Request, requested: Recipe, out: Path) -> "Preparation":
+def prepared(request: Request, requested: Recipe | None = None, out: Path | None = None) -> "Preparation":
+    """What a request of ``fit`` trains, with a line on the data; in a run folder, or in memory."""
     from driftfield.fitting.devices import choose_device
     from driftfield.fitting.preparation import prepare
 
-    runs.check_free(out, request.force)
-    if request.data is not None:
-        runs.check_outside(path_and_columns(request.data)[0], out)
+    requested = requested or _requested_recipe(request)
+    if out is not None:
+        runs.check_free(out, request.force)
+        if request.data is not None:
+            runs.check_outside(path_and_columns(request.data)[0], out)
     choose_device(request.device)
     seconds = None if request.time is None else _seconds(request.time)
-    prepared = prepare(request.data, requested, request.seed, seconds, _command_line())
-    plan = prepared.plan
+    ready = prepare(request.data, requested, request.seed, seconds, _command_line())
+    plan = ready.plan
     steps = requested.train.steps or plan.recipe.train.steps
     chosen = requested.train.steps is not None or request.epochs is not None
     length = f"{steps} steps" if seconds is None else f"{seconds:g} s"
     if seconds is not None and chosen:
         length += f", at most {steps} steps"
-    if prepared.notes:
-        say(f"Read {plan.source} {', '.join(prepared.notes)}; --header, --separator, --decimal, .. change it.")
+    if ready.notes:
+        say(f"Read {plan.source} {', '.join(ready.notes)}; --header, --separator, --decimal, .. change it.")
     weighted = "" if plan.weights is None else f" weighted by {plan.recipe.data.weight}"
     say(f"Fitting {plan.source}: {len(plan.rows):,} rows{weighted}, {len(plan.columns)} columns, {length}.")
-    return prepared
+    return ready
 
 
 def _resume(request: Request, out: Path, callbacks: "Callbacks") -> "Model":
@@ -155,22 +159,32 @@ def sample(
     device: str,
     quiet: bool,
     with_class: bool | None = None,
+    given: Mapping[str, str] | None = None,
+    given_file: str | None = None,
 ) -> None:
-    """New rows to a file or stdout, with their classes if there are any; ``options`` are of :meth:`Model.sample`."""
+    """New rows to a file or stdout, with their classes if there are any; ``options`` are of :meth:`Model.sample`.
+
+    ``given`` are cells of all rows, and ``given_file`` has rows with given cells, n draws for each.
+    """
     from driftfield.recipes.sampling import too_few_steps
 
-    model = _load(run, device, out)
+    model = open_run(run, device, out)
     schedule = model.denoiser.schedule
     warning = too_few_steps(model.recipe.sample, schedule.T, options.get("sampler"), options.get("steps"))
     if warning:
         say(f"Warning: {warning}")
     require(8 * _COPIES * n * model.dimensions, f"{n:,} rows", "draw fewer at a time, each time with another --seed")
+    if given_file is not None:
+        with Bar("sampling", quiet) as bar:
+            rows, number = sample_given(model, given_file, n, given or {}, seed, options, bar)
+        show(model, rows, out, {"row": number})
+        return
+    options = {**options, "given": given} if given else options
     with Bar("sampling", quiet) as bar:
         draw = model.sample_labelled if _wants_classes(model, out, with_class) else model.sample
         drawn = draw(n, seed, observe=lambda done: bar.rows(done, n), **options)
     rows, names = drawn if isinstance(drawn, tuple) else (drawn, [])
-    texts = {model.recipe.data.label or "class": names} if names else {}
-    _put(rows, model.columns, out, model.codec.places if model.recipe.sample.round else (), texts)
+    show(model, rows, out, texts={model.recipe.data.label or "class": names} if names else {})
 
 
 def _wants_classes(model: "Model", out: Path | None, asked: bool | None) -> bool:
@@ -195,11 +209,11 @@ def score(
     """Log-densities to a file or stdout, also bounds and latent codes; ``options`` are those of Model.log_prob."""
     if out is not None:
         check_no_input(out, [path_and_columns(data)[0]])
-    model = _load(run, device, out)
+    model = open_run(run, device, out)
     if (bound or latent) and (options["t"] is not None or options["noise"] is not None):
         what = "--bound" if bound else "--latent"
         raise InputError(f"Bounds and latent codes are for data without noise: leave out {what}, or --noise and --t.")
-    rows = load_like(data, model.columns, model.recipe.data.dialect).values
+    rows = read_like(model, data)
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
     whole = bool(np.isfinite(value).all())
@@ -226,7 +240,7 @@ def score(
     if out is not None:
         write_rows(out, table, tuple(found))
     elif not json_:
-        _put(table, tuple(found), out)
+        put(table, tuple(found), out)
     if out is not None and not json_:
         print(out)
 
@@ -241,11 +255,11 @@ def _not_computed(value: "FloatArray") -> str:
 
 def evaluate(run: Path, out: Path | None, rows: int | None, seed: int, json_: bool) -> None:
     """Print every metric with its floor, and write the samples that were judged."""
-    model = _load(run, "auto", out)
+    model = open_run(run, "auto", out)
     if out is None:
         runs.check_writable(run, runs.SAMPLES)
     judged = model.evaluate(rows, seed)
-    write_rows(out or run / runs.SAMPLES, judged.samples, model.columns)
+    write_rows(out or run / runs.SAMPLES, judged.samples, model.columns, levels=levels_of(model))
     if json_:
         print(json.dumps(judged.as_dict(), indent=2))
     else:
@@ -260,7 +274,7 @@ def report(run: Path, out: Path | None, rows: int | None, theme: str | None, see
 
     if theme is not None:
         find_theme(theme)
-    model = _load(run, "auto", out, runs.PAGES)
+    model = open_run(run, "auto", out, runs.PAGES)
     of_a_tutorial = str(model.facts.get("command")).startswith("driftfield tutorial")
     path = out or run / (runs.PLAIN_REPORT if of_a_tutorial else runs.REPORT)
     if out is None:
@@ -270,7 +284,7 @@ def report(run: Path, out: Path | None, rows: int | None, theme: str | None, see
     contents = gather(model, judged, str(run))
     write_report(contents, path, theme)
     if out is None:
-        write_rows(run / runs.SAMPLES, judged.samples, model.columns)
+        write_rows(run / runs.SAMPLES, judged.samples, model.columns, levels=levels_of(model))
         (run / runs.FIGURES).mkdir(exist_ok=True)
         write_pictures(contents, run / runs.FIGURES, theme or "light")
     say(judged.verdict)
@@ -284,7 +298,7 @@ def animate(run: Path, out: Path, view: str, theme: str | None, seed: int) -> No
     from driftfield.report.gather import gather_process
 
     check_animation(out, view, theme)
-    model = _load(run, "auto", out, ())
+    model = open_run(run, "auto", out, ())
     write_animation(gather_process(model, seed), out, view=view, theme=theme)
     print(out)
 
@@ -357,29 +371,3 @@ def _saving_signals() -> Iterator[_Flag]:
     finally:
         for each, old in before.items():
             signal.signal(each, old)
-
-
-def _load(run: Path, device: str = "auto", out: Path | None = None, endings: Sequence[str] = SUFFIXES) -> "Model":
-    """The model of a run; checks first that ``out`` could be written, and is none of the files of the run."""
-    runs.find(run)
-    if out is not None:
-        check_writable(out, endings)
-        check_no_input(out, runs.inputs(run))
-    from driftfield.fitting.devices import choose_device
-    from driftfield.model.loading import load_model
-
-    return load_model(run, device=str(choose_device(device)))
-
-
-def _put(
-    rows: np.ndarray[Any, Any],
-    columns: tuple[str, ...],
-    out: Path | None,
-    places: Sequence[int | None] = (),
-    texts: Mapping[str, Sequence[str]] | None = None,
-) -> None:
-    if out is not None:
-        write_rows(out, rows, columns, places, texts)
-        print(out)
-        return
-    sys.stdout.write(csv_text(rows, columns, places, texts))

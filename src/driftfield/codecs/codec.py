@@ -1,10 +1,13 @@
 """A codec: the map between the user's rows and the tensors that a network sees."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FloatArray = NDArray[np.float64]
 
@@ -46,6 +49,16 @@ class Codec(Protocol):
 
     def decode_score(self, score: NDArray[np.floating]) -> FloatArray:
         """The score in the user's units from the score (n, *shape) in the network's."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns of :meth:`numeric`; (F,)."""
+
+    def numeric(self, rows: FloatArray) -> FloatArray:
+        """Rows as numbers alone (n, F), for distances and classifiers."""
+
+    def frame(self, rows: FloatArray) -> "pl.DataFrame":
+        """Rows (n, ..) as a polars frame, as the user writes them."""
 
     def tensors(self) -> dict[str, NDArray[np.float64]]:
         """The arrays that a model file keeps, by name, of any shape."""

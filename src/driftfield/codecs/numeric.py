@@ -1,7 +1,7 @@
 """The codec of a table of numbers: an affine map of the columns, and the decimals that the data have."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,11 @@ from driftfield.codecs.codec import FloatArray
 from driftfield.codecs.decimals import decimals, rounded
 from driftfield.codecs.scaling import Scaler
 from driftfield.datasets import load_like
+from driftfield.datasets.writing import rows_frame
 from driftfield.errors import DriftfieldError, InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PARTS = ("mean", "scale", "rotation", "inverse")  # of the scaler, as a model file keeps them
 
@@ -93,6 +97,19 @@ class NumericCodec:
     def decode_score(self, score: NDArray[np.floating]) -> FloatArray:
         """The score in the user's units (n, D) from that in the network's (n, D)."""
         return self.scaler.score_back(score)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns themselves."""
+        return self.columns
+
+    def numeric(self, rows: FloatArray) -> FloatArray:
+        """The rows (n, D) as they are."""
+        return rows
+
+    def frame(self, rows: FloatArray) -> "pl.DataFrame":
+        """Rows (n, D) as a polars frame; whole numbers are integers."""
+        return rows_frame(rows, self.columns, self.places)
 
     def tensors(self) -> dict[str, NDArray[np.float64]]:
         """The arrays of the scaler, by name."""

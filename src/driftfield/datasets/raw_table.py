@@ -73,14 +73,14 @@ def numbers(
     fewer than `fewest` rows, and cells that are missing, infinite or beyond 1e300; with `advise`, the message names
     columns that could be picked instead.
     """
-    indices = _selected(raw, picks)
+    indices = selected(raw, picks)
     columns = tuple(raw.columns[i] for i in indices)
     values = np.empty((0, len(indices)))
     for j, column in enumerate(raw.read(indices)):
         if isinstance(column, NotNumeric):
             raise _not_numeric(raw, columns[j], column)
         if j == 0:
-            _check_rows(raw, len(column), fewest)
+            check_rows(raw, len(column), fewest)
             values = np.empty((len(column), len(indices)))
         values[:, j] = column
     _check_finite(raw, values, columns, advise)
@@ -142,7 +142,7 @@ def capital(name: str) -> str:
     return name[0].upper() + name[1:] if name.startswith(("the ", "standard ")) else name
 
 
-def _selected(raw: RawTable, picks: Sequence[str] | None) -> list[int]:
+def selected(raw: RawTable, picks: Sequence[str] | None) -> list[int]:
     if not raw.columns:
         raise InputError(f"{capital(raw.name)} has no columns: at least one column of numbers is needed.")
     indices = list(range(len(raw.columns))) if picks is None else [raw.index(pick) for pick in picks]
@@ -165,7 +165,7 @@ def _selected(raw: RawTable, picks: Sequence[str] | None) -> list[int]:
     return indices
 
 
-def _check_rows(raw: RawTable, rows: int, fewest: int) -> None:
+def check_rows(raw: RawTable, rows: int, fewest: int) -> None:
     if rows < fewest:
         found = "no rows of data" if rows == 0 else "one row of data"
         needed = f"at least {fewest} {'is' if fewest == 1 else 'are'} needed"

@@ -20,7 +20,8 @@ from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_table, count_from_zero, frame_table, numbered_names
 from driftfield.datasets.inspection import warnings_of
-from driftfield.datasets.raw_table import RawTable, check_varying, labels, numbers, suggestion
+from driftfield.datasets.mixed import Levels, is_mixed, left_out, mixed
+from driftfield.datasets.raw_table import RawTable, capital, check_varying, labels, numbers, suggestion
 from driftfield.datasets.text_files import text_table
 from driftfield.datasets.weights import checked_weights, column_weights
 from driftfield.errors import InputError, reason, unknown_name
@@ -34,7 +35,10 @@ CLASS_COLUMN = "class"
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of numbers: every cell is finite and every column varies."""
+    """Rows of numbers: every cell is finite and every column varies.
+
+    With ``levels`` (:mod:`driftfield.datasets.mixed`), a cell may also be missing, NaN, or stand for a text.
+    """
 
     values: FloatArray  # (n, D)
     columns: tuple[str, ...]
@@ -45,6 +49,7 @@ class Table:
     notes: tuple[str, ...] = ()  # how a file was read where it is not plain CSV, a phrase each
     warnings: tuple[str, ...] = ()  # what should be known before a model is fitted, a sentence each
     weights: FloatArray | None = None  # (n,) positive, with mean 1; None where all rows count the same
+    levels: Levels = ()  # (D,) the texts of each column of text; none where all cells are numbers, without holes
 
 
 def load(
@@ -54,6 +59,7 @@ def load(
     label: str | None = None,
     dialect: Dialect | None = None,
     weight: Any = None,
+    as_mixed: bool = False,
 ) -> Table:
     """The table that DATA means.
 
@@ -62,7 +68,8 @@ def load(
     taken whole for None, or where it has no more than `rows` rows; otherwise a random subset is drawn. `label` names a
     column of classes, text or numbers, which is removed from the rows; the label column of a distribution with classes
     is called "class". `dialect` says how a text file is written, where that is not to be found out. `weight` is what
-    each row counts: a column, which is removed from the rows, or an array (n,); rows of weight 0 are left out.
+    each row counts: a column, which is removed from the rows, or an array (n,); rows of weight 0 are left out. With
+    `as_mixed`, text and missing cells are taken as they are, and the table has levels if there are any.
 
     Raises InputError, in one sentence, for data that cannot be found, read or learned from.
     """
@@ -77,7 +84,7 @@ def load(
         return _drawn(DISTRIBUTIONS[data], _ROWS_TO_DRAW if rows is None else rows, seed, label)
     raw, picks, source = raw_table(data, dialect)
     check_is_text(source, raw.dialect, dialect)
-    return _subset(table_of(raw, picks, source, label, weight), rows, seed)
+    return _subset(table_of(raw, picks, source, label, weight, as_mixed), rows, seed)
 
 
 def check_is_text(source: str, understood: Mapping[str, str], dialect: Dialect | None) -> None:
@@ -90,7 +97,12 @@ def check_is_text(source: str, understood: Mapping[str, str], dialect: Dialect |
 
 
 def table_of(
-    raw: RawTable, picks: list[str] | None, source: str, label: str | None = None, weight: Any = None
+    raw: RawTable,
+    picks: list[str] | None,
+    source: str,
+    label: str | None = None,
+    weight: Any = None,
+    as_mixed: bool = False,
 ) -> Table:
     """The table of the picked columns of a raw table; arguments and errors as in :func:`load`."""
     numbered, classes = (None, ()) if label is None else labels(raw, label)
@@ -98,8 +110,20 @@ def table_of(
     aside = {label, weight} if isinstance(weight, str) else {label}
     if aside != {None}:
         picks = [name for name in picks or raw.columns if name not in aside]
+    words: tuple[str, ...] = ()
+    if as_mixed:
+        values, columns, levels = mixed(raw, picks)
+        idle = left_out(values, columns, levels)
+        kept = [j for j, name in enumerate(columns) if name not in idle]
+        if not kept:
+            raise InputError(f"{capital(raw.name)} has no column to learn from. {next(iter(idle.values()))}")
+        words = tuple(idle.values())
+        picks, values, levels = [columns[j] for j in kept], values[:, kept], tuple(levels[j] for j in kept)
+        if is_mixed(values, levels):
+            table = Table(values, tuple(picks), source, None, numbered, classes, raw.notes, words, levels=levels)
+            return _weighted(table, weights, raw.name)
     values, columns = numbers(raw, picks)
-    warnings = () if source.startswith(PREFIX) else warnings_of(raw, values, columns)
+    warnings = words + (() if source.startswith(PREFIX) else warnings_of(raw, values, columns))
     table = Table(values, columns, source, None, numbered, classes, raw.notes, warnings)
     table = _weighted(table, weights, raw.name)
     omit = "leave it out"
@@ -160,6 +184,23 @@ def load_like(data: Any, columns: Sequence[str], dialect: Dialect | None = None)
     return replace(table, columns=tuple(columns))
 
 
+def load_mixed(data: Any, columns: Sequence[str], levels: Levels, dialect: Dialect | None = None) -> Table:
+    """The rows of DATA as input of a model of a mixed table; columns that are not there are missing cells.
+
+    Columns are matched by name. Raises InputError as `load` does, and where none of the columns is there.
+    """
+    raw, picks, source = raw_table(data, dialect)
+    known = [name for name in columns if name in (picks or raw.columns)]
+    if not known:
+        listed = ", ".join(columns[:6]) + (", …" if len(columns) > 6 else "")
+        raise InputError(f"{source} has none of the model's columns: it needs some of {listed}.")
+    own = tuple(levels[columns.index(name)] for name in known)
+    found, _, _ = mixed(raw, known, fewest=1, known=own)
+    values = np.full((len(found), len(columns)), np.nan)
+    values[:, [columns.index(name) for name in known]] = found
+    return Table(values, tuple(columns), source, notes=raw.notes, levels=tuple(levels))
+
+
 def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0) -> tuple[Table, Table]:
     """(train, held out): a partition of the rows into two tables.
 
@@ -185,16 +226,22 @@ def _make_vary(values: FloatArray, held_out: Indices, train: Indices) -> None:
     """Exchange rows of the two parts, in place, until each column varies in the training part, if it varies at all."""
 
     def constant() -> Indices:
-        return np.flatnonzero(np.ptp(values[train], axis=0) == 0)
+        return np.array([j for j, column in enumerate(values[train].T) if not _varies(column)], dtype=np.int64)
 
     for j in constant():
         before = len(constant())
-        rare = np.flatnonzero(values[held_out, j] != values[train[0], j])
+        known = values[train, j][~np.isnan(values[train, j])]
+        rare = np.flatnonzero(~np.isnan(values[held_out, j]) & ~np.isin(values[held_out, j], known))
         for place in range(len(train)) if len(rare) else ():
             held_out[rare[0]], train[place] = train[place], held_out[rare[0]]
             if len(constant()) < before:
                 break
             held_out[rare[0]], train[place] = train[place], held_out[rare[0]]
+
+
+def _varies(column: FloatArray) -> bool:
+    present = column[~np.isnan(column)]
+    return len(present) > 0 and bool(present.min() < present.max())
 
 
 def catalogue() -> list[tuple[str, str, str]]:
@@ -257,6 +304,8 @@ def _subset(table: Table, rows: int | None, seed: int) -> Table:
     if rows is None or rows >= len(table.values):
         return table
     part = _rows_of(table, stream(seed, "subset").permutation(len(table.values))[:rows])
+    if table.levels:
+        return part
     chosen = f"all {rows} rows that were taken"
     check_varying(part.values, part.columns, part.source, chosen, lambda _: "take more rows, or leave it out")
     return part

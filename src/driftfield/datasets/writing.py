@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,13 @@ def write_rows(
     columns: Sequence[str],
     places: Sequence[int | None] = (),
     texts: Mapping[str, Sequence[str]] | None = None,
+    levels: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write values (n, D) under the names (D,) to a file in the format of its extension; float64 is kept bit for bit.
 
     The rows are written to a temporary file in the same folder, which then replaces the target. An NPY file has no
     column names. Columns with 0 decimal `places` (see `decimals`) are written as integers. In CSV and Parquet, numbers
-    that are not finite are empty cells.
+    that are not finite are empty cells, and a column of `levels` holds the text whose number it has.
 
     Raises InputError for an unknown extension, a missing folder, a file that cannot be written, and names that do not
     match the columns.
@@ -42,7 +44,7 @@ def write_rows(
             f"Rows of shape {values.shape} cannot be written under the names {list(columns)}: "
             "give each column a unique name."
         )
-    frame = _frame(values, columns, places, texts or {})
+    frame = rows_frame(values, columns, places, texts, levels)
     write_atomically(path, _content(path.suffix.lower(), values, frame))
 
 
@@ -51,24 +53,35 @@ def csv_text(
     columns: Sequence[str],
     places: Sequence[int | None] = (),
     texts: Mapping[str, Sequence[str]] | None = None,
+    levels: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """What `write_rows` writes to a CSV file, as text."""
-    text: str = _frame(values, columns, places, texts or {}).write_csv()
+    text: str = rows_frame(values, columns, places, texts, levels).write_csv()
     return text
 
 
-def _frame(
-    values: FloatArray, columns: Sequence[str], places: Sequence[int | None], texts: Mapping[str, Sequence[str]]
+def rows_frame(
+    values: FloatArray,
+    columns: Sequence[str],
+    places: Sequence[int | None] = (),
+    texts: Mapping[str, Sequence[str]] | None = None,
+    levels: Mapping[str, Sequence[str]] | None = None,
 ) -> "pl.DataFrame":
+    """The rows as a polars frame; arguments as in `write_rows`."""
     import polars as pl
 
-    cells = {name: values[:, i] for i, name in enumerate(columns)}
-    for name, place in zip(columns, places, strict=False):
-        if place == 0 and np.abs(cells[name]).max(initial=0) < _LARGEST_WHOLE:
-            cells[name] = cells[name].astype(np.int64)
-    numbers = pl.col(pl.Float64)
-    written = pl.DataFrame(cells).with_columns(pl.when(numbers.is_finite()).then(numbers))
-    return written.with_columns(pl.Series(name, list(cells), dtype=pl.String) for name, cells in texts.items())
+    series = []
+    for i, (name, place) in enumerate(zip_longest(columns, places[: len(columns)])):
+        cells = pl.Series(name, values[:, i])
+        cells = cells.set(~cells.is_finite(), None)
+        if levels and name in levels:
+            cells = cells.cast(pl.Int64).replace_strict(range(len(levels[name])), levels[name], return_dtype=pl.String)
+        elif place == 0 and np.abs(np.nan_to_num(values[:, i])).max(initial=0) < _LARGEST_WHOLE:
+            cells = cells.cast(pl.Int64)
+        series.append(cells)
+    return pl.DataFrame(
+        [*series, *(pl.Series(name, list(text), dtype=pl.String) for name, text in (texts or {}).items())]
+    )
 
 
 def _content(suffix: str, values: FloatArray, frame: "pl.DataFrame") -> bytes:

@@ -52,6 +52,13 @@ More to learn than a mean.
     learned_schedule   gamma(t) as a monotone network
     sliced             sliced score matching
 
+Tables of numbers and categories, with missing cells.
+
+    cells              what is known of each cell of a row: generated, given or absent
+    categories         drawn and scored one after the other
+    table_denoiser     numbers given all that is known of their row
+    table_loss         the objective, which learns all conditionals at once
+
 Bounds on the likelihood.
 
     chain_bound        the variational bound of a chain, to evaluate a model
@@ -116,6 +123,8 @@ from driftfield.diffusion.basics.stochastic import (
 )
 from driftfield.diffusion.basics.times import TIMES
 from driftfield.diffusion.further.adaptive import rk45
+from driftfield.diffusion.further.categories import categories_log_prob, draw_categories
+from driftfield.diffusion.further.cells import Cells
 from driftfield.diffusion.further.chain_bound import BoundTerms, bound_terms, importance_bound
 from driftfield.diffusion.further.chain_loss import chain_loss, elbo
 from driftfield.diffusion.further.continuous_bound import (
@@ -152,6 +161,8 @@ from driftfield.diffusion.further.multistep import (
 from driftfield.diffusion.further.objectives import Loss, denoising
 from driftfield.diffusion.further.probability_flow import decode, encode
 from driftfield.diffusion.further.sliced import sliced_score, sliced_score_loss
+from driftfield.diffusion.further.table_denoiser import TableDenoiser
+from driftfield.diffusion.further.table_loss import table, table_bound
 
 __all__ = [
     "GRIDS",
@@ -165,6 +176,7 @@ __all__ = [
     "WEIGHTS",
     "BaseDenoiser",
     "BoundTerms",
+    "Cells",
     "Chain",
     "Denoiser",
     "DenoiserKernel",
@@ -186,9 +198,11 @@ __all__ = [
     "Schedule",
     "State",
     "Step",
+    "TableDenoiser",
     "bound_terms",
     "bound_variance",
     "bridge",
+    "categories_log_prob",
     "chain_loss",
     "chain_times",
     "continuous_bound",
@@ -197,6 +211,7 @@ __all__ = [
     "denoising_loss",
     "dequantised_log_prob",
     "diffusion_bound",
+    "draw_categories",
     "empirical_denoiser",
     "encode",
     "exact_denoiser",
@@ -209,6 +224,8 @@ __all__ = [
     "sample",
     "sliced_score_loss",
     "standard_prior",
+    "table",
+    "table_bound",
     "trained_gammas",
     "transition",
     "walk",
@@ -234,6 +251,7 @@ OBJECTIVES: dict[str, Callable[..., Loss]] = {
     "hybrid": hybrid,
     "bound": bound,
     "sliced-score": sliced_score,
+    "table": table,
 }
 
 SAMPLERS: dict[str, Sampler] = {

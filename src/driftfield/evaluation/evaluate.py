@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftfield.codecs import FloatArray
+from driftfield.codecs import Codec, FloatArray
 from driftfield.datasets import Distribution
 from driftfield.datasets.weights import representative
 from driftfield.evaluation.baselines import Baseline, baselines
@@ -35,6 +35,8 @@ class Judged(Protocol):
     def held_out_weights(self) -> FloatArray | None: ...
     @property
     def columns(self) -> tuple[str, ...]: ...
+    @property
+    def codec(self) -> Codec: ...
     @property
     def distribution(self) -> Distribution | None: ...
     def sample(self, n: int, seed: int = 0) -> FloatArray: ...
@@ -92,8 +94,10 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     """Evaluate a model on at most ``rows`` generated and as many real rows.
 
     Where the distribution is known, the real rows are fresh draws from it. Otherwise they are held-out rows, and
-    training rows serve as the second real sample, for the floor. Where rows have weights, both samples hold rows as
-    often as they weigh (:func:`~driftfield.datasets.weights.representative`).
+    training rows serve as the second real sample, for the floor. Of a table with categories and missing cells, features
+    are compared (:meth:`~driftfield.codecs.table.TableCodec.numeric`), and samples have the holes of the real rows.
+    Where rows have weights, both samples hold rows as often as they weigh
+    (:func:`~driftfield.datasets.weights.representative`).
     """
     distribution = model.distribution
     if distribution is not None:
@@ -106,18 +110,22 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
                 (model.train, model.train_weights, OTHER),
             )
         )
-    samples = model.sample(len(real), seed)
-    metrics = two_sample(samples, real, other, seed, model.columns)
-    copies = memorisation(samples, model.train, real, seed)
+    samples = np.where(np.isnan(real), np.nan, model.sample(len(real), seed))
+    sides = [model.codec.numeric(rows) for rows in (samples, real, other, model.train)]
+    varying = np.ptp(np.concatenate(sides[1:3]), axis=0) > 0  # a feature without holes or of a rare level may not
+    made, judged, second, trained = (side[:, varying] for side in sides)
+    names = [name for name, kept in zip(model.codec.features, varying, strict=True) if kept]
+    metrics = two_sample(made, judged, second, seed, names)
+    copies = memorisation(made, trained, judged, seed)
 
     judges = real[: max(FEWEST_DENSITIES, DENSITY_WORK // real.shape[1])]
     log_density, _ = model.log_prob(judges)
     bounded = getattr(model, "density_is_bound", False)
     densities = [nll(log_density, None if distribution is None else distribution.entropy, bounded)]
     rivals: list[Baseline] = []
-    if distribution is None:
+    if distribution is None and made.shape == samples.shape:
         rivals = baselines(model.train, judges, seed, model.train_weights)
-    elif distribution.log_prob is not None:
+    elif distribution is not None and distribution.log_prob is not None:
         densities.append(_divergence(distribution.log_prob(judges) - log_density, bounded))
     sentence = verdict(metrics, copies, rivals, densities[0], log_density)
     return Evaluation(sentence, [*metrics, *densities, *copies.metrics()], copies, rivals, log_density, samples, real)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from driftfield.codecs import Codec, FloatArray
+from driftfield.codecs import Codec, FloatArray, TableCodec
 from driftfield.datasets import DISTRIBUTIONS
 from driftfield.diffusion import Schedule
 from driftfield.errors import DriftfieldError, InputError, unknown_name
@@ -251,7 +251,9 @@ def _train(
 
 
 def _batch(codec: Codec, rows: FloatArray, labels: Labels | None, device: torch.device) -> Batch:
-    """Encoded rows, and their labels if they have any, on a device."""
+    """Encoded rows, and their labels if they have any, on a device; of a table, all that is known of their cells."""
+    if isinstance(codec, TableCodec):
+        return tuple(torch.from_numpy(part).to(device) for part in codec.encoded(rows))
     columns: list[Tensor] = [torch.from_numpy(codec.encode(rows))]
     columns += [] if labels is None else [torch.from_numpy(labels)]
     return tuple(column.to(device) for column in columns)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.codecs import FloatArray
+from driftfield.datasets.mixed import Levels
 from driftfield.files import replacing
 from driftfield.model import run as runs
 from driftfield.recipes.defaults import steps_of_a_pass
@@ -40,6 +41,7 @@ class Plan:
         seed: of the network's weights and the training.
         seconds: a time budget, or None.
         command: the command line that started the training, or "".
+        levels: the texts of each column of text, where the rows have text or missing cells.
         shrink: whether whitening shrinks the covariance, as it does since 0.2.
     """
 
@@ -58,6 +60,7 @@ class Plan:
     classes: tuple[str, ...] = ()
     seconds: float | None = None
     command: str = ""
+    levels: Levels = ()
     shrink: bool = True
 
     @property
@@ -94,6 +97,7 @@ def write_plan(plan: Plan, folder: Path, device: str) -> None:
         "command": plan.command,
         "classes": list(plan.classes),
         "device": device,
+        "levels": [list(texts) for texts in plan.levels],
         "shrink": plan.shrink,
         "recipe": plan.recipe.model_dump(mode="json"),
     }
@@ -113,6 +117,7 @@ def read_plan(folder: Path) -> tuple[Plan, str]:
         seconds=setup["seconds"],
         command=setup["command"],
         classes=tuple(setup["classes"]),
+        levels=tuple(tuple(texts) for texts in setup.get("levels", ())),
         shrink=setup.get("shrink", False),
         **arrays,
     )

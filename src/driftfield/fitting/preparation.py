@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from driftfield.codecs import Codec, NumericCodec
+from driftfield.codecs import Codec, FloatArray, NumericCodec, TableCodec
 from driftfield.diffusion import BaseDenoiser
 from driftfield.errors import InputError
 from driftfield.fitting.plan import Plan
 from driftfield.fitting.splitting import split_rows
 from driftfield.recipes.building import Parts, build_denoiser, build_loss, check_recipe
-from driftfield.recipes.defaults import choose_scaling, resolve
+from driftfield.recipes.defaults import as_table, choose_scaling, resolve
 from driftfield.recipes.schema import Recipe
+from driftfield.seeds import stream
 
 MOST_ROWS = 20_000  # that the choices of a recipe are made from
 MOST_STEPS = 10_000_000  # where time, not steps, ends a training
@@ -63,11 +66,12 @@ def prepare(
     count, D = train.values.shape
     if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
-    scaling = recipe.data.scaling or choose_scaling(count, D)
-    codec = NumericCodec.fit(train.values, train.columns, scaling, train.weights)
-    filled = resolve(recipe, codec.encode(train.values[:: max(1, count // MOST_ROWS)]), count)
+    if train.levels:
+        recipe = as_table(recipe)
+        check_recipe(recipe)
+    scaling = "standard" if train.levels else recipe.data.scaling or choose_scaling(count, D)
     plan = Plan(
-        recipe=filled.updated({"data": {"rows": split.rows, "scaling": scaling}}),
+        recipe=recipe.updated({"data": {"rows": split.rows, "scaling": scaling}}),
         source=train.source,
         columns=train.columns,
         rows=train.values,
@@ -80,22 +84,47 @@ def prepare(
         validation_weights=None if validation is None else validation.weights,
         held_out_weights=split.held_out_weights,
         classes=train.classes,
+        levels=train.levels,
         seconds=seconds,
         command=command,
     )
+    codec = _codec(plan)
+    some = plan.rows[:: max(1, count // MOST_ROWS)]
+    encoded = _complete(codec, some) if isinstance(codec, TableCodec) else codec.encode(some)
+    plan = replace(plan, recipe=resolve(plan.recipe, encoded, count))
     return replace(_built(plan, codec, parts), notes=train.notes, warnings=train.warnings)
+
+
+def _codec(plan: Plan) -> NumericCodec | TableCodec:
+    """The codec of the training rows of a plan."""
+    if plan.levels:
+        others = [plan.held_out, *([] if plan.validation is None else [plan.validation])]
+        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, np.concatenate(others))
+    scaling = plan.recipe.data.scaling or "standard"
+    return NumericCodec.fit(plan.rows, plan.columns, scaling, plan.weights, shrink=plan.shrink)
+
+
+def _complete(codec: TableCodec, rows: FloatArray) -> NDArray[np.float32]:
+    """The numbers of rows of a table (n, D), with those of other rows in place of missing ones."""
+    z, present = codec.encoded(rows)[0::2]
+    rng = stream(0, "numbers in place of missing ones")
+    for column, there in zip(z.T, present.T, strict=True):
+        if there.any():
+            column[~there] = rng.choice(column[there], int((~there).sum()))
+    return z
 
 
 def prepare_again(plan: Plan, parts: Parts) -> Preparation:
     """The parts of a plan that was read from a run folder."""
-    scaling = plan.recipe.data.scaling or "standard"
-    codec = NumericCodec.fit(plan.rows, plan.columns, scaling, plan.weights, shrink=plan.shrink)
-    return _built(plan, codec, parts)
+    return _built(plan, _codec(plan), parts)
 
 
-def _built(plan: Plan, codec: NumericCodec, parts: Parts) -> Preparation:
-    directions = torch.from_numpy(codec.directions) if plan.recipe.network.get("frequencies") else None
-    classes = len(plan.classes)
-    denoiser = build_denoiser(plan.recipe, len(plan.columns), parts, plan.seed, directions, classes=classes)
+def _built(plan: Plan, codec: NumericCodec | TableCodec, parts: Parts) -> Preparation:
+    if isinstance(codec, TableCodec):
+        denoiser = build_denoiser(plan.recipe, codec.shape[0], parts, plan.seed, levels=codec.levels)
+    else:
+        directions = torch.from_numpy(codec.directions) if plan.recipe.network.get("frequencies") else None
+        classes = len(plan.classes)
+        denoiser = build_denoiser(plan.recipe, len(plan.columns), parts, plan.seed, directions, classes=classes)
     build_loss(plan.recipe, denoiser, parts)  # refuses an objective that cannot be built, before anything is written
     return Preparation(plan, codec, denoiser, parts)

@@ -46,7 +46,7 @@ def split_rows(data: Any, recipe: Recipe, seed: int, weights: Any = None) -> Spl
     """
     section, fraction = recipe.data, recipe.train.validation
     weights = section.weight if weights is None else weights
-    table = load(data, section.rows, seed, section.label, section.dialect, weights)
+    table = load(data, section.rows, seed, section.label, section.dialect, weights, as_mixed=True)
     if table.distribution is not None:
         beside = max(100, min(len(table.values), MOST_VALIDATION_ROWS))
         held_out = table.distribution.sample(beside, derive(seed, "held-out rows"))

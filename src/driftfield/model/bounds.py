@@ -19,6 +19,7 @@ from driftfield.diffusion.further.row_noise import BLOCK, BlockNoise
 from driftfield.errors import InputError
 from driftfield.memory import require
 from driftfield.model.labels import Label, class_numbers
+from driftfield.model.whole_rows import check_whole
 from driftfield.modes import own_modes
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def bound_terms(
     label: Label,
 ) -> BoundTerms:
     """The terms of the bound on -log p(z) of each row, in the network's units; see :meth:`Model.bound_terms`."""
+    check_whole(model, "bound")
     z, kernel, grid = model.encoded(x), kernel_of(model, variance), bound_times(model, times)
     cond, found = class_numbers(model, label, len(z)), []
     for part in slices(len(z), BLOCK) or [slice(0, 0)]:
@@ -59,6 +61,7 @@ def importance_bound(
     label: Label,
 ) -> tuple[FloatArray, FloatArray]:
     """A tighter bound from the mean over some paths, and its error; see :meth:`Model.importance_bound`."""
+    check_whole(model, "bound")
     rows = model.codec.read(x)
     z, kernel, grid = model.encoded(rows), kernel_of(model, variance), bound_times(model, times)
     cond = class_numbers(model, label, len(z))

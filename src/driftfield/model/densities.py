@@ -25,6 +25,7 @@ from driftfield.model.finite import check_finite
 from driftfield.model.labels import Label, class_numbers
 from driftfield.model.noise_levels import check_in_range, find_time
 from driftfield.model.priors import density_prior, encoded_rows, spread
+from driftfield.model.whole_rows import check_whole
 from driftfield.modes import own_modes
 from driftfield.seeds import derive
 
@@ -93,7 +94,7 @@ def _log_prob(
             raise _no_ode("density at other noise levels")
         return importance_bound(model, rows, model.recipe.likelihood.paths, None, None, seed, label)
     size = max(1, MOST_NUMBERS // model.dimensions)
-    options = _solver(model, solving, min(len(rows), size)) | {"seed": seed, "spread": spread(model)}
+    options = solver(model, solving, min(len(rows), size)) | {"seed": seed, "spread": spread(model)}
     alpha = 1.0 if time is None else float(model.denoiser.schedule.alpha(time))
     end, rows_of_prior = density_prior(model), encoded_rows(model)
     z = torch.from_numpy(model.codec.encode(rows)).to(model.device)
@@ -127,10 +128,11 @@ def log_prob_gradient(
     """
     if isinstance(model.denoiser, LearnedKernel):
         raise _no_ode("gradient of the density")
+    check_whole(model, "gradient of the density")
     z, time = model.encoded(x), find_time(model, t, noise)
     check_in_range(model, noise)
     alpha = 1.0 if time is None else float(model.denoiser.schedule.alpha(time))
-    options = _solver(model, Solving(**solving), len(z)) | {"seed": seed, "spread": spread(model), "start": time}
+    options = solver(model, Solving(**solving), len(z)) | {"seed": seed, "spread": spread(model), "start": time}
     cond = class_numbers(model, label, len(z))
     found = ode_log_prob_gradient(model.denoiser, alpha * z, density_prior(model), cond=cond, **options)
     return model.codec.decode_score((alpha * found).cpu().numpy())
@@ -139,6 +141,7 @@ def log_prob_gradient(
 @own_modes
 def score(model: Model, x: ArrayLike | Tensor, t: float | None, noise: float | None, label: Label = None) -> FloatArray:
     """grad log p_t at each row; see :meth:`Model.score`."""
+    check_whole(model, "score")
     z = model.encoded(x)
     time = find_time(model, t, SCORE_NOISE if t is None and noise is None else noise)
     assert time is not None
@@ -151,6 +154,7 @@ def score(model: Model, x: ArrayLike | Tensor, t: float | None, noise: float | N
 @own_modes
 def latent(model: Model, x: ArrayLike | Tensor, solving: Solving, label: Label = None) -> FloatArray:
     """The code of each row; see :meth:`Model.latent`."""
+    check_whole(model, "latent code")
     z = model.encoded(x)
     x_1 = encode(model.denoiser, z, cond=class_numbers(model, label, len(z)), **_ode_options(model, solving))
     end = model.prior
@@ -162,6 +166,7 @@ def latent(model: Model, x: ArrayLike | Tensor, solving: Solving, label: Label =
 @own_modes
 def decoded(model: Model, z: ArrayLike | Tensor, solving: Solving, label: Label = None) -> FloatArray:
     """The row of each code; see :meth:`Model.decode`."""
+    check_whole(model, "latent code")
     codes = torch.from_numpy(model.codec.read(z).astype(np.float32)).to(model.device)
     x_1 = model.prior.sample(codes)
     rows = decode(model.denoiser, x_1, cond=class_numbers(model, label, len(codes)), **_ode_options(model, solving))
@@ -186,7 +191,7 @@ def bits_per_dimension(
     return bits.numpy(), error.numpy()
 
 
-def _solver(model: Model, solving: Solving, rows: int) -> dict[str, Any]:
+def solver(model: Model, solving: Solving, rows: int) -> dict[str, Any]:
     """The options of the density's solver for so many rows at once: as given, or from the recipe.
 
     Raises:

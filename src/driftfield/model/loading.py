@@ -1,13 +1,14 @@
 """Loading: the model of a run folder."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from driftfield.codecs import FloatArray, NumericCodec
+from driftfield.codecs import Codec, FloatArray, NumericCodec, TableCodec
 from driftfield.diffusion import BaseDenoiser, Schedule
 from driftfield.errors import DriftfieldError, InputError, reason
 from driftfield.model import run as runs
@@ -31,6 +32,8 @@ class About(BaseModel):
     classes: list[str] = []
     class_counts: list[float] = []
     checksums: bool = False
+    kind: str = "numeric"
+    table: list[dict[str, Any]] = []
 
 
 @own_modes
@@ -55,7 +58,7 @@ def load_model(
     if missing:
         raise InputError(f"The model was made with a {missing[0]} of your own: pass it as load(path, {missing[0]}=..).")
     rows = {
-        part: runs.read_rows(folder / file, about.columns, checked)
+        part: runs.read_rows(folder / file, about.columns, checked, about.kind == "table")
         for part, file in (("train", runs.TRAIN), ("held_out", runs.HELD_OUT))
     }
     weights = {part: _row_weights(folder / runs.MODEL, tensors, part, len(rows[part])) for part in rows}
@@ -93,14 +96,19 @@ def _row_weights(path: Path, tensors: dict[str, Tensor], part: str, rows: int) -
 
 def _restored(
     path: Path, about: About, tensors: dict[str, Tensor], recipe: Recipe, parts: Parts
-) -> tuple[BaseDenoiser, NumericCodec]:
+) -> tuple[BaseDenoiser, Codec]:
     """The denoiser with its weights, and the codec, which the tensors of a model file must fit."""
     weights = {key.removeprefix(DENOISER): t for key, t in tensors.items() if key.startswith(DENOISER)}
     arrays = {key.removeprefix(CODEC): t.numpy() for key, t in tensors.items() if key.startswith(CODEC)}
-    denoiser = build_denoiser(recipe, len(about.columns), parts, seed=0, classes=len(about.classes))
+    codec: Codec
     try:
+        if about.kind == "table":
+            codec = TableCodec.restored(about.model_dump())
+            denoiser = build_denoiser(recipe, codec.shape[0], parts, seed=0, levels=codec.levels)
+        else:
+            denoiser = build_denoiser(recipe, len(about.columns), parts, seed=0, classes=len(about.classes))
+            codec = NumericCodec.restored(about.model_dump(), arrays)
         denoiser.load_state_dict(weights)
-        codec = NumericCodec.restored(about.model_dump(), arrays)
     except (RuntimeError, KeyError) as error:
         last = str(error).strip().splitlines()[-1].strip()
         raise InputError(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,23 +13,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from driftfield.codecs import Codec, FloatArray
+from driftfield.codecs import Codec, FloatArray, TableCodec
 from driftfield.datasets import DISTRIBUTIONS, Distribution
-from driftfield.diffusion import (
-    SCHEDULES,
-    BaseDenoiser,
-    BoundTerms,
-    Gaussian,
-    LearnedKernel,
-    ReparametrisedDenoiser,
-    RescheduledDenoiser,
-    Schedule,
-)
+from driftfield.diffusion import BaseDenoiser, BoundTerms, Gaussian, LearnedKernel, Schedule, Step
 from driftfield.diffusion.basics.heads import Head
-from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.basics.schedules import PriorMismatch
-from driftfield.errors import InputError, unknown_name
-from driftfield.model import bounds, densities, files, priors, sampling
+from driftfield.model import bounds, densities, files, priors, sampling, tables, variants
 from driftfield.model.densities import Observe, Solving
 from driftfield.model.labels import Label, class_names, drawn_labels
 from driftfield.model.sampling import How, Trajectory
@@ -39,6 +27,8 @@ from driftfield.recipes.building import Parts
 from driftfield.recipes.schema import Recipe
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from driftfield.evaluation import Evaluation
 
 
@@ -131,10 +121,13 @@ class Model:
         guidance: float | None = None,
         last_noise: bool | None = None,
         start: int = 0,
+        given: Mapping[str, Any] | None = None,
         observe: Callable[[int], None] | None = None,
         **options: float | None,
     ) -> FloatArray:
         """n new rows in the user's units, with as many decimals as the data; (n, D) float64.
+
+        In a table with text, a cell of text is the number of its level: :meth:`frame` has the text.
 
         Row i depends on the seed and on start + i alone, so parts of a sample can be drawn apart and put together.
 
@@ -143,6 +136,7 @@ class Model:
             label: the class to draw from, by name or number, or one for each row; by default rows of all classes.
             guidance: weight of the class: 0 ignores it, 1 is as learned, larger values exaggerate it (classifier-free).
             start: number of the first row.
+            given: cells by the names of their columns, the same in all rows; the others are drawn given these.
             observe: called with the number of rows done.
             options: of the sampler, such as eta of ddim or tolerance of rk45.
 
@@ -150,7 +144,29 @@ class Model:
             InputError: a negative n, an unknown name, or a step count below 1; the samples are not finite.
         """
         how = How(sampler, steps, grid, last_noise, guidance, options)
+        if given or isinstance(self.codec, TableCodec):
+            tables.check_no_label(label)
+            return tables.sample_rows(self, n, given, seed, how, start, observe)
         return sampling.sample_rows(self, n, seed, how, label, start, observe)
+
+    def impute(
+        self, x: Any, seed: int = 0, *, draws: int = 1, observe: Observe | None = None, **options: Any
+    ) -> FloatArray:
+        """Rows x (n, D) with their missing cells drawn given the others: (draws, n, D).
+
+        Args:
+            x: a frame, or an array with NaN for missing cells; a frame may lack columns altogether.
+            draws: how often each row is filled, each time anew.
+            options: as in :meth:`sample`, such as steps.
+
+        Raises:
+            InputError: the rows do not fit the model, or it knows only whole rows.
+        """
+        return tables.impute(self, x, draws, seed, tables.how_of(options), observe)
+
+    def frame(self, rows: FloatArray) -> pl.DataFrame:
+        """Rows (n, D) as a polars frame, with text and empty cells as the user writes them."""
+        return self.codec.frame(rows)
 
     def sample_labelled(
         self, n: int, seed: int = 0, *, label: Label = None, start: int = 0, **options: Any
@@ -200,6 +216,8 @@ class Model:
         probes: int | None = None,
         seed: int = 0,
         label: Label = None,
+        given: Sequence[str] = (),
+        of: Sequence[str] | None = None,
         observe: Observe | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Log-density of each row of x (n, D) in nats, in the user's units, and the estimate of its error; (n,) each.
@@ -213,6 +231,9 @@ class Model:
         all classes together); and the standard error over the probes where these are random. How often it is exceeded
         stands in docs/densities.md. A row more than 1e15 standard deviations away has -inf, with an infinite error.
 
+        Of a table with text or missing cells it is that of a mass for categories and whole numbers, times a density for
+        other numbers. Missing cells are left out, as are columns that are neither in ``given`` nor in ``of``.
+
         A learned kernel has no such equation: its value is the importance-weighted bound on the data's density
         (:mod:`driftfield.diffusion.further.chain_bound`), with its standard error.
 
@@ -224,6 +245,8 @@ class Model:
             probes: for each row, of Hutchinson's estimate; the first row is number 0 of the seed.
             seed: of all that is random.
             label: the class given, or one for each row: log p(x | class).
+            given: names of the columns that are given: log p(others | given), for a model of a table.
+            of: names of the columns that are asked for, all that are not given by default.
             observe: called with the number of rows done.
 
         Raises:
@@ -231,6 +254,10 @@ class Model:
                 densities are not finite.
         """
         solving = Solving(steps, tolerance, divergence, probes)
+        if given or of is not None or isinstance(self.codec, TableCodec):
+            tables.check_no_label(label)
+            tables.check_no_noise(t, noise)
+            return tables.log_prob(self, tables.table_codec(self).read(x), given, of, solving, seed, observe)
         return densities.log_prob(self, x, t, noise, solving, seed, label, observe)
 
     def score(
@@ -343,21 +370,7 @@ class Model:
         Raises:
             InputError: an unknown name, or a learned kernel.
         """
-        if isinstance(self.denoiser, LearnedKernel):
-            raise InputError(
-                "A learned kernel is defined only on the steps of its own chain, so it cannot be converted: use a "
-                "model with a denoiser."
-            )
-        denoiser = self.denoiser
-        if isinstance(schedule, str):
-            if schedule not in SCHEDULES:
-                raise unknown_name("schedule", schedule, SCHEDULES)
-            schedule = SCHEDULES[schedule]()
-        if schedule is not None:
-            denoiser = RescheduledDenoiser(denoiser, schedule.to(self.device))
-        if head is not None:
-            denoiser = ReparametrisedDenoiser(denoiser, head)
-        return replace(self, denoiser=denoiser, snapshots={})
+        return variants.converted(self, schedule, head)
 
     def at(self, step: int) -> Model:
         """The model as it was after a training step whose weights were kept (``train.snapshots``).
@@ -365,14 +378,7 @@ class Model:
         Raises:
             InputError: there are no weights of that step.
         """
-        if step not in self.snapshots:
-            known = ", ".join(str(kept) for kept in sorted(self.snapshots)) or "none"
-            raise InputError(
-                f"The weights of step {step} were not kept (kept: {known}): name the steps to keep in train.snapshots."
-            )
-        denoiser = deepcopy(self.denoiser)
-        denoiser.load_state_dict(self.snapshots[step], strict=False)  # buffers are not learned, so not kept
-        return replace(self, denoiser=denoiser, snapshots={})
+        return variants.at(self, step)
 
     def as_torch(self) -> Tensors:
         """The same methods, with torch tensors for results, of the same shapes."""

@@ -91,6 +91,8 @@ def prior_mismatch(model: Model) -> PriorMismatch:
     """How far x_1 is from the prior, for the moments of the training rows."""
     schedule = model.denoiser.schedule
     z, weights = model.codec.encode(model.train).astype(np.float64), model.train_weights
+    if z.size == 0:  # a table of categories alone
+        return schedule.prior_kl(1.0)
     if model.recipe.train.prior == "standard":
         return schedule.prior_kl(float(np.average(np.square(z), axis=0, weights=weights).mean()))
     variance = float(np.average((z - np.average(z, axis=0, weights=weights)) ** 2, axis=0, weights=weights).mean())

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from driftfield.datasets.mixed import mixed
 from driftfield.datasets.parquet import parquet_table
 from driftfield.datasets.raw_table import numbers
 from driftfield.errors import InputError, reason
@@ -203,14 +204,17 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         raise _unreadable(file, error) from None
 
 
-def read_rows(path: Path, columns: Sequence[str], safe: bool) -> NDArray[np.float64]:
+def read_rows(path: Path, columns: Sequence[str], safe: bool, holes: bool = False) -> NDArray[np.float64]:
     """The rows (n, D) of a Parquet file of a run, whose columns are those of the model; ``safe`` if it was checked.
+
+    With ``holes``, cells may be missing: they are NaN.
 
     Raises:
         InputError: the file is missing or damaged, or has other columns.
     """
     try:
-        values, names = numbers(parquet_table(path, safe), None, fewest=1)
+        raw = parquet_table(path, safe)
+        values, names = mixed(raw, None, fewest=1)[:2] if holes else numbers(raw, None, fewest=1)
     except OSError as error:
         raise _unreadable(path, error) from None
     if names != tuple(columns):

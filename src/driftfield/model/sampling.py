@@ -19,6 +19,7 @@ from driftfield.errors import InputError, unknown_name
 from driftfield.memory import require
 from driftfield.model.finite import check_finite
 from driftfield.model.labels import Label, class_numbers
+from driftfield.model.whole_rows import check_whole
 from driftfield.modes import own_modes
 from driftfield.recipes.defaults import walks_chain
 from driftfield.recipes.sampling import build_sampling, changed, grid_times
@@ -74,8 +75,7 @@ def sample_rows(
     observe: Callable[[int], None] | None = None,
 ) -> FloatArray:
     """n new rows in the user's units; see :meth:`Model.sample`."""
-    if n < 0:
-        raise InputError(f"The number of rows must not be negative, got {n}.")
+    check_number(n)
     require(8 * _COPIES * n * model.dimensions, f"{n:,} rows", "draw fewer at a time, each time with another seed")
     rows = [model.codec.decode(np.empty((0, *model.codec.shape)))]
     cond = class_numbers(model, label, n)
@@ -88,6 +88,12 @@ def sample_rows(
             observe(first + count - start)
     result = check_finite(np.concatenate(rows), "samples")
     return model.codec.finish(result) if model.recipe.sample.round else result
+
+
+def check_number(n: int) -> None:
+    """Raises InputError for a negative number of rows."""
+    if n < 0:
+        raise InputError(f"The number of rows must not be negative, got {n}.")
 
 
 def reverse(model: Model, n: int, seed: int, how: How, start: int = 0, cond: Tensor | None = None) -> Iterator[State]:
@@ -126,6 +132,7 @@ def forward(model: Model, n: int, seed: int, frames: int, grid: str | None = Non
 @own_modes
 def trajectory(model: Model, n: int, seed: int, direction: str, frames: int, how: How) -> Trajectory:
     """n rows from noise to data or from data to noise; see :meth:`Model.trajectory`."""
+    check_whole(model, "path between noise and data")
     schedule, section = model.denoiser.schedule, model.recipe.sample
     if schedule.T is not None and changed(section, {"grid": how.grid}).grid.kind == "trailing":
         frames = min(frames, schedule.T + 1)  # this grid has only the steps of a chain

@@ -6,7 +6,12 @@ from torch import nn
 
 from driftfield.networks.conditional import ConditionalMLP
 from driftfield.networks.mlp import ACTIVATIONS, EMBEDDINGS, MLP
+from driftfield.networks.table import TableNetwork
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "conditional-mlp": ConditionalMLP}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": MLP,
+    "conditional-mlp": ConditionalMLP,
+    "table": TableNetwork,
+}
 
-__all__ = ["ACTIVATIONS", "EMBEDDINGS", "MLP", "NETWORKS", "ConditionalMLP"]
+__all__ = ["ACTIVATIONS", "EMBEDDINGS", "MLP", "NETWORKS", "ConditionalMLP", "TableNetwork"]

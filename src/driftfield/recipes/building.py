@@ -17,7 +17,9 @@ from driftfield.diffusion import (
     LearnedVarianceDenoiser,
     Loss,
     Schedule,
+    TableDenoiser,
     diffusion_bound,
+    table_bound,
     trained_gammas,
 )
 from driftfield.diffusion.further.conversion import narrow
@@ -79,11 +81,12 @@ def build_denoiser(
     seed: int,
     directions: Tensor | None = None,
     classes: int = 0,
+    levels: tuple[int, ...] = (),
 ) -> BaseDenoiser:
     """The denoiser of a recipe for rows of the given number of columns, with weights drawn from the seed.
 
     ``directions`` are those of the network's positional features: the columns of the table in the network's units.
-    ``classes`` is the number of class labels.
+    ``classes`` is the number of class labels, ``levels`` those of the categories of a table.
 
     Raises:
         InputError: the parts do not go together, or the weights take more memory than there is.
@@ -93,14 +96,15 @@ def build_denoiser(
         require(4 * weights(recipe.network, dimensions, schedule.T), "The weights of the network", "make it smaller")
     with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global state: give them a copy
         torch.default_generator.manual_seed(seed)
-        build = partial(_build_network, recipe, dimensions, schedule, directions=directions, classes=classes)
+        known = {"directions": directions, "classes": classes or None, "levels": levels}
+        build = partial(_build_network, recipe, dimensions, schedule, known)
         if recipe.kernel.kind == "learned":
             return LearnedKernel(schedule, build(), build())
         learned_variance = recipe.denoiser.variance == "learned"
         network = parts.network or build(outputs=2 * dimensions if learned_variance else None)
     default_label = "log-sigma" if recipe.network.get("embedding", "sine") == "sine" else "t"
     label = getattr(network, "label", default_label)
-    make = LearnedVarianceDenoiser if learned_variance else Denoiser
+    make = LearnedVarianceDenoiser if learned_variance else TableDenoiser if is_table(recipe) else Denoiser
     section = recipe.denoiser
     network = network.float()  # also one of the user's own, made under another default dtype
     return make(network, schedule, section.head, label, section.scale_input, bool(section.scale_output))
@@ -110,8 +114,7 @@ def _build_network(
     recipe: Recipe,
     dimensions: int,
     schedule: Schedule,
-    directions: Tensor | None,
-    classes: int,
+    data: dict[str, Any],
     outputs: int | None = None,
 ) -> nn.Module:
     network = recipe.network
@@ -121,13 +124,7 @@ def _build_network(
             "The positional features of network.frequencies need network.embedding = sine and "
             "denoiser.scale_input = true: change one of them."
         )
-    known = {
-        "dimensions": dimensions,
-        "steps": schedule.T,
-        "directions": directions,
-        "outputs": outputs,
-        "classes": classes or None,
-    }
+    known = {"dimensions": dimensions, "steps": schedule.T, "outputs": outputs, **data}
     taken = inspect.signature(network.source).parameters
     given: dict[str, Any] = {name: value for name, value in known.items() if name in taken and value is not None}
     return cast(nn.Module, network.part(**given))
@@ -153,7 +150,12 @@ def build_loss(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
         own = parts.objective
         return lambda rows, generator, *labels: own(cast(Denoiser, denoiser), rows, generator)
     loss = cast(Loss, recipe.objective.part(denoiser))
-    return lambda rows, generator, *labels: loss(rows, generator, *labels) / rows[0].numel()
+    return lambda rows, generator, *labels: loss(rows, generator, *labels) / max(rows[0].numel(), 1)
+
+
+def is_table(recipe: Recipe) -> bool:
+    """Whether a recipe is for a table of numbers and categories."""
+    return recipe.network.kind == "table"
 
 
 def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
@@ -166,8 +168,9 @@ def build_judge(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
         return build_loss(recipe, denoiser, parts)
     times = recipe.objective.get("times")
     gammas = None if times is None else trained_gammas(denoiser.schedule, times.part)
-    judge = partial(diffusion_bound, denoiser, gammas=gammas)
-    return lambda rows, generator, *labels: judge(rows, generator, *labels) / rows[0].numel()
+    bound: Loss = table_bound if is_table(recipe) else diffusion_bound
+    judge = partial(bound, denoiser, gammas=gammas)
+    return lambda rows, generator, *labels: judge(rows, generator, *labels) / max(rows[0].numel(), 1)
 
 
 def check_recipe(recipe: Recipe) -> None:

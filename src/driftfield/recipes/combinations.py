@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from itertools import chain
 
 from driftfield.diffusion import SAMPLERS, Schedule
 from driftfield.errors import InputError
@@ -11,7 +12,8 @@ from driftfield.recipes.schema import Recipe
 
 def check_combination(recipe: Recipe, schedule: Schedule) -> None:
     """Raise an InputError for the first thing in a recipe that contradicts another."""
-    for reason in (*_kernel(recipe, schedule), *_objective(recipe, schedule), *_sampling(recipe), *_data(recipe)):
+    rules = _kernel(recipe, schedule), _objective(recipe, schedule), _sampling(recipe), _table(recipe), _data(recipe)
+    for reason in chain.from_iterable(rules):
         raise InputError(f"The recipe contradicts itself: {reason}.")
 
 
@@ -80,6 +82,23 @@ def _sampling(recipe: Recipe) -> Iterator[str]:
         yield f'the sampler "{sampler}" needs denoiser.variance = learned; take sample.sampler = ancestral'
     if recipe.sample.guidance is not None and recipe.data.label is None:
         yield "sample.guidance follows class labels, but data.label names none"
+
+
+def _table(recipe: Recipe) -> Iterator[str]:
+    kinds = {"network.kind": recipe.network.kind, "objective.kind": recipe.objective.kind}
+    tables = [name for name, kind in kinds.items() if kind == "table"]
+    if len(tables) == 1:
+        yield f"{tables[0]} = table needs the other one of {' and '.join(kinds)} too; set both"
+    if not tables:
+        return
+    if recipe.kernel.kind != "denoiser" or recipe.denoiser.variance == "learned":
+        yield "a table has neither a learned kernel nor a learned variance; leave out kernel and denoiser.variance"
+    if recipe.train.prior == "standard" or not recipe.denoiser.scale_input:
+        yield "a table needs numbers of unit variance; leave out train.prior and denoiser.scale_input"
+    if recipe.data.label is not None:
+        yield "the classes of a table are one of its columns; leave out data.label, and give the class as any cell"
+    if recipe.data.scaling not in (None, "standard"):
+        yield "the numbers of a table are scaled one by one; leave out data.scaling"
 
 
 def _data(recipe: Recipe) -> Iterator[str]:

@@ -34,6 +34,8 @@ def resolution(rows: NDArray[np.float32], seed: int = 0) -> float:
     """
     from scipy.spatial import KDTree
 
+    if rows.shape[1] == 0:
+        return 1.0
     rng = np.random.default_rng(seed)
     rows = rows[rng.permutation(len(rows))[:20_000]]
     k = min(max(NEIGHBOURS, 5 * rows.shape[1]), len(rows) // 3)  # enough to see all D axes, few enough to be local
@@ -55,6 +57,20 @@ def choose_scaling(n: int, D: int) -> str:
     return "standard" if D <= FEW_COLUMNS and n >= FEW_ROWS else "whiten"
 
 
+def as_table(recipe: Recipe) -> Recipe:
+    """The recipe with the network and the objective of a table, where it has the default ones."""
+    changes: dict[str, dict[str, object]] = {}
+    if recipe.network.kind == "mlp":
+        widths = recipe.network.widths
+        size = {"width": recipe.network.width, "depth": recipe.network.depth}
+        if widths is not None:
+            raise InputError("A table of numbers and categories takes network.width and depth: leave out widths.")
+        changes["network"] = {"kind": "table", **{key: value for key, value in size.items() if value is not None}}
+    if recipe.objective.kind == "denoising":
+        changes["objective"] = {"kind": "table"}
+    return recipe.updated(changes)
+
+
 def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
     """The recipe with every open choice made, for n scaled training rows of which ``rows`` (m, D) are some."""
     D = rows.shape[1]
@@ -73,7 +89,7 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
         changes["denoiser"]["kappa_max"] = recipe.denoiser.kappa_max or max(kappa_max, low)
     if recipe.denoiser.scale_output is None:
         changes["denoiser"]["scale_output"] = recipe.denoiser.head in SCALED_HEADS
-    if network.kind == "mlp":
+    if network.kind in ("mlp", "table"):
         changes["network"] = _network(recipe, delta, n, D)
     times = objective.get("times")
     if times is not None and times.kind == "log-normal":
@@ -110,7 +126,7 @@ def _weight(recipe: Recipe) -> dict[str, object]:
 def _noise_levels_are_open(recipe: Recipe) -> bool:
     """Whether the default recipe chooses the noise levels that are trained, under another schedule than VE."""
     objective, times = recipe.objective, recipe.objective.get("times")
-    return objective.kind == "denoising" and times.kind == "log-normal" and times.mean is times.std is None
+    return objective.kind in ("denoising", "table") and times.kind == "log-normal" and times.mean is times.std is None
 
 
 def sampling_steps(sampler: str | Step | Options, T: int | None) -> int:
@@ -157,7 +173,7 @@ def _length(train: TrainSection, a_pass: int, n: int) -> dict[str, object]:
 def _network(recipe: Recipe, delta: float, n: int, D: int) -> dict[str, object]:
     network = recipe.network
     chosen: dict[str, object] = {}
-    if network.widths is None:
+    if network.get("widths") is None:
         chosen |= {"width": network.width or _width(n, D), "depth": network.depth or 3}
     if network.frequencies is None:
         chosen["frequencies"] = _frequencies(recipe, delta, D)
@@ -166,8 +182,8 @@ def _network(recipe: Recipe, delta: float, n: int, D: int) -> dict[str, object]:
 
 def _frequencies(recipe: Recipe, delta: float, D: int) -> list[float]:
     """1, 2, 4, .. up to 1 / (4 delta), as a feature sin(k x) is straight over 1 / k, and not too many in all."""
-    plain = recipe.network.embedding != "sine" or not recipe.denoiser.scale_input
-    if plain:
+    plain = recipe.network.get("embedding", "sine") != "sine" or not recipe.denoiser.scale_input
+    if plain or D == 0:
         return []
     resolved = 1 + int(math.log2(max(1.0, 0.25 / delta)))
     # In many columns delta says what can be seen in all of them at once; a single column shows more.

@@ -1,0 +1,121 @@
+"""The commands that take tables with given and missing cells: sample --given, impute, outliers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from driftfield.cli.commands import Request, prepared
+from driftfield.cli.progress import Bar
+from driftfield.cli.rows import open_run, read_like, show
+from driftfield.datasets import SUFFIXES
+from driftfield.datasets.files import path_and_columns
+from driftfield.errors import InputError
+from driftfield.files import check_no_input, check_writable
+from driftfield.model import run as runs
+
+if TYPE_CHECKING:
+    from driftfield.codecs import FloatArray
+    from driftfield.model.model import Model
+
+POINT_DRAWS = 20  # whose mean or mode --point writes
+
+
+def parse_given(texts: Sequence[str]) -> dict[str, str]:
+    """``["species=Adelie,body_mass_g=3700"]`` as a mapping; a comma without a name before it belongs to the value."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name = ""
+        for part in text.split(","):
+            if "=" in part:
+                name, _, value = part.partition("=")
+                name = name.strip()
+                found[name] = value.strip()
+            elif name:
+                found[name] += "," + part
+            else:
+                raise InputError(f'"--given {text}" is not of the form column=value, such as species=Adelie.')
+    return found
+
+
+def parse_names(text: str | None) -> tuple[str, ...]:
+    """Names between commas; none for None."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def impute(
+    source: str,
+    data: str | None,
+    out: Path | None,
+    draws: int,
+    point: bool,
+    seed: int,
+    settings: Sequence[str],
+    quiet: bool,
+) -> None:
+    """Fill the missing cells of DATA by a run, or by a model that is fitted to DATA itself."""
+    run = Path(source)
+    known = runs.is_complete(run)
+    if data is None and known:
+        raise InputError(f"Name the file whose cells are to be filled: driftfield impute {source} FILE -o OUT.")
+    if data is not None and settings:
+        raise InputError("--set is for a model that is fitted to the file: leave it out, as the run has its recipe.")
+    if point and draws > 1:
+        raise InputError("--point writes one table, the mean or the mode of the draws: leave out --draws.")
+    target = data or source
+    if out is not None:
+        check_writable(out, SUFFIXES)
+        check_no_input(out, [path_and_columns(target)[0]])
+    model = open_run(run, out=out) if data is not None else _fitted(source, seed, settings, quiet)
+    rows = read_like(model, target)
+    with Bar("filling", quiet) as bar:
+        count = POINT_DRAWS if point else draws
+        filled = model.impute(rows, seed, draws=count, observe=lambda done: bar.rows(done, count * len(rows)))
+    if point:
+        filled = middle(model, filled)[None]
+    number = {"draw": np.repeat(np.arange(1.0, draws + 1), len(rows))} if draws > 1 else None
+    show(model, np.concatenate(list(filled)), out, number)
+
+
+def _fitted(data: str, seed: int, settings: Sequence[str], quiet: bool) -> "Model":
+    """A model of a file that is not kept."""
+    from driftfield.fitting import fit as fitting
+    from driftfield.training.callbacks import Callbacks
+
+    ready = prepared(Request(data, seed=seed, settings=settings, quiet=quiet))
+    with Bar("training", quiet) as bar:
+        return fitting.carry_out(ready, None, "auto", Callbacks(observe=bar.training, message=lambda text: None))
+
+
+def middle(model: "Model", filled: "FloatArray") -> "FloatArray":
+    """The mean of numbers and the mode of categories over draws (M, n, C); (n, C)."""
+    from driftfield.model.tables import table_codec
+
+    codec = table_codec(model)
+    found = codec.finish(filled.mean(0))
+    for i, part in enumerate(codec.parts):
+        if not part.numeric:
+            counts = np.stack([(filled[:, :, i] == value).sum(0) for value in part.values])
+            found[:, i] = np.array(part.values)[counts.argmax(0)]
+    return found
+
+
+def outliers(run: Path, data: str, out: Path | None, n: int, seed: int, quiet: bool) -> None:
+    """The n most surprising rows of DATA, with the cell of each that is most surprising given the rest."""
+    from driftfield.model.surprise import cell_surprise, row_surprise
+    from driftfield.model.tables import table_codec
+
+    if out is not None:
+        check_no_input(out, [path_and_columns(data)[0]])
+    model = open_run(run, out=out)
+    table_codec(model)
+    rows = read_like(model, data)
+    with Bar("scoring", quiet) as bar:
+        surprise = row_surprise(model, rows, seed, lambda done: bar.rows(done, len(rows)))
+    order = np.argsort(-surprise, kind="stable")[:n]
+    with Bar("finding the cells", quiet) as bar:
+        cells = cell_surprise(model, rows[order], seed, lambda done: bar.rows(done, len(order)))
+    odd = np.nan_to_num(cells, nan=-np.inf)
+    before = {"row": order + 1.0, "surprise": surprise[order], "cell_surprise": odd.max(1)}
+    show(model, rows[order], out, before, {"cell": [model.columns[i] for i in odd.argmax(1)]})

@@ -1,0 +1,92 @@
+"""Runs that are opened, and rows that are read and written as a model takes them."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from driftfield.cli.progress import Bar
+from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
+from driftfield.datasets.tables import load_mixed
+from driftfield.errors import InputError
+from driftfield.files import check_no_input, check_writable
+from driftfield.model import run as runs
+
+if TYPE_CHECKING:
+    from driftfield.codecs import FloatArray
+    from driftfield.model.model import Model
+
+
+def open_run(run: Path, device: str = "auto", out: Path | None = None, endings: Sequence[str] = SUFFIXES) -> "Model":
+    """The model of a run; checks first that ``out`` could be written, and is none of the files of the run."""
+    runs.find(run)
+    if out is not None:
+        check_writable(out, endings)
+        check_no_input(out, runs.inputs(run))
+    from driftfield.fitting.devices import choose_device
+    from driftfield.model.loading import load_model
+
+    return load_model(run, device=str(choose_device(device)))
+
+
+def read_like(model: "Model", data: str) -> "FloatArray":
+    """The rows of DATA as a model takes them."""
+    dialect = model.recipe.data.dialect
+    texts = getattr(model.codec, "levels_of_text", None)
+    if texts is not None:
+        return load_mixed(data, model.columns, texts, dialect).values
+    return load_like(data, model.columns, dialect).values
+
+
+def levels_of(model: "Model") -> Mapping[str, Sequence[str]]:
+    """The texts of the levels of each column that is written as text."""
+    return getattr(model.codec, "texts", {})
+
+
+def show(
+    model: "Model",
+    rows: "FloatArray",
+    out: Path | None,
+    before: "Mapping[str, FloatArray] | None" = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Write rows of a model to a file, or to stdout, with columns of numbers before them and of text after."""
+    levels, places = levels_of(model), model.codec.places if model.recipe.sample.round else ()
+    if out is not None and out.suffix.lower() == ".npy" and levels:
+        raise InputError(f"{out} can hold numbers alone, but {next(iter(levels))} is text: write .csv or .parquet.")
+    extra = before or {}
+    whole = [0 if bool((column == np.round(column)).all()) else None for column in extra.values()]
+    table = np.concatenate([*(column[:, None] for column in extra.values()), rows], 1)
+    put(table, (*extra, *model.columns), out, (*whole, *places), texts, levels)
+
+
+def put(
+    rows: np.ndarray[Any, Any],
+    columns: tuple[str, ...],
+    out: Path | None,
+    places: Sequence[int | None] = (),
+    texts: Mapping[str, Sequence[str]] | None = None,
+    levels: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    if out is not None:
+        write_rows(out, rows, columns, places, texts, levels)
+        print(out)
+        return
+    sys.stdout.write(csv_text(rows, columns, places, texts, levels))
+
+
+def sample_given(
+    model: "Model", data: str, n: int, given: Mapping[str, str], seed: int, options: Mapping[str, Any], bar: Bar
+) -> "tuple[FloatArray, FloatArray]":
+    """n rows for each row of DATA, its cells given, and the number of the row that each belongs to, from 1."""
+    from driftfield.model.tables import table_codec, template
+
+    codec = table_codec(model)
+    rows, more = read_like(model, data), template(codec, 1, given)
+    if (~np.isnan(rows) & ~np.isnan(more)).any():
+        raise InputError("A column is given both by --given and by --given-file: give it once.")
+    rows = np.repeat(np.where(np.isnan(rows), more, rows), n, axis=0)
+    drawn = model.impute(rows, seed, observe=lambda done: bar.rows(done, len(rows)), **options)[0]
+    return drawn, np.repeat(np.arange(1.0, len(rows) // n + 1), n)

@@ -1,0 +1,243 @@
+"""The codec of a table: numbers, whole numbers and categories, with missing cells.
+
+Rows (n, C) hold numbers as they are, the number of a level for text, and NaN for a missing cell. The network's rows
+have D numbers z and K categories. A column of numbers is one of the numbers, and where it has atoms one of the
+categories beside: which atom, or any other number, in which case the number is there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from driftfield.codecs.codec import FloatArray
+from driftfield.codecs.columns import Column, find_columns
+from driftfield.codecs.decimals import rounded
+from driftfield.datasets.tables import load_mixed
+from driftfield.datasets.writing import rows_frame
+from driftfield.errors import DriftfieldError, InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class EncodedRows(NamedTuple):
+    """n rows as the network sees them: D numbers and K categories.
+
+    ``z`` (n, D) float32, 0 where there is none; ``width`` (n, D) of the interval that a whole number stands for, 0 for
+    others; ``present`` (n, D) bool; ``codes`` (n, K) int64, -1 where missing.
+    """
+
+    z: NDArray[np.float32]
+    width: NDArray[np.float32]
+    present: NDArray[np.bool_]
+    codes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TableCodec:
+    """Rows (n, C) of a table; see the module's docstring. ``parts`` are its columns."""
+
+    parts: tuple[Column, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        rows: FloatArray,
+        names: Sequence[str],
+        levels: Sequence[tuple[str, ...]],
+        weights: FloatArray | None = None,
+        beside: FloatArray | None = None,
+    ) -> "TableCodec":
+        """The codec of training rows (n, C); as :func:`~driftfield.codecs.columns.find_columns`."""
+        return cls(find_columns(rows, names, levels, weights, beside))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the C columns."""
+        return tuple(part.name for part in self.parts)
+
+    @property
+    def places(self) -> tuple[int | None, ...]:
+        """Decimals of each column; None for real numbers and for categories of text."""
+        return tuple(
+            0 if part.kind == "category" and not part.texts and _whole(part) else part.places for part in self.parts
+        )
+
+    @property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """The texts of the levels of each column that is written as text."""
+        return {part.name: part.texts for part in self.parts if part.texts}
+
+    @property
+    def levels_of_text(self) -> tuple[tuple[str, ...], ...]:
+        """The texts of the levels of each column, () for one that is not text; (C,)."""
+        return tuple(part.texts for part in self.parts)
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """Which column each of the D numbers is."""
+        return tuple(i for i, part in enumerate(self.parts) if part.numeric)
+
+    @cached_property
+    def categories(self) -> tuple[int, ...]:
+        """Which column each of the K categories belongs to."""
+        return tuple(i for i, part in enumerate(self.parts) if part.levels)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """How many levels each category has; (K,)."""
+        return tuple(self.parts[i].levels for i in self.categories)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(D,), of the numbers."""
+        return (len(self.numbers),)
+
+    def read(self, x: ArrayLike | Tensor) -> FloatArray:
+        """Rows (n, C) as float64: a frame or file by its column names, arrays and tensors by their shape.
+
+        Raises:
+            InputError: another number of columns, text that is no level, or an infinite value.
+        """
+        if hasattr(x, "columns") or isinstance(x, str):
+            return load_mixed(x, self.columns, self.levels_of_text).values
+        rows: NDArray[Any] = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+        C = len(self.parts)
+        rows = rows.reshape(1, -1) if rows.ndim == 1 and rows.size == C else rows
+        if rows.ndim != 2 or rows.shape[1] != C:
+            names = ", ".join(self.columns[:6]) + (", .." if C > 6 else "")
+            raise InputError(f"The rows have shape {tuple(rows.shape)}, but the model has {C} columns: {names}.")
+        if np.isinf(rows).any():
+            row, column = np.argwhere(np.isinf(rows))[0]
+            raise InputError(f"Row {row + 1}, column {self.columns[column]} is infinite: correct or drop the row.")
+        return rows
+
+    def encoded(self, rows: FloatArray) -> EncodedRows:
+        """Rows (n, C) as the network sees them."""
+        n, D, K = len(rows), len(self.numbers), len(self.categories)
+        codes = np.full((n, K), -1, dtype=np.int64)
+        missing = np.isnan(rows)
+        beside = ~missing  # numbers that are no atoms
+        for k, i in enumerate(self.categories):
+            code = self.parts[i].code(rows[:, i])
+            codes[:, k] = np.where(missing[:, i], -1, np.nan_to_num(code)).astype(np.int64)
+            if self.parts[i].numeric:
+                beside[:, i] &= codes[:, k] == len(self.parts[i].values)
+        z, width, present = np.zeros((n, D)), np.zeros((n, D)), np.zeros((n, D), dtype=bool)
+        for d, i in enumerate(self.numbers):
+            there, map_ = beside[:, i], self.parts[i].map
+            assert map_ is not None
+            if self.parts[i].kind == "whole number":
+                low, high = (map_.forward(rows[there, i] + side) for side in (-0.5, 0.5))
+                z[there, d], width[there, d] = (low + high) / 2, high - low
+            else:
+                z[there, d] = map_.forward(rows[there, i])
+            present[:, d] = there
+        return EncodedRows(z.astype(np.float32), width.astype(np.float32), present, codes)
+
+    def encode(self, rows: FloatArray) -> NDArray[np.float32]:
+        """The numbers of rows (n, C); (n, D), 0 where there is none."""
+        return self.encoded(rows).z
+
+    def decoded(self, z: NDArray[np.floating], codes: NDArray[np.int64]) -> FloatArray:
+        """Rows (n, C) from numbers z (n, D) and codes (n, K)."""
+        rows = np.full((len(z), len(self.parts)), np.nan)
+        for d, i in enumerate(self.numbers):
+            map_ = self.parts[i].map
+            assert map_ is not None
+            rows[:, i] = map_.back(z[:, d].astype(np.float64))
+        for k, i in enumerate(self.categories):
+            values = np.array([*self.parts[i].values, np.nan])
+            found = values[codes[:, k]]
+            rows[:, i] = np.where(np.isnan(found), rows[:, i], found) if self.parts[i].numeric else found
+        return rows
+
+    def decode(self, z: NDArray[np.floating]) -> FloatArray:
+        """Not defined for a table: a row is more than its numbers."""
+        raise InputError("The rows of a table with categories or missing cells are more than numbers.")
+
+    def finish(self, rows: FloatArray) -> FloatArray:
+        """Rows (n, C) with the decimals of the data."""
+        return rounded(rows, self.places)
+
+    def log_slopes(self, rows: FloatArray) -> FloatArray:
+        """log dz/dx of each number of rows (n, C), 0 for whole numbers, whose intervals have a width; (n, D)."""
+        found = np.zeros((len(rows), len(self.numbers)))
+        for d, i in enumerate(self.numbers):
+            map_ = self.parts[i].map
+            if self.parts[i].kind == "number" and map_ is not None:
+                there = ~np.isnan(rows[:, i])
+                found[there, d] = map_.log_slope(rows[there, i])
+        return found
+
+    def log_det(self, rows: FloatArray) -> FloatArray:
+        """Not defined for a table: it depends on the cells that are there."""
+        raise InputError("The densities of a table with categories or missing cells are those of its cells.")
+
+    def decode_score(self, score: NDArray[np.floating]) -> FloatArray:
+        """Not defined for a table, whose categories have no gradient."""
+        raise InputError("A table with categories or missing cells has no score.")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns of :meth:`numeric`."""
+        names: list[str] = []
+        for part in self.parts:
+            levels = part.texts or tuple(f"{value:.10g}" for value in part.values)
+            names += [part.name] if part.numeric else [f"{part.name} = {level}" for level in levels]
+        return tuple(names) + tuple(f"{part.name} missing" for part in self.parts)
+
+    def numeric(self, rows: FloatArray) -> FloatArray:
+        """Rows (n, C) as numbers, for distances and classifiers; (n, F).
+
+        A number stays as it is, a category becomes 0 or 1 for each level; where a cell is missing, these are the middle
+        of the column and 0. A last column for each says where its cells are missing.
+        """
+        found: list[FloatArray] = []
+        for part, cells in zip(self.parts, rows.T, strict=True):
+            if part.map is not None:
+                found.append(np.where(np.isnan(cells), part.map.back(np.zeros(1)), cells)[:, None])
+            else:
+                found.append((cells[:, None] == np.array(part.values)).astype(np.float64))
+        return np.concatenate([*found, np.isnan(rows).astype(np.float64)], 1)
+
+    def frame(self, rows: FloatArray) -> "pl.DataFrame":
+        """Rows (n, C) as a polars frame, with categories as the user writes them and missing cells as nulls."""
+        return rows_frame(rows, self.columns, self.places, levels=self.texts)
+
+    def tensors(self) -> dict[str, NDArray[np.float64]]:
+        """None: all is in the description."""
+        return {}
+
+    def description(self) -> dict[str, Any]:
+        """The columns, their levels and maps."""
+        return {
+            "kind": "table",
+            "columns": list(self.columns),
+            "places": list(self.places),
+            "table": [part.described() for part in self.parts],
+        }
+
+    @classmethod
+    def restored(cls, description: dict[str, Any]) -> "TableCodec":
+        """The codec of a model file, from :meth:`description`.
+
+        Raises:
+            DriftfieldError: it describes no table.
+        """
+        try:
+            codec = cls(tuple(Column.restored(part) for part in description["table"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DriftfieldError(f"its columns cannot be read ({error})") from None
+        if codec.columns != tuple(description["columns"]):
+            raise DriftfieldError("its columns are not those of its table")
+        return codec
+
+
+def _whole(part: Column) -> bool:
+    return all(float(value).is_integer() for value in part.values)

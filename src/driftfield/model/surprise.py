@@ -1,0 +1,56 @@
+"""Surprise: how unlikely rows of a table are, and each of their cells given the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from driftfield.codecs import FloatArray
+from driftfield.datasets.weights import representative
+from driftfield.model.densities import Observe, Solving
+from driftfield.model.tables import log_prob, table_codec
+from driftfield.seeds import stream
+
+if TYPE_CHECKING:
+    from driftfield.model.model import Model
+
+USUAL_ROWS = 200  # held-out rows that say what is usual
+STEPS = 20  # Runge-Kutta steps: surprises are compared, so that thousandths of a nat do not matter
+
+
+def row_surprise(model: Model, rows: FloatArray, seed: int = 0, observe: Observe | None = None) -> FloatArray:
+    """-log p of what is there of each row (n, C), above what is usual for such cells; (n,), in nats.
+
+    What is usual is the mean of -log p(cell | others) over held-out rows, summed over the cells that are there. So rows
+    with missing cells can be compared with complete ones, and the scale of a column does not matter.
+    """
+    log_p, _ = log_prob(model, rows, solving=Solving(steps=STEPS), seed=seed, observe=observe)
+    usual = np.nanmean(_raw(model, _usual(model), seed), axis=0)
+    there: FloatArray = ~np.isnan(rows) @ usual
+    return -log_p - there
+
+
+def cell_surprise(model: Model, rows: FloatArray, seed: int = 0, observe: Observe | None = None) -> FloatArray:
+    """-log p(cell | the other cells of its row) above its mean over held-out rows; (n, C), NaN for missing cells."""
+    usual = np.nanmean(_raw(model, _usual(model), seed), axis=0)
+    found: FloatArray = _raw(model, rows, seed, observe) - usual
+    return found
+
+
+def _usual(model: Model) -> FloatArray:
+    order = representative(len(model.held_out), model.held_out_weights, stream(0, "rows that say what is usual"))
+    return model.held_out[order[:USUAL_ROWS]]
+
+
+def _raw(model: Model, rows: FloatArray, seed: int, observe: Observe | None = None) -> FloatArray:
+    columns = table_codec(model).columns
+    found = np.full(rows.shape, np.nan)
+    for j, name in enumerate(columns):
+        there = np.flatnonzero(~np.isnan(rows[:, j]))
+        others = [other for other in columns if other != name]
+        if len(there):
+            found[there, j] = -log_prob(model, rows[there], others, [name], Solving(steps=STEPS), seed)[0]
+        if observe is not None:
+            observe((j + 1) * len(rows) // len(columns))
+    return found

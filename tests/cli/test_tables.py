@@ -1,0 +1,121 @@
+"""Tables with text and missing cells on the command line: fit, sample --given, impute, score --given, outliers."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command import Run
+
+HEAD = "kind,colour,height,n\n"
+
+
+@pytest.fixture(scope="module")
+def table() -> str:
+    lines = []
+    for i in range(200):
+        kind = "cat" if i % 2 else "dog"
+        colour = "" if i % 11 == 0 else ("red, dark" if (i // 3) % 2 else "blue")
+        height = "NA" if i % 13 == 0 else f"{(-2 if i % 2 else 2) + (i % 7) / 10:.1f}"
+        lines.append(f'{kind},"{colour}",{height},{10 + (i * 7) % 31}\n')
+    return HEAD + "".join(lines)
+
+
+@pytest.fixture
+def run(driftfield: Run, tmp_path: Path, table: str) -> Path:
+    (tmp_path / "t.csv").write_text(table)
+    done = driftfield("fit", "t.csv", "-o", "run", "--steps", "20", "-q")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "run"
+
+
+def test_rows_are_drawn_given_some_cells(driftfield: Run, run: Path) -> None:
+    done = driftfield("sample", "run", "-n", "5", "--given", "colour=red, dark,n=17", "-q")
+    frame = pl.read_csv(done.stdout.encode())
+    assert frame.columns == ["kind", "colour", "height", "n"]
+    assert set(frame["colour"]) == {"red, dark"}
+    assert set(frame["n"]) == {17}
+    assert frame["kind"].null_count() == frame["height"].null_count() == 0
+
+
+def test_rows_of_a_file_are_completed_so_often_each(driftfield: Run, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "given.csv").write_text("height,kind\n-1.5,\n,dog\n")
+    done = driftfield("sample", "run", "-n", "3", "--given-file", "given.csv", "--given", "n=12", "-o", "out.csv", "-q")
+    assert done.returncode == 0, done.stderr
+    frame = pl.read_csv(tmp_path / "out.csv")
+    assert frame["row"].to_list() == [1, 1, 1, 2, 2, 2]
+    assert frame["height"][:3].to_list() == [-1.5] * 3
+    assert frame["kind"][3:].to_list() == ["dog"] * 3
+    assert set(frame["n"]) == {12}
+
+
+@pytest.mark.parametrize("source", [("run", "t.csv"), ("t.csv", "--set", "train.steps=20")], ids=["run", "file"])
+def test_holes_are_filled_and_the_rest_stays(driftfield: Run, run: Path, tmp_path: Path, source: tuple[str]) -> None:
+    done = driftfield("impute", *source, "-o", "full.csv", "-q")
+    assert done.returncode == 0, done.stderr
+    before, after = pl.read_csv(tmp_path / "t.csv", null_values=["NA", ""]), pl.read_csv(tmp_path / "full.csv")
+    assert after.null_count().sum_horizontal().item() == 0
+    for name in before.columns:
+        there = before[name].is_not_null()
+        assert after[name].filter(there).to_list() == before[name].filter(there).to_list()
+
+
+def test_several_draws_are_numbered_and_a_point_is_one_table(driftfield: Run, run: Path) -> None:
+    draws = pl.read_csv(driftfield("impute", "run", "t.csv", "--draws", "2", "-q").stdout.encode())
+    assert draws["draw"].to_list() == [1] * 200 + [2] * 200
+    point = pl.read_csv(driftfield("impute", "run", "t.csv", "--point", "-q").stdout.encode())
+    assert point.shape == (200, 4)
+    assert set(point["colour"]) == {"red, dark", "blue"}
+
+
+def test_conditional_scores(driftfield: Run, run: Path) -> None:
+    whole = json.loads(driftfield("score", "run", "t.csv", "--json", "-q").stdout)
+    assert whole["rows"] == 200
+    parts = [
+        json.loads(driftfield("score", "run", "t.csv", "--json", "-q", *flags).stdout)["mean_log_density"]
+        for flags in (["--of", "kind,colour"], ["--given", "kind,colour"])
+    ]
+    assert whole["mean_log_density"] == pytest.approx(sum(parts), abs=1e-5)
+
+
+def test_outliers_are_ranked_and_name_a_cell(driftfield: Run, run: Path, tmp_path: Path, table: str) -> None:
+    (tmp_path / "odd.csv").write_text(table + "cat,blue,60.0,12\n")
+    found = pl.read_csv(driftfield("outliers", "run", "odd.csv", "-n", "3", "-q").stdout.encode())
+    assert found["row"][0] == 201
+    assert found["cell"][0] == "height"
+    assert found["surprise"].is_sorted(descending=True)
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sample", "run", "-n", "2", "--given", "kind=cow"], ["value of kind", "cow"]),
+        (["sample", "run", "-n", "2", "--given", "nothing"], ["--given nothing", "column=value"]),
+        (["sample", "run", "-n", "2", "--given", "kind=cat", "-o", "out.npy"], ["numbers alone", "kind"]),
+        (["impute", "run"], ["Name the file"]),
+        (["impute", "run", "t.csv", "--point", "--draws", "3"], ["--point", "--draws"]),
+        (["impute", "run", "t.csv", "-o", "t.csv"], ["t.csv"]),
+        (["score", "run", "t.csv", "--given", "kind", "--of", "kind"], ['"kind" is both']),
+        (["score", "run", "t.csv", "--of", "size"], ["column", "size"]),
+        (["score", "run", "t.csv", "--noise", "0.1"], ["density of a table"]),
+        (["sample", "run", "-n", "2", "--class", "cat"], ["no classes", "cat", "given"]),
+    ],
+)
+def test_bad_input_is_refused(driftfield: Run, run: Path, arguments: list[str], words: list[str]) -> None:
+    done = driftfield(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_what_is_left_out_is_said(driftfield: Run, tmp_path: Path, table: str) -> None:
+    lines = table.splitlines()
+    text = "\n".join(f"{line},{'id,one' if not i else f'row {i},5'}" for i, line in enumerate(lines))
+    (tmp_path / "ids.csv").write_text(text + "\n")
+    done = driftfield("fit", "ids.csv", "-o", "ids", "--steps", "2", "-q")
+    assert done.returncode == 0, done.stderr
+    assert '"id" has 200 different texts' in done.stderr
+    assert '"one" has one value, 5,' in done.stderr
+    assert driftfield("sample", "ids", "-n", "1", "-q").stdout.splitlines()[0] == "kind,colour,height,n"

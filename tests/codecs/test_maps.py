@@ -1,0 +1,57 @@
+"""Maps of a number: increasing, with an exact inverse and derivative, linear unless values are far from normal."""
+
+import numpy as np
+import pytest
+
+from driftfield.codecs.maps import Map, choose_map, linear_map, scores_map
+
+RNG = np.random.default_rng(0)
+COLUMNS = {
+    "lognormal": np.exp(RNG.normal(size=2_000)),
+    "heavy tails": RNG.standard_t(2, size=2_000),
+    "exponential": 1e6 + 1e3 * RNG.exponential(size=500),
+    "many ties": np.round(np.exp(RNG.normal(size=2_000)), 1),
+}
+
+
+@pytest.mark.parametrize("values", COLUMNS.values(), ids=COLUMNS)
+@pytest.mark.parametrize("make", [linear_map, scores_map])
+def test_back_undoes_forward_also_beyond_the_knots(values: np.ndarray, make) -> None:  # type: ignore[no-untyped-def]
+    found, spread = make(values), np.ptp(values)
+    x = np.linspace(values.min() - spread, values.max() + spread, 4_001)
+    assert np.allclose(found.back(found.forward(x)), x, rtol=0, atol=1e-9 * np.abs(x).max())
+    assert (np.diff(found.forward(x)) > 0).all()
+
+
+@pytest.mark.parametrize("values", COLUMNS.values(), ids=COLUMNS)
+def test_the_slope_is_the_derivative(values: np.ndarray) -> None:
+    found, step = scores_map(values), 1e-6 * np.ptp(values)
+    x = np.linspace(values.min() - 0.1 * np.ptp(values), values.max(), 997)  # at no knot
+    numeric = (found.forward(x + step) - found.forward(x - step)) / (2 * step)
+    # Where a knot lies within the step, both sides count: the slope is continuous, its derivative is not.
+    assert np.allclose(found.log_slope(x), np.log(numeric), atol=1e-3)
+
+
+@pytest.mark.parametrize("values", COLUMNS.values(), ids=COLUMNS)
+@pytest.mark.parametrize("make", [linear_map, scores_map])
+def test_mapped_values_have_mean_0_and_variance_1(values: np.ndarray, make) -> None:  # type: ignore[no-untyped-def]
+    z = make(values).forward(values)
+    assert z.mean() == pytest.approx(0, abs=1e-9)
+    assert z.std() == pytest.approx(1)
+
+
+def test_only_columns_far_from_normal_are_mapped_to_normal_scores() -> None:
+    rng = np.random.default_rng(1)
+    assert len(choose_map(rng.normal(size=2_000)).x) == 2
+    assert len(choose_map(rng.uniform(size=2_000)).x) == 2
+    assert len(choose_map(np.concatenate([rng.normal(-2, 1, 1_000), rng.normal(2, 1, 1_000)])).x) == 2
+    assert len(choose_map(np.exp(rng.normal(size=2_000))).x) > 2
+
+
+def test_a_weighted_map_has_the_moments_of_repeated_values() -> None:
+    values, weights = np.array([1.0, 2.0, 5.0]), np.array([3.0, 1.0, 2.0])
+    assert linear_map(values, weights) == linear_map(np.repeat(values, [3, 1, 2]))
+
+
+def test_one_value_has_a_map() -> None:
+    assert linear_map(np.array([2.0, 2.0])) == Map((2.0, 3.0), (0.0, 1.0))

@@ -1,0 +1,135 @@
+"""The codec of a table: what each column is, and rows there and back."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from driftfield.codecs import TableCodec
+from driftfield.errors import DriftfieldError, InputError
+
+N = 400
+NAMES = ("height", "visits", "colour", "gain", "grade")
+TEXTS = ((), (), ("blue", "green", "red"), (), ())
+
+
+def rows() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    gain = np.where(rng.random(N) < 0.6, 0.0, rng.exponential(1_000, N))
+    table = np.stack(
+        [rng.normal(170, 10, N), rng.poisson(30, N), rng.integers(0, 3, N), gain, rng.integers(1, 4, N)], 1
+    ).astype(float)
+    table[rng.random(table.shape) < 0.1] = np.nan
+    return table
+
+
+CODEC = TableCodec.fit(rows(), NAMES, TEXTS)
+
+
+def test_kinds_are_found() -> None:
+    kinds = {part.name: (part.kind, part.levels) for part in CODEC.parts}
+    assert kinds == {
+        "height": ("number", 0),
+        "visits": ("whole number", 0),
+        "colour": ("category", 3),
+        "gain": ("number", 2),  # the atom 0, and any other number
+        "grade": ("category", 3),
+    }
+    assert CODEC.shape == (3,)
+    assert CODEC.levels == (3, 2, 3)
+
+
+def test_rows_come_back_with_their_holes() -> None:
+    encoded = CODEC.encoded(rows())
+    codes = np.where(encoded.codes < 0, 0, encoded.codes)
+    back = CODEC.finish(CODEC.decoded(encoded.z, codes))
+    there = ~np.isnan(rows())
+    assert np.allclose(back[there], rows()[there], rtol=1e-5)  # z is float32
+    assert (encoded.codes[:, 0] < 0).tolist() == np.isnan(rows()[:, 2]).tolist()
+
+
+def test_an_atom_has_a_level_and_no_number() -> None:
+    encoded = CODEC.encoded(rows())
+    zero, other = rows()[:, 3] == 0, rows()[:, 3] > 0
+    assert (encoded.codes[zero, 1] == 0).all()
+    assert not encoded.present[zero, 2].any()
+    assert (encoded.codes[other, 1] == 1).all()
+    assert encoded.present[other, 2].all()
+
+
+def test_a_whole_number_is_an_interval_and_all_intervals_fill_the_line() -> None:
+    table = np.full((20, 5), np.nan)
+    table[:, 1] = np.arange(20, 40)
+    encoded = CODEC.encoded(table)
+    low, high = encoded.z[:, 1] - encoded.width[:, 1] / 2, encoded.z[:, 1] + encoded.width[:, 1] / 2
+    assert np.allclose(high[:-1], low[1:], atol=1e-5)
+    assert (encoded.width[:, [0, 2]] == 0).all()
+
+
+def test_the_description_is_plain_data_and_restores_the_codec() -> None:
+    restored = TableCodec.restored(json.loads(json.dumps(CODEC.description())))
+    assert restored == CODEC
+
+
+@pytest.mark.parametrize("key", ["kind", "x", "z", "texts"])
+def test_a_damaged_description_is_refused(key: str) -> None:
+    description = json.loads(json.dumps(CODEC.description()))
+    for part in description["table"]:
+        part.pop(key, None)
+    if key == "texts":
+        description["columns"] = ["another"]
+    with pytest.raises(DriftfieldError):
+        TableCodec.restored(description)
+
+
+def test_features_are_numbers_levels_and_holes() -> None:
+    found = CODEC.numeric(rows())
+    assert found.shape == (N, len(CODEC.features))
+    assert np.isfinite(found).all()
+    blue = CODEC.features.index("colour = blue")
+    assert found[:, blue].sum() == (rows()[:, 2] == 0).sum()
+    missing = CODEC.features.index("gain missing")
+    assert found[:, missing].sum() == np.isnan(rows()[:, 3]).sum()
+
+
+def test_a_frame_has_text_whole_numbers_and_nulls() -> None:
+    frame = CODEC.frame(rows())
+    assert frame.dtypes == [pl.Float64, pl.Int64, pl.String, pl.Float64, pl.Int64]
+    assert frame["colour"].null_count() == np.isnan(rows()[:, 2]).sum()
+    assert np.array_equal(CODEC.read(frame), CODEC.finish(rows()), equal_nan=True)
+
+
+def test_a_frame_may_lack_columns() -> None:
+    found = CODEC.read(pl.DataFrame({"colour": ["red", None], "other": [1, 2]}))
+    assert np.array_equal(found[:, 2], [2, np.nan], equal_nan=True)
+    assert np.isnan(found[:, [0, 1, 3, 4]]).all()
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        ({"colour": ["pink", "red"]}, ['"colour"', '"pink"', "none of its 3 values"]),
+        ({"visits": ["many", "2"]}, ['"visits"', '"many"']),
+        ({"strange": [1, 2]}, ["none of the model's columns", "height"]),
+    ],
+)
+def test_what_does_not_fit_is_refused(frame: dict[str, list[object]], words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        CODEC.read(pl.DataFrame(frame, strict=False))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_number_that_is_no_level_is_refused() -> None:
+    table = rows()[:1]
+    table[0, 4] = 7
+    with pytest.raises(InputError, match=r'7 in the column "grade"'):
+        CODEC.encoded(table)
+
+
+def test_levels_are_those_of_all_rows() -> None:
+    few = rows()
+    few[few[:, 4] == 3, 4] = 1
+    codec = TableCodec.fit(few, NAMES, TEXTS, beside=rows())
+    assert codec.parts[4].values == (1.0, 2.0, 3.0)
