@@ -90,3 +90,15 @@ def test_rows_that_do_not_fit_the_scaling_are_named(file: str, tmp_path: Path) -
     write_checksums(path)
     with pytest.raises(InputError, match=f"The rows of .*{file} do not fit the scaling of the model"):
         driftfield.load(path)
+
+
+def test_rows_that_were_damaged_before_their_checksum_was_taken_are_named(tmp_path: Path) -> None:
+    path = driftfield.fit("moons", {"network": {"width": 8}, "train": {"steps": 3}}, rows=200).save(tmp_path / "run")
+    content = (path / "train.parquet").read_bytes()
+    damages = [content[:-9], b"", content[:4] + content[60:]]
+    for damaged in damages:
+        (path / "train.parquet").write_bytes(damaged)
+        write_checksums(path)
+        with pytest.raises(InputError, match=r"train\.parquet is damaged or not a valid Parquet file") as raised:
+            driftfield.load(path)
+        assert "\n" not in str(raised.value)

@@ -11,7 +11,7 @@ from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.frames import count_from_one, frame_columns, frame_text
 from driftfield.datasets.raw_table import NotNumeric, RawTable
 from driftfield.datasets.text_files import comma_separated
-from driftfield.errors import InputError
+from driftfield.errors import InputError, reason
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,8 +34,11 @@ def parquet_table(path: Path, safe: bool = False) -> RawTable:
     import polars as pl
 
     if safe:
-        with path.open("rb") as file:  # polars expands patterns in a path
-            whole = pl.read_parquet(file)
+        try:
+            with path.open("rb") as file:  # polars expands patterns in a path
+                whole = pl.read_parquet(file)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise _damaged(path, reason(error)) from None
     else:
         whole = _read(path, "all" if path.stat().st_size <= SMALL else "names")
     small = safe or path.stat().st_size <= SMALL
