@@ -87,3 +87,14 @@ def test_the_moments_of_large_numbers_do_not_overflow(driftfield: Run, tmp_path:
         found = json.loads(done.stdout)["columns"][0]
         assert found["mean"] / size == pytest.approx(large.mean())
         assert found["std"] / size == pytest.approx(large.std())
+
+
+def test_numbers_whose_differences_overflow_are_not_fitted(driftfield: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i % 7}.{i},{(-1) ** i * 1.5}e308\n" for i in range(60)))
+    described, fitted = driftfield("data", "t.csv"), driftfield("fit", "t.csv", "-o", "run", *TINY)
+    sentence = 'Column "b" of t.csv holds numbers beyond 1e+300, such as 1.5e+308, whose differences overflow: '
+    sentence += "divide it by a constant, or remove such rows.\n"
+    assert (described.returncode, described.stderr) == (0, "")
+    assert described.stdout.endswith(f"Cannot be fitted as it is. {sentence}")
+    assert (fitted.returncode, fitted.stderr) == (2, f"Error: {sentence}")
+    assert not (tmp_path / "run").exists()

@@ -71,3 +71,10 @@ def test_repeated_rows_and_totals_are_named() -> None:
 def test_a_factor_is_not_written_with_hundreds_of_digits() -> None:
     (found,) = warnings(w=np.where(np.arange(N) == 9, 1e299, clean()["x"]))
     assert found.startswith('1 value of "w" lies more than 1,000,000,000 times as far out as the rest, namely 1e+299: ')
+
+
+def test_numbers_near_the_largest_are_inspected_without_a_warning_of_numpy() -> None:
+    rng = default_rng(0)
+    signs = np.where(rng.random(N) < 0.5, -1, 1)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        load(pd.DataFrame(clean() | {"a": signs * 1.7e308, "b": rng.random(N) * 1.7e308, "c": signs * 1e-320}))

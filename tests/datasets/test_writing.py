@@ -53,7 +53,7 @@ def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
         ("rows.txt", "end its name in .csv, .parquet or .npy"),
         ("rows", "end its name in .csv, .parquet or .npy"),
         ("none/rows.csv", "there is no folder .*none, so create it first"),
-        ("file/rows.csv", "there is no folder .*file, so create it first"),
+        ("file/rows.csv", "file is a file, so choose another folder"),
         ("folder.csv", "is a folder, so name a file"),
     ],
 )

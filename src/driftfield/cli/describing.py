@@ -12,6 +12,7 @@ from driftfield.cli.tables import plain_console, print_catalogue
 from driftfield.datasets import DISTRIBUTIONS, SUFFIXES, catalogue, load, write_rows
 from driftfield.datasets.dialect import Dialect
 from driftfield.datasets.files import path_and_columns
+from driftfield.datasets.raw_table import check_size
 from driftfield.datasets.tables import check_is_text, raw_table, table_of
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable, plain
@@ -74,7 +75,9 @@ def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
     rows = sum(1 for _ in raw.text(indices[0])) if indices else 0
     warnings, refused = list[str](), None
     try:
-        warnings = list(table_of(raw, picks, source).warnings)
+        table = table_of(raw, picks, source)
+        warnings = list(table.warnings)
+        check_size(table.values, table.columns, source)
     except InputError as error:
         refused = str(error)
     return {

@@ -34,6 +34,7 @@ _SHOWN = 4  # names in a sentence
 Finding = Callable[[FloatArray], str | None]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of numbers near the largest
 def warnings_of(raw: RawTable, values: FloatArray, columns: Sequence[str]) -> tuple[str, ...]:
     """Warnings on rows (n, D), a sentence each: indices, leading zeros, marks of missing cells, and so on."""
     if len(values) < FEWEST:

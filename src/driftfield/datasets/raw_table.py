@@ -20,7 +20,7 @@ from driftfield.errors import reason as reason
 
 MOST_COLUMNS = 2_000
 MOST_CLASSES = 1_000
-LARGEST = 1e300  # of a number: differences and multiples of larger ones overflow
+LARGEST = 1e300  # of a number to fit: differences and multiples of larger ones overflow
 _NAMES_SHOWN = 8  # in advice on columns to pick
 _EXAMPLE_SHOWN = 40  # characters of a cell
 
@@ -70,8 +70,8 @@ def numbers(
     """The picked columns of a raw table (all of them for None): values (n, D) in float64, and names (D,).
 
     Raises InputError for unknown, repeated or ambiguous names, more than 2,000 columns, a column that is not numeric,
-    fewer than `fewest` rows, and cells that are missing, infinite or beyond 1e300; with `advise`, the message names
-    columns that could be picked instead.
+    fewer than `fewest` rows, and cells that are missing or infinite; with `advise`, the message names columns that
+    could be picked instead.
     """
     indices = selected(raw, picks)
     columns = tuple(raw.columns[i] for i in indices)
@@ -84,7 +84,6 @@ def numbers(
             values = np.empty((len(column), len(indices)))
         values[:, j] = column
     _check_finite(raw, values, columns, advise)
-    _check_size(raw, values, columns, advise)
     return values, columns
 
 
@@ -128,6 +127,17 @@ def check_varying(
         f'Column "{columns[first]}"{others} of {name} has the same value, {table[0, first]:g}, in {rows}, '
         f"so there is nothing to learn from it: {advice(good)}."
     )
+
+
+def check_size(table: FloatArray, columns: Sequence[str], name: str) -> None:
+    """Raises InputError when `table` (n, D) holds numbers so large that a model cannot compute with them."""
+    j = int(np.abs(table).max(axis=0).argmax())
+    largest = float(table[np.abs(table[:, j]).argmax(), j])
+    if abs(largest) > LARGEST:
+        raise InputError(
+            f'Column "{columns[j]}" of {name} holds numbers beyond {LARGEST:g}, such as {largest:g}, whose differences '
+            "overflow: divide it by a constant, or remove such rows."
+        )
 
 
 def suggestion(raw: RawTable, names: Sequence[str], lead: str) -> str:
@@ -199,22 +209,8 @@ def _check_finite(raw: RawTable, values: FloatArray, columns: Sequence[str], adv
     )
 
 
-def _check_size(raw: RawTable, values: FloatArray, columns: Sequence[str], advise: bool) -> None:
-    """Raises InputError for numbers that cannot be computed with."""
-    if not values.size or max(values.max(), -values.min()) <= LARGEST:
-        return
-    large = np.abs(values) > LARGEST
-    row, count = int(np.argmax(large.any(axis=1))), int(large.sum())
-    j = int(np.argmax(large[row]))
-    advice = suggestion(raw, _usable(raw), ", or pick other columns") if advise else ""
-    raise InputError(
-        f"{capital(raw.name)} has {count:,} number{'s' * (count > 1)} beyond 1e300, the first, {values[row, j]:g}, in "
-        f'column "{columns[j]}", {raw.locate(row)}: divide the column by a constant or remove such rows{advice}.'
-    )
-
-
 def _usable(raw: RawTable) -> list[str]:
-    """The columns that could be picked: numeric, finite and not beyond 1e300, varying, and with a unique name."""
+    """The columns that could be picked: numeric, finite, varying, and with a unique name."""
     occurs = Counter(raw.columns)
     return [
         name
@@ -222,7 +218,7 @@ def _usable(raw: RawTable) -> list[str]:
         if not isinstance(column, NotNumeric)
         and occurs[name] == 1
         and np.isfinite(column).all()
-        and -LARGEST <= column.min() < column.max() <= LARGEST
+        and column.min() < column.max()
     ]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from driftfield.codecs import FloatArray
 from driftfield.datasets import Table, load, split
+from driftfield.datasets.raw_table import check_size
 from driftfield.errors import InputError
 from driftfield.recipes.schema import Recipe
 from driftfield.seeds import derive
@@ -55,6 +56,7 @@ def split_rows(data: Any, recipe: Recipe, seed: int, weights: Any = None) -> Spl
         return Split(table, load(data, beside, derive(seed, "validation rows"), section.label), held_out)
     if section.fresh:
         raise InputError(f"Only a distribution can give fresh rows, not {table.source}: leave out data.fresh.")
+    check_size(table.values, table.columns, table.source)
     if len(table.values) < FEWEST_ROWS:
         raise InputError(
             f"{table.source} has {len(table.values)} rows, but at least {FEWEST_ROWS} are needed: some to learn from "
