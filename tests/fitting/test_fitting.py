@@ -11,7 +11,7 @@ import torch
 from numpy.testing import assert_array_equal
 
 import driftfield
-from driftfield.datasets import DISTRIBUTIONS
+from driftfield.datasets import DISTRIBUTIONS, Table
 from driftfield.errors import InputError, Interrupted
 from driftfield.fitting.fit import resume
 from driftfield.fitting.plan import read_plan, write_plan
@@ -198,3 +198,23 @@ def test_a_long_training_on_few_rows_returns_weights_from_before_it_learned_them
     entropy = 10 * math.log(2 * math.pi * math.e)
     # 15 % is what the log-density of few rows of a normal distribution may miss its entropy by; it was 74 %.
     assert -model.log_prob(judged)[0].mean() < 1.15 * entropy
+
+
+@pytest.mark.parametrize("network", ["mlp", "table"])
+def test_a_model_of_all_rows_draws_and_scores_but_is_not_judged(network: str, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(12, 2))
+    own = {"network": "table", "objective": "table"} if network == "table" else {}
+    model = driftfield.fit(rows, steps=4, held_out=0, train={"validation": 0.0}, out=tmp_path / "run", **own)
+    assert len(model.train) == 12
+    assert np.isfinite(driftfield.load(tmp_path / "run").log_prob(rows, steps=4)[0]).all()
+    with pytest.raises(InputError, match=r"data\.held_out = 0"):
+        model.evaluate()
+
+
+def test_columns_that_are_said_to_be_real_keep_their_kind_when_a_fit_is_resumed(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 3, size=(200, 2)).astype(float)
+    table = Table(values, ("x", "y"), "rows", levels=((), ()), real=frozenset({"y"}))
+    plan = prepare(table, load_recipe(None), 0).plan
+    write_plan(plan, tmp_path, "cpu")
+    for prepared in (prepare(table, load_recipe(None), 0), prepare_again(read_plan(tmp_path)[0], Parts())):
+        assert [part.kind for part in prepared.codec.parts] == ["category", "number"]

@@ -193,3 +193,12 @@ def test_numbers_with_holes_alone() -> None:
     model = driftfield.fit(frame()[:, 2:], steps=50)
     assert not np.isnan(model.sample(10)).any()
     assert np.isfinite(model.log_prob(model.held_out[:10])[0]).all()
+
+
+def test_complete_numbers_are_a_table_where_the_recipe_says_so() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 3)).round(2)
+    model = driftfield.fit(rows, network="table", objective="table", steps=20)
+    assert model.codec.levels == ()
+    drawn = model.sample(5, given={"x2": 0.25})
+    assert (drawn[:, 1] == 0.25).all()
+    assert np.isfinite(model.log_prob(model.held_out, given=["x1"])[0]).all()

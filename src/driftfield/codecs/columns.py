@@ -7,7 +7,7 @@
 A value that holds a large part of a column of numbers is an *atom*, a point mass beside the density.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -110,6 +110,7 @@ def find_columns(
     levels: Sequence[tuple[str, ...]],
     weights: FloatArray | None = None,
     beside: FloatArray | None = None,
+    real: Collection[str] = (),
 ) -> tuple[Column, ...]:
     """What each column of training rows (n, C) is.
 
@@ -117,17 +118,23 @@ def find_columns(
         levels: the texts of columns of text, () for others.
         weights: what each row counts, (n,).
         beside: other rows (m, C), from which only the levels of categories are taken.
+        real: names of columns that are real numbers, neither whole ones nor categories, whatever their values.
 
     Raises:
         InputError: a column has one value in all rows, or none.
     """
     others = np.empty((0, rows.shape[1])) if beside is None else beside
     columns = zip(rows.T, others.T, names, levels, strict=True)
-    return tuple(_found(cells, more, name, texts, weights) for cells, more, name, texts in columns)
+    return tuple(_found(cells, more, name, texts, weights, name in real) for cells, more, name, texts in columns)
 
 
 def _found(
-    cells: FloatArray, more: FloatArray, name: str, texts: tuple[str, ...], weights: FloatArray | None
+    cells: FloatArray,
+    more: FloatArray,
+    name: str,
+    texts: tuple[str, ...],
+    weights: FloatArray | None,
+    is_real: bool,
 ) -> Column:
     present = ~np.isnan(cells)
     found, own = cells[present], None if weights is None else weights[present]
@@ -140,9 +147,9 @@ def _found(
     if texts:
         return Column(name, "category", texts, tuple(float(i) for i in range(len(texts))))
     places = decimals(found[:, None])[0]
-    whole = places == 0 and np.abs(found).max() < _LARGEST_WHOLE
+    whole = places == 0 and np.abs(found).max() < _LARGEST_WHOLE and not is_real
     few = len(distinct) <= FEW_VALUES and len(found) >= ROWS_OF_A_LEVEL * len(distinct)
-    if len(distinct) == 2 or (whole and few):
+    if not is_real and (len(distinct) == 2 or (whole and few)):
         known = np.union1d(distinct, more[~np.isnan(more)])
         if len(known) <= len(distinct) + ROWS_OF_A_LEVEL:
             return Column(name, "category", (), tuple(known.tolist()))

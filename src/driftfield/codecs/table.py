@@ -5,7 +5,7 @@ have D numbers z and K categories. A column of numbers is one of the numbers, an
 categories beside: which atom, or any other number, in which case the number is there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -52,9 +52,10 @@ class TableCodec:
         levels: Sequence[tuple[str, ...]],
         weights: FloatArray | None = None,
         beside: FloatArray | None = None,
+        real: Collection[str] = (),
     ) -> "TableCodec":
         """The codec of training rows (n, C); as :func:`~driftfield.codecs.columns.find_columns`."""
-        return cls(find_columns(rows, names, levels, weights, beside))
+        return cls(find_columns(rows, names, levels, weights, beside, real))
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ class Table:
     warnings: tuple[str, ...] = ()  # what should be known before a model is fitted, a sentence each
     weights: FloatArray | None = None  # (n,) positive, with mean 1; None where all rows count the same
     levels: Levels = ()  # (D,) the texts of each column of text; none where all cells are numbers, without holes
+    real: frozenset[str] = frozenset()  # columns that are real numbers, also where few whole ones look like levels
 
 
 def load(

@@ -42,6 +42,7 @@ class Plan:
         seconds: a time budget, or None.
         command: the command line that started the training, or "".
         levels: the texts of each column of text, where the rows have text or missing cells.
+        real: columns of a table that are real numbers, whatever their values look like.
         shrink: whether whitening shrinks the covariance, as it does since 0.2.
     """
 
@@ -61,6 +62,7 @@ class Plan:
     seconds: float | None = None
     command: str = ""
     levels: Levels = ()
+    real: frozenset[str] = frozenset()
     shrink: bool = True
 
     @property
@@ -98,6 +100,7 @@ def write_plan(plan: Plan, folder: Path, device: str) -> None:
         "classes": list(plan.classes),
         "device": device,
         "levels": [list(texts) for texts in plan.levels],
+        "real": sorted(plan.real),
         "shrink": plan.shrink,
         "recipe": plan.recipe.model_dump(mode="json"),
     }
@@ -118,6 +121,7 @@ def read_plan(folder: Path) -> tuple[Plan, str]:
         command=setup["command"],
         classes=tuple(setup["classes"]),
         levels=tuple(tuple(texts) for texts in setup.get("levels", ())),
+        real=frozenset(setup.get("real", ())),
         shrink=setup.get("shrink", False),
         **arrays,
     )

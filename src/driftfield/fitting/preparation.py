@@ -14,7 +14,7 @@ from driftfield.diffusion import BaseDenoiser
 from driftfield.errors import InputError
 from driftfield.fitting.plan import Plan
 from driftfield.fitting.splitting import split_rows
-from driftfield.recipes.building import Parts, build_denoiser, build_loss, check_recipe
+from driftfield.recipes.building import Parts, build_denoiser, build_loss, check_recipe, is_table
 from driftfield.recipes.defaults import as_table, choose_scaling, resolve
 from driftfield.recipes.schema import Recipe
 from driftfield.seeds import stream
@@ -66,10 +66,11 @@ def prepare(
     count, D = train.values.shape
     if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
-    if train.levels:
+    levels = train.levels or ((),) * D * is_table(recipe)
+    if levels:
         recipe = as_table(recipe)
         check_recipe(recipe)
-    scaling = "standard" if train.levels else recipe.data.scaling or choose_scaling(count, D)
+    scaling = "standard" if levels else recipe.data.scaling or choose_scaling(count, D)
     plan = Plan(
         recipe=recipe.updated({"data": {"rows": split.rows, "scaling": scaling}}),
         source=train.source,
@@ -84,7 +85,8 @@ def prepare(
         validation_weights=None if validation is None else validation.weights,
         held_out_weights=split.held_out_weights,
         classes=train.classes,
-        levels=train.levels,
+        levels=levels,
+        real=train.real,
         seconds=seconds,
         command=command,
     )
@@ -99,7 +101,7 @@ def _codec(plan: Plan) -> NumericCodec | TableCodec:
     """The codec of the training rows of a plan."""
     if plan.levels:
         others = [plan.held_out, *([] if plan.validation is None else [plan.validation])]
-        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, np.concatenate(others))
+        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, np.concatenate(others), plan.real)
     scaling = plan.recipe.data.scaling or "standard"
     return NumericCodec.fit(plan.rows, plan.columns, scaling, plan.weights, shrink=plan.shrink)
 

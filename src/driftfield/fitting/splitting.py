@@ -1,6 +1,6 @@
 """Splitting: the rows that a model is trained on, those that decide when to stop, and those that judge it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from driftfield.codecs import FloatArray
@@ -11,6 +11,7 @@ from driftfield.recipes.schema import Recipe
 from driftfield.seeds import derive
 
 FEWEST_ROWS = 20  # to train on, to stop by and to judge by
+FEWEST_ALONE = 2  # where none are held out
 FEWEST_TO_STOP = 10  # training rows, some of which then decide when to stop
 MOST_VALIDATION_ROWS = 10_000
 VALIDATION = 0.1  # fraction of the training rows
@@ -39,8 +40,8 @@ def split_rows(data: Any, recipe: Recipe, seed: int, weights: Any = None) -> Spl
 
     Of a file, 20 % are held out for judging (at most 10,000), and of the rest 10 % decide when to stop (at most
     10,000). A distribution is drawn from instead: its training rows are all used, and the others are drawn beside them.
-    With ``train.validation = 0`` no rows decide when to stop. ``weights`` are those of the rows, where they are not in
-    a column of their own; all parts keep them.
+    With ``data.held_out = 0`` no rows of a file are held out, and with ``train.validation = 0`` none decide when to
+    stop. ``weights`` are those of the rows, where they are not in a column of their own; all parts keep them.
 
     Raises:
         InputError: the data cannot be read, or are too few; fresh rows are wanted of a file.
@@ -57,14 +58,21 @@ def split_rows(data: Any, recipe: Recipe, seed: int, weights: Any = None) -> Spl
     if section.fresh:
         raise InputError(f"Only a distribution can give fresh rows, not {table.source}: leave out data.fresh.")
     check_size(table.values, table.columns, table.source)
-    if len(table.values) < FEWEST_ROWS:
-        raise InputError(
-            f"{table.source} has {len(table.values)} rows, but at least {FEWEST_ROWS} are needed: some to learn from "
-            "and others to judge by."
-        )
-    train, rest = split(table, section.held_out, seed=seed)
+    train, rest = _judged(table, section.held_out, seed)
     fraction = VALIDATION if fraction is None else fraction
     if fraction == 0 or len(train.values) < FEWEST_TO_STOP:
         return Split(train, None, rest.values, rest.weights)
     train, stopping = split(train, fraction, MOST_VALIDATION_ROWS, seed=derive(seed, "validation rows"))
     return Split(train, stopping, rest.values, rest.weights)
+
+
+def _judged(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+    """(the other rows, those that judge)."""
+    fewest = FEWEST_ROWS if fraction else FEWEST_ALONE
+    if len(table.values) < fewest:
+        why = "some to learn from and others to judge by" if fraction else "one shows no spread"
+        raise InputError(f"{table.source} has {len(table.values)} rows, but at least {fewest} are needed: {why}.")
+    if fraction:
+        return split(table, fraction, seed=seed)
+    weights = None if table.weights is None else table.weights[:0]
+    return table, replace(table, values=table.values[:0], labels=None, weights=weights)

@@ -1,5 +1,6 @@
 """Loading: the model of a run folder."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,9 @@ def load_model(
     missing = sorted({"network", "schedule"} & set(about.parts) - set(parts.names))
     if missing:
         raise InputError(f"The model was made with a {missing[0]} of your own: pass it as load(path, {missing[0]}=..).")
-    rows = {
-        part: runs.read_rows(folder / file, about.columns, checked, about.kind == "table")
-        for part, file in (("train", runs.TRAIN), ("held_out", runs.HELD_OUT))
-    }
+    read = partial(runs.read_rows, columns=about.columns, safe=checked, holes=about.kind == "table")
+    judges = int(recipe.data.held_out > 0)
+    rows = {"train": read(folder / runs.TRAIN), "held_out": read(folder / runs.HELD_OUT, fewest=judges)}
     weights = {part: _row_weights(folder / runs.MODEL, tensors, part, len(rows[part])) for part in rows}
     denoiser, codec = _restored(folder / runs.MODEL, about, tensors, recipe, parts)
     for part, file in (("train", runs.TRAIN), ("held_out", runs.HELD_OUT)):

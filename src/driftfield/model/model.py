@@ -18,7 +18,7 @@ from driftfield.datasets import DISTRIBUTIONS, Distribution
 from driftfield.diffusion import BaseDenoiser, BoundTerms, Gaussian, LearnedKernel, Schedule, Step
 from driftfield.diffusion.basics.heads import Head
 from driftfield.diffusion.basics.schedules import PriorMismatch
-from driftfield.model import bounds, densities, files, priors, sampling, tables, variants
+from driftfield.model import bounds, densities, files, priors, sampling, tables, variants, whole_rows
 from driftfield.model.densities import Observe, Solving
 from driftfield.model.labels import Label, class_names, drawn_labels
 from driftfield.model.sampling import How, Trajectory
@@ -385,9 +385,10 @@ class Model:
         return Tensors(self)
 
     def evaluate(self, rows: int | None = None, seed: int = 0) -> Evaluation:
-        """Every metric beside its floor, on rows that training never saw; see :mod:`driftfield.evaluation`."""
+        """Every metric beside its floor, on held-out rows, without which InputError is raised."""
         from driftfield.evaluation import evaluate
 
+        whole_rows.check_held_out(self)
         return evaluate(self, rows or self.recipe.evaluate.rows, seed)
 
     def save(self, path: str | Path) -> Path:

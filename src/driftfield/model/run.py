@@ -204,17 +204,19 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         raise _unreadable(file, error) from None
 
 
-def read_rows(path: Path, columns: Sequence[str], safe: bool, holes: bool = False) -> NDArray[np.float64]:
+def read_rows(
+    path: Path, columns: Sequence[str], safe: bool, holes: bool = False, fewest: int = 1
+) -> NDArray[np.float64]:
     """The rows (n, D) of a Parquet file of a run, whose columns are those of the model; ``safe`` if it was checked.
 
-    With ``holes``, cells may be missing: they are NaN.
+    With ``holes``, cells may be missing: they are NaN. Fewer than ``fewest`` rows are refused.
 
     Raises:
         InputError: the file is missing or damaged, or has other columns.
     """
     try:
         raw = parquet_table(path, safe)
-        values, names = mixed(raw, None, fewest=1)[:2] if holes else numbers(raw, None, fewest=1)
+        values, names = mixed(raw, None, fewest)[:2] if holes else numbers(raw, None, fewest)
     except OSError as error:
         raise _unreadable(path, error) from None
     if names != tuple(columns):

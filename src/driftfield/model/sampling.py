@@ -19,7 +19,7 @@ from driftfield.errors import InputError, unknown_name
 from driftfield.memory import require
 from driftfield.model.finite import check_finite
 from driftfield.model.labels import Label, class_numbers
-from driftfield.model.whole_rows import check_whole
+from driftfield.model.whole_rows import check_held_out, check_whole
 from driftfield.modes import own_modes
 from driftfield.recipes.defaults import walks_chain
 from driftfield.recipes.sampling import build_sampling, changed, grid_times
@@ -142,6 +142,7 @@ def trajectory(model: Model, n: int, seed: int, direction: str, frames: int, how
         _require_states(model, steps, n)
         states = list(reverse(model, n, seed, How(how.sampler, steps, how.grid)))
     elif direction == "forward":
+        check_held_out(model)
         _require_states(model, frames, min(n, len(model.held_out)))
         states = list(forward(model, n, seed, frames, how.grid))
     else:

@@ -15,7 +15,7 @@ from driftfield.seeds import stream
 if TYPE_CHECKING:
     from driftfield.model.model import Model
 
-USUAL_ROWS = 200  # held-out rows that say what is usual
+USUAL_ROWS = 200  # held-out rows that say what is usual, or training rows where none are held out
 STEPS = 20  # Runge-Kutta steps: surprises are compared, so that thousandths of a nat do not matter
 
 
@@ -39,8 +39,11 @@ def cell_surprise(model: Model, rows: FloatArray, seed: int = 0, observe: Observ
 
 
 def _usual(model: Model) -> FloatArray:
-    order = representative(len(model.held_out), model.held_out_weights, stream(0, "rows that say what is usual"))
-    return model.held_out[order[:USUAL_ROWS]]
+    rows, weights = model.held_out, model.held_out_weights
+    if not len(rows):
+        rows, weights = model.train, model.train_weights
+    order = representative(len(rows), weights, stream(0, "rows that say what is usual"))
+    return rows[order[:USUAL_ROWS]]
 
 
 def _raw(model: Model, rows: FloatArray, seed: int, observe: Observe | None = None) -> FloatArray:

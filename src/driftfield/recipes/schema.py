@@ -53,7 +53,9 @@ class Data(Section):
 
     name: str | None = Field(None, description="a built-in name, sklearn:NAME, or a path; the DATA argument beats it")
     rows: Positive | None = Field(None, description="rows to draw from a distribution, or at most to take from a file")
-    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="fraction held out, at most 10,000 rows")
+    held_out: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.2, description="fraction held out, at most 10,000 rows; 0 trains on all, and nothing can be evaluated"
+    )
     scaling: Literal["whiten", "standard", "none"] | None = Field(
         None, description="by the full covariance, per column, or not at all"
     )

@@ -22,6 +22,7 @@ from driftfield.diffusion.basics.loop import Step
 from driftfield.errors import DriftfieldError
 from driftfield.evaluation.rows import choose
 from driftfield.model.model import Model
+from driftfield.model.whole_rows import check_held_out
 from driftfield.recipes.sampling import build_sampling
 from driftfield.seeds import derive, stream
 
@@ -55,6 +56,7 @@ class Subject:
         """Rows that training never saw, in the user's units (n, D): fresh ones if the distribution is known."""
         if self.distribution is not None:
             return self.distribution.sample(self.rows, derive(self.seed, "verify real"))
+        check_held_out(self.model)
         return choose(self.model.held_out, self.rows, self.stream("held out"), self.model.held_out_weights)
 
     @cached_property
