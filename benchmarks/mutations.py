@@ -1,8 +1,8 @@
 """Thousands of damaged files, each given to the command line; what must hold whatever a file says.
 
-Every command ends with exit code 0 or 2; says so without a traceback, a panic of a library or a Python warning, in
-short lines without control characters; writes nothing when it refuses and leaves no temporary file; and neither dies of
-a signal nor takes more than ``SECONDS`` or ``MEMORY``.
+Every command ends with exit code 0 or 2, or with 1 where the training of a valid recipe diverges; says so without a
+traceback, a panic of a library or a Python warning, in short lines without control characters; writes nothing when it
+refuses and leaves no temporary file; and neither dies of a signal nor takes more than ``SECONDS`` or ``MEMORY``.
 
 A case is (seed, index), from which everything else follows. Cases run in two worker processes, which are restarted
 if they die or hang; one in a hundred is repeated with a process for each command, and must end as in the worker.
@@ -132,11 +132,14 @@ def table(seed: int, files: int, case: int | None) -> Iterator[list[str]]:
         _keep(seed, case)
     found: dict[tuple[str, str], Counter[str]] = {}
     failures = []
-    for index, outcome in outcomes(seed, range(files) if case is None else [case]):
+    indices = range(files) if case is None else [case]
+    for done, (index, outcome) in enumerate(outcomes(seed, indices), 1):
         found.setdefault((outcome.kind, outcome.mutation), Counter())[outcome.end] += 1
         if outcome.problem:
             failures.append((index, outcome))
             print(f"case {index}: {outcome.problem}", file=sys.stderr, flush=True)
+        if done % 1_000 == 0:
+            print(f"{done:,} of {files:,}", file=sys.stderr, flush=True)
     for kind in dict.fromkeys(ORDER):
         counts = [found.get((kind, name), Counter()) for name in NAMES]
         if any(counts):
