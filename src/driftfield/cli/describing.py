@@ -73,7 +73,7 @@ def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
     indices = [raw.index(pick) for pick in picks] if picks is not None else list(range(len(raw.columns)))
     columns = list(describe_columns(raw, indices))
     rows = sum(1 for _ in raw.text(indices[0])) if indices else 0
-    warnings, refused = list[str](), None
+    warnings, refused = list(raw.warnings), None
     try:
         table = table_of(raw, picks, source)
         warnings = list(table.warnings)

@@ -32,8 +32,29 @@ def cleaned(column: "pl.Series", marks: Sequence[str]) -> "pl.Series":
     return cells.set(cells.is_in(list(marks)), None) if len(cells) else cells.cast(pl.String)
 
 
-def decimal_mark(columns: Mapping[str, "pl.Series"], commas_separate: bool, name: str) -> tuple[str, list[str]]:
-    """(decimal mark of a file, what to note about it), from its (cleaned) columns.
+def equal_numbers(cells: "pl.Series", marks: Sequence[str], decimal: str | None) -> "pl.Series":
+    """Which (cleaned) cells are the same number as a mark, however they are written: -999.0 and -999,0 as -999.
+
+    Where a cell is no number with the ``decimal`` mark, or for None, either decimal mark will do.
+    """
+    import polars as pl
+
+    def read(texts: "pl.Series", decimal: str) -> "pl.Series":
+        plain = texts.set(~texts.str.contains(f"{_PLAIN}|{_COMMA}").fill_null(False), None)
+        other = plain.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+        return pl.select(pl.coalesce(as_numbers(texts, decimal), other)).to_series()
+
+    found = cells.is_null() & False
+    for mark in (decimal,) if decimal else (".", ","):
+        wanted = [x for x in read(pl.Series(marks, dtype=pl.String), mark) if x is not None and x == x]
+        found |= read(cells, mark).is_in(wanted).fill_null(False)
+    return found
+
+
+def decimal_mark(
+    columns: Mapping[str, "pl.Series"], commas_separate: bool, name: str
+) -> tuple[str, list[str], list[str]]:
+    """(decimal mark of a file, what to note about it, what to warn of), from its (cleaned) columns.
 
     A column in which some cell with a comma or a point can be read in one way decides. Where commas separate the
     columns, 1.234 has a decimal point.
@@ -42,7 +63,7 @@ def decimal_mark(columns: Mapping[str, "pl.Series"], commas_separate: bool, name
         InputError: the columns contradict each other, or can be read in two ways.
     """
     comma = point = either = None
-    fixed = False  # whether points stand in every cell of a column and could be between thousands
+    fixed = None  # a column in which points stand in every cell and could be between thousands
     for column, cells in columns.items():
         marked = cells.drop_nulls()
         marked = marked.filter(marked.str.contains(r"[.,]"))
@@ -56,7 +77,7 @@ def decimal_mark(columns: Mapping[str, "pl.Series"], commas_separate: bool, name
         elif not as_comma or (points_alone and commas_separate):
             point = point or column
         elif points_alone and len(marked) == len(cells) - cells.null_count():
-            fixed = True
+            fixed = fixed or column
         else:
             either = either or column
     if comma and point:
@@ -71,9 +92,16 @@ def decimal_mark(columns: Mapping[str, "pl.Series"], commas_separate: bool, name
             "mark is a point or a comma, with --decimal."
         )
     mark = "," if comma else "."
-    notes = ["with decimal commas"] * (mark == ",") + ["with decimal points"] * (fixed and not comma and not point)
+    notes, doubts = ["with decimal commas"] * (mark == ","), []
+    if fixed and not comma and not point:
+        notes += ["with decimal points"]
+        example = columns[fixed].drop_nulls()[0]
+        doubts = [
+            f'Column "{fixed}" has three digits after a point in each cell, for example "{example}", which is read as '
+            "a decimal point: say --decimal , if the points stand between thousands."
+        ]
     grouped = any(bool(cells.str.contains(_GROUPED[mark]).any()) for cells in columns.values())
-    return mark, notes + ["with thousands marks"] * grouped
+    return mark, notes + ["with thousands marks"] * grouped, doubts
 
 
 def _all_match(cells: "pl.Series", *patterns: str) -> bool:

@@ -19,8 +19,12 @@ DECIMALS = {".": ".", ",": ",", "point": ".", "dot": ".", "comma": ","}
 
 MISSING = (
     "", "NA", "N/A", "n/a", "na", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "Null", "None", "none", "?", "-", "--",
-    ".", "#N/A", "#NA", "<NA>", "#N/A N/A", "NaT", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
+    ".", "#N/A", "#NA", "<NA>", "#N/A N/A", "NaT", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "\\N",
 )  # fmt: skip
+
+COMMENT = "#"
+_ERRORS = re.compile(r"#(N/A|N/A N/A|NA|NV|N/D|[A-ZÀ-Þ_]+(/0)?[!?]|GETTING_DATA|#+)", re.IGNORECASE)  # of spreadsheets
+Record = Sequence[str]
 
 _THOUSANDS = r"\d{1,3}([.,' \u00a0\u202f’]\d{3})+([.,]\d+)?"
 _NUMBER = re.compile(rf"[+\-−]?((\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|{_THOUSANDS}|nan|inf(inity)?)", re.IGNORECASE)
@@ -66,6 +70,23 @@ def is_number(text: str) -> bool:
     return bool(_NUMBER.fullmatch(text))
 
 
+def is_error(field: str) -> bool:
+    """Whether a field is what a spreadsheet shows for a cell without a value, as #REF! or ####."""
+    return bool(_ERRORS.fullmatch(field))
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line begins with # and not with the error of a spreadsheet's cell."""
+    if not line.startswith(COMMENT):
+        return False
+    first = re.split(r"[,;\t|]", line, maxsplit=1)[0]
+    words = line.split()
+    alone = len(first) == len(line)
+    if alone and (not words[0].strip(COMMENT) or not all(is_number(word) or is_error(word) for word in words)):
+        return True
+    return not is_error(words[0] if alone else first.strip())
+
+
 def fields(lines: Iterator[str], separator: str, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
     """(number of its last line, fields) of each record of a text.
 
@@ -73,7 +94,7 @@ def fields(lines: Iterator[str], separator: str, strict: bool = True) -> Iterato
         csv.Error: a quote that is never closed, or text after a closing quote.
     """
     if separator == " ":
-        lines = (line.replace("\t", " ").strip(" ") for line in lines)
+        lines = (line.replace("\t", " ").strip(" \r\n") + "\n" * line.endswith("\n") for line in lines)
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=strict)
     for record in reader:
         yield reader.line_num, record
@@ -86,14 +107,14 @@ def find_separator(sample: str, whole: bool) -> str:
     """
     best, found = (0.0, 0.0), ","
     for separator in ("\t", ";", "|", ","):
-        score = _score(sample, separator, whole)
-        if score > best:
-            best, found = score, separator
-    spaces = _score(sample, " ", whole)
-    return " " if spaces[0] >= 0.9 and (best[0] < 0.5 or (spaces[0] > best[0] and spaces[1] > best[1])) else found
+        own = score(sample, separator, whole)
+        if own > best:
+            best, found = own, separator
+    spaces = score(sample, " ", whole)
+    return " " if spaces[0] >= 0.9 and (best[0] < 0.5 or (spaces[0] >= best[0] and spaces[1] > best[1])) else found
 
 
-def _score(sample: str, separator: str, whole: bool) -> tuple[float, float]:
+def score(sample: str, separator: str, whole: bool) -> tuple[float, float]:
     """(fraction of records of the most frequent width, fraction of cells that are numbers); 0 for one column."""
     try:
         records = [record for _, record in fields(iter(io.StringIO(sample, newline="")), separator, strict=False)]
@@ -105,6 +126,7 @@ def _score(sample: str, separator: str, whole: bool) -> tuple[float, float]:
     width, count = Counter(map(len, records)).most_common(1)[0]
     if width < 2:
         return 0.0, 0.0
+    count += len(records) > 2 and len(records[0]) == width - 1  # a header that leaves out the names of rows
     body: Sequence[list[str]] = [record for record in records[1:] if len(record) == width] or records
     cells = [cell.strip() for record in body for cell in record]
     numbers = sum(is_number(cell) or cell in MISSING for cell in cells) / len(cells)

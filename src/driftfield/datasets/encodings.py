@@ -4,7 +4,7 @@ import codecs
 import re
 import zlib
 
-from driftfield.errors import InputError
+from driftfield.errors import InputError, listed
 
 MOST_TIMES_ITS_SIZE, AT_LEAST = 100, 1 << 26  # bytes that a gzip file may unpack to; tables of text take 3 to 30 times
 _BYTE_ORDER_MARKS = {
@@ -26,8 +26,19 @@ _ARCHIVES = {
     b"%PDF": "a PDF",
 }
 _OTHERS = ("cp1251", "shift_jis", "gb18030", "big5", "euc_kr", "euc_jp")  # named in the advice, never assumed
+_OF_SEVERAL_BYTES = _OTHERS[1:]
+CLEARLY = 3  # characters of UTF-8 for each byte that is none, from which other encodings are out of the question
 _SINGLE = re.compile(rb"[\x80\x85\x91-\x97\xa0-\xff]{1,2}")  # letters and signs of Latin-1 and Windows-1252
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]+")
+# What western European text does not hold: two letters beyond ASCII that are the whole of a word, two signs, a closing
+# quote or a dash at the start of a word, and signs within one.
+_LETTERS = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff"
+_IMPROBABLE = re.compile(
+    rf"(?<![{_LETTERS}\d])[^\x00-\xa0\u2013-\u2026«»]{{2}}(?![{_LETTERS}\d])"
+    r"|[¡-ª¬-º¼-¿×÷]{2}"
+    rf"|(?:\A|(?<=[\s,;|\"']))[’”•–—…][{_LETTERS}]"
+    rf"|(?<=[{_LETTERS}])[¡¢£¤¥¦¨©¬¯±¶¸¹º»¼½¾¿×÷“€•](?=[{_LETTERS}])"
+)
 SAMPLE = 1 << 16
 
 
@@ -35,7 +46,8 @@ def utf8(content: bytes, name: str, encoding: str | None = None) -> tuple[bytes,
     """(text in UTF-8 without a byte-order mark, name of its encoding) of the bytes of a file.
 
     Without an ``encoding``, a byte-order mark decides, then UTF-8, then zero bytes for UTF-16; Latin-1 or Windows-1252
-    are taken where at most two bytes beyond ASCII stand together, as in words of western European languages.
+    are taken where at most two bytes beyond ASCII stand together, and in places as in words of western European
+    languages.
 
     Raises:
         InputError: the encoding is unknown or not clear; the bytes are not text, or an archive.
@@ -58,6 +70,8 @@ def utf8(content: bytes, name: str, encoding: str | None = None) -> tuple[bytes,
             text = content.decode(chosen).encode()
         except UnicodeError as error:
             raise InputError(f"{name} is not text in {chosen} ({error.args[-1]}): name its encoding.") from None
+    while text.startswith(codecs.BOM_UTF8):  # a second one
+        text = text.removeprefix(codecs.BOM_UTF8)
     if b"\0" in text:
         raise InputError(f"{name} holds zero bytes, so it is not text: export it as CSV in UTF-8.")
     return text, standard_name(chosen, name)
@@ -78,12 +92,29 @@ def _find(content: bytes, name: str) -> str:
         return _sixteen_bits(content[:SAMPLE], name)
     if _is_utf8(content):
         return "utf-8"
-    runs = _BEYOND_ASCII.findall(content)
-    if all(_SINGLE.fullmatch(run) for run in runs):
+    _check_not_damaged(content, name)
+    runs = set(_BEYOND_ASCII.findall(content))
+    if all(_SINGLE.fullmatch(run) for run in runs) and not _IMPROBABLE.search(content.decode("cp1252", "replace")):
         return "cp1252" if any(byte < 0xA0 for run in runs for byte in run) else "latin-1"
-    others = [other for other in _OTHERS if _decodes(content, other)][:2]
-    named = f"name it, as in --encoding {' or '.join(others)}" if others else "export it in UTF-8"
+    western = ("cp1252",) * (max(map(len, runs)) <= 2)
+    others = [other for other in (*western, *_OTHERS) if _decodes(content, other)][:3]
+    named = f"name it, as in --encoding {listed(others)}" if others else "export it in UTF-8"
     raise InputError(f"{name} is not in UTF-8, and its encoding is not clear: {named}.")
+
+
+def _check_not_damaged(content: bytes, name: str) -> None:
+    """Raises InputError for UTF-8 with some bytes that are not: of no other encoding are so many bytes valid UTF-8."""
+    text = content.decode("utf-8", "surrogateescape")
+    characters = sum(len(run) for run in re.findall(r"[^\x00-\x7f\udc80-\udcff]+", text))
+    places = [match.start() for match in re.finditer(r"[\udc80-\udcff]", text)]
+    bad = len(places)
+    fits = any(_decodes(content, other) for other in _OF_SEVERAL_BYTES)
+    if characters >= (CLEARLY if fits else 1) * bad:
+        line = text.count("\n", 0, places[0]) + 1
+        raise InputError(
+            f"{name} is in UTF-8, but for {bad} byte{'s' * (bad > 1)}, the first in line {line}: correct that line, or "
+            "name the encoding, as in --encoding cp1252."
+        )
 
 
 def _sixteen_bits(sample: bytes, name: str) -> str:

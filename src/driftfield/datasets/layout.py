@@ -4,17 +4,28 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from driftfield.datasets.dialect import SEPARATORS, Dialect, fields, find_separator, is_number
+from driftfield.datasets.dialect import (
+    COMMENT,
+    SEPARATORS,
+    Dialect,
+    fields,
+    find_separator,
+    is_comment,
+    is_error,
+    is_number,
+)
 from driftfield.datasets.encodings import utf8
-from driftfield.datasets.header import is_header, names_above_numbers
+from driftfield.datasets.header import judge_header, names_above_numbers
+from driftfield.datasets.not_tables import check_is_table, check_separated, is_ruled, made_for_reading
+from driftfield.datasets.row_names import check_row_names
 from driftfield.errors import InputError
 
 _SAMPLE, _LINES = 1 << 17, 50  # bytes and lines, at least, that decide on separator and header
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t| ])"?', re.IGNORECASE)  # as Excel reads it
-COMMENT = "#"
 Record = list[str]
 
 
@@ -33,6 +44,7 @@ class Layout:
         header: whether the file names its columns.
         encoding: its name.
         notes: what is not as in plain CSV, a phrase each.
+        doubts: what may have been misread, a sentence each.
     """
 
     text: bytes
@@ -47,12 +59,15 @@ class Layout:
     header: bool
     encoding: str
     notes: tuple[str, ...]
+    doubts: tuple[str, ...]
 
-    def is_skipped(self, record: Record) -> bool:
-        """Whether a record is a blank line or a comment."""
+    def is_skipped(self, record: Record, quoted: bool = False) -> bool:
+        """Whether a record is a blank line or a comment, whose first field is not ``quoted``."""
         if not record or (self.width > 1 and len(record) == 1 and not record[0].strip()):
             return True
-        return record[0].startswith(COMMENT) and (self.comments or len(record) != self.width or self.width == 1)
+        if quoted or not record[0].startswith(COMMENT) or (len(record) == self.width and is_error(record[0].strip())):
+            return False
+        return self.comments or len(record) != self.width or self.width == 1
 
     def records(self) -> Iterator[tuple[int, Record]]:
         """(line, fields) of each record after the header, without blank lines and comments.
@@ -63,11 +78,14 @@ class Layout:
         lines = io.TextIOWrapper(io.BytesIO(self.text), encoding="utf-8", newline="\n")
         lines.seek(self.start)
         row, before = 0, 0
-        reader = fields(lines, self.separator)
+        begun: list[str] = []  # lines of the record
+        reader = fields(_noted(lines, begun), self.separator)
         try:
             for after, record in reader:
                 line, before = self.line + before, after
-                if self.is_skipped(record):
+                quoted = begun[0].lstrip().startswith('"')
+                begun.clear()
+                if self.is_skipped(record, quoted):
                     continue
                 row += 1
                 if len(record) != self.width:
@@ -85,6 +103,10 @@ class Layout:
         body = self.text[self.start :]
         lines = (line.decode() for line in body.split(b"\n") if line.startswith(COMMENT.encode()))
         return sum(self.is_skipped(line.split(self.separator)) for line in lines)
+
+    def blank_lines(self) -> int:
+        """How many blank lines there are between the records of a single column, where each may be a missing cell."""
+        return len(re.findall(rb"\n[ \t]*(?=\n)", b"\n" + self.text[self.start :].rstrip())) if self.width == 1 else 0
 
     def _ragged(self, row: int, line: int, count: int, last: bool) -> InputError:
         found, wanted = f"{count} field{'s' * (count != 1)}", f"not {self.width} as in most lines"
@@ -110,10 +132,57 @@ def find_layout(content: bytes, name: str, dialect: Dialect) -> Layout:
         notes += [] if b"\n" in text else ["with lines that end in CR"]
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     preamble = _Preamble(text)
+    sample = _sample(text, preamble, dialect, name)
+    first, others, width, separator = sample.first, sample.others, sample.width, sample.separator
+    commented = _commented_header(preamble.comments, width, separator)
+    header, row_names = _header(first, others, width, dialect, separator, name)
+    judged = judge_header(first, others, dialect.marks)
+    header, doubtful = (judged.header, judged.doubtful) if header is None else (header, False)
+    doubts = check_row_names(first, others, separator, sample.quoted, name) if row_names else []
+    shown = ", ".join(filter(None, first[:4])) + ", .." * (len(first) > 4)
+    if commented and not (header and names_above_numbers(first, others, dialect.marks)):
+        names, header, end = commented, True, 0
+        odd = any(" " in name or is_number(name) for name in names)
+        notes += [f"with names from the comment {preamble.comments[-1][:40]}"] * odd
+    else:
+        names, end = (first, sample.end) if header else ([], 0)
+        doubts += [_doubt(name, preamble.line, shown, header)] * doubtful
+    if names is first:
+        numeric = all(is_number(field.strip()) or field.strip() in dialect.marks for field in first)
+        if len(first) not in (width, width - 1):
+            raise _other_width(first, width, preamble.line, separator, name)
+        notes += [f"with a header of numbers ({shown})"] * numeric
+    if separator != "," and width > 1:
+        notes.append(f"separated by {SEPARATORS[separator]}")
+    notes += ["without a header"] * (not header) + ["without its row names"] * row_names
+    count = len(preamble.comments) - (names is commented)
+    notes += [f"without {count} comment line{'s' * (count > 1)} above the table"] * (count > 0)
+    columns = [" ".join(name.split()) or f"x{i}" for i, name in enumerate(names[: width - row_names], start=1)]
+    columns += [f"x{i}" for i in range(len(columns) + 1, width - row_names + 1)]
+    start, line = _after(text, preamble.start, end), preamble.line + end
+    return Layout(
+        text, name, separator, start, line, tuple(columns), width, row_names,
+        bool(preamble.comments), header, encoding, tuple(notes), tuple(doubts),
+    )  # fmt: skip
+
+
+class _Sample(NamedTuple):
+    """The first records of a text: the first, the line that it ends in, others, and their usual number of fields."""
+
+    separator: str
+    first: Record
+    end: int
+    others: list[Record]
+    width: int
+    quoted: bool  # whether most of the others begin with a quote
+
+
+def _sample(text: bytes, preamble: "_Preamble", dialect: Dialect, name: str) -> _Sample:
     stop = max(preamble.start + _SAMPLE, _after(text, preamble.start, _LINES))
     whole, sample = stop >= len(text), text[preamble.start : stop].decode(errors="ignore")
+    check_is_table(sample, name)
     lines = sample.splitlines(keepends=True)
-    plain = "".join(line for line in lines if not line.startswith(COMMENT)) or sample
+    plain = "".join(line for line in lines if not is_comment(line)).removeprefix("% ") or sample
     separator = dialect.separator or preamble.separator or find_separator(plain, whole)
     found = [(end, record) for end, record in _sampled(sample, separator, name) if any(map(str.strip, record))]
     if not found:
@@ -122,37 +191,31 @@ def find_layout(content: bytes, name: str, dialect: Dialect) -> Layout:
     end, first = found[0]
     width = _usual_width([record for _, record in found[1:]] or [first], len(first))
     others = [record for _, record in found[1:] if not record[0].startswith(COMMENT) or len(record) == width]
-    if any(_is_ruled(record) for record in (first, *others[:2])):
-        raise InputError(
-            f"{name} is a table with ruled lines, made for reading: export it as CSV (psql --csv, mysql --batch)."
-        )
-    commented = _commented_header(preamble.comments, width, separator)
-    header, row_names = _header(first, others, width, dialect, separator, name)
-    header = is_header(first, others, dialect.marks) if header is None else header
-    if commented and not (header and names_above_numbers(first, others, dialect.marks)):
-        names, header, end = commented, True, 0
-    elif not header:
-        names, end = [], 0
-    else:
-        shown = ", ".join(filter(None, first[:4])) + ", .." * (len(first) > 4)
-        numeric = all(is_number(field.strip()) or field.strip() in dialect.marks for field in first)
-        if len(first) not in (width, width - 1):
-            raise _other_width(first, width, preamble.line, separator, name)
-        notes += [f"with a header of numbers ({shown})"] * numeric
-        names, header = first, True
-    if separator != "," and width > 1:
-        notes.append(f"separated by {SEPARATORS[separator]}")
-    notes += ["without a header"] * (not header) + ["without its row names"] * row_names
-    count = len(preamble.comments) - (names is commented)
-    notes += [f"without {count} comment line{'s' * (count > 1)} above the table"] * (count > 0)
-    named = names[: width - row_names]
-    columns = [" ".join(name.split()) or f"x{i}" for i, name in enumerate(named, start=1)]
-    columns += [f"x{i}" for i in range(len(columns) + 1, width - row_names + 1)]
-    start, line = _after(text, preamble.start, end), preamble.line + end
-    return Layout(
-        text, name, separator, start, line, tuple(columns), width, row_names,
-        bool(preamble.comments), header, encoding, tuple(notes),
-    )  # fmt: skip
+    if any(is_ruled(record) for record in (first, *others[:2])):
+        raise made_for_reading(name)
+    if width == 1 and dialect.separator is None:
+        check_separated(plain, [record for _, record in found], name)
+    quoted = sum(line.startswith('"') for line in lines[1:]) > len(lines[1:]) / 2
+    return _Sample(separator, _without_percent(first, width), end, others, width, quoted)
+
+
+def _without_percent(first: Record, width: int) -> Record:
+    """A header without the % and the space that numpy.savetxt puts before it, with comments="% "."""
+    if len(first) == width + 1 and first[0] == "%":
+        return first[1:]
+    return [first[0].removeprefix("% "), *first[1:]]
+
+
+def _noted(lines: Iterable[str], noted: list[str]) -> Iterator[str]:
+    """The lines, each noted as it is taken."""
+    for line in lines:
+        noted.append(line)
+        yield line
+
+
+def _doubt(name: str, line: int, shown: str, header: bool) -> str:
+    taken, advice = ("its header", "no if it is a row of data") if header else ("a row of data", "yes if it is names")
+    return f"Line {line} of {name} ({shown}) is taken for {taken}: say --header {advice}."
 
 
 class _Preamble:
@@ -167,7 +230,7 @@ class _Preamble:
             line = text[self.start : end].decode().strip("\r\n\f\v")
             if found := _SEPARATOR_LINE.fullmatch(line):
                 self.separator = found[1]
-            elif line.startswith(COMMENT):
+            elif is_comment(line):
                 self.comments.append(line)
             elif line.strip():
                 break
@@ -180,15 +243,12 @@ def _usual_width(records: Sequence[Record], first: int) -> int:
     return max(counts, key=lambda width: (counts[width], width == first, width))
 
 
-def _is_ruled(record: Record) -> bool:
-    """Whether a record is a line under a header, as SQL clients and Markdown draw it."""
-    return any("---" in cell for cell in record) and all(set(cell.strip()) <= set("-+=:|") for cell in record)
-
-
 def _other_width(first: Record, width: int, line: int, separator: str, name: str) -> InputError:
     advice = "correct the header, or remove the lines above it"
     if separator == "," and width == 2 * len(first):
         advice = "where commas are decimal marks, export it with semicolons between the columns"
+    elif separator == "," and len(first) < width < 2 * len(first):
+        advice += "; where commas are decimal marks, export it with semicolons between the columns"
     fields_ = f"{len(first)} field{'s' * (len(first) != 1)}"
     return InputError(f"{name} has {fields_} in its first line (line {line}), but {width} in most others: {advice}.")
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from driftfield.datasets.dialect import is_number
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.raw_table import NotNumeric, RawTable, check_rows, selected
 from driftfield.errors import InputError
@@ -103,7 +104,7 @@ def _codes(raw: RawTable, i: int, levels: tuple[str, ...], fixed: bool) -> tuple
 
 def _check_no_numbers(raw: RawTable, i: int, cells: Sequence[str | None], levels: Sequence[str]) -> None:
     """Raises InputError where a column is one of numbers with few exceptions, which are mistakes or marks."""
-    strange = [level for level in levels if not _is_number(level)]
+    strange = [level for level in levels if not is_number(level)]
     if len(strange) == len(levels):
         return
     if not strange:
@@ -116,14 +117,6 @@ def _check_no_numbers(raw: RawTable, i: int, cells: Sequence[str | None], levels
         f'Column "{raw.columns[i]}" of {raw.name} holds numbers, but "{strange[0][:40]}" in {raw.locate(row)}: correct '
         f"it, or say --missing {strange[0][:40]} if it marks a missing cell."
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _pick(raw: RawTable, i: int) -> str:

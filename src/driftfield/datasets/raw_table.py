@@ -42,8 +42,8 @@ class RawTable:
     `read(indices)` yields the columns with these indices, each as float64 (n,) with NaN for an empty cell, or as a
     NotNumeric. `locate(i)` describes the position of row index i, as in "row 17 (line 18)". `pick(names)` is what
     the user writes to select these columns, as in "wine.csv:ash,hue". `text(i)` is a column with its cells as they
-    are written, None for a missing one. `notes` says how a file was read where it is not plain CSV, a phrase each, and
-    `dialect` what was understood of a text file.
+    are written, None for a missing one. `notes` says how a file was read where it is not plain CSV, a phrase each,
+    `warnings` what of that is doubtful, a sentence each, and `dialect` what was understood of a text file.
     """
 
     name: str
@@ -53,6 +53,7 @@ class RawTable:
     pick: Callable[[Sequence[str]], str]
     text: Callable[[int], Iterable[str | None]]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     dialect: Mapping[str, str] = field(default_factory=dict)
 
     def index(self, pick: str) -> int:

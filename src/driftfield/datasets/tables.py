@@ -111,14 +111,14 @@ def table_of(
     aside = {label, weight} if isinstance(weight, str) else {label}
     if aside != {None}:
         picks = [name for name in picks or raw.columns if name not in aside]
-    words: tuple[str, ...] = ()
+    words = raw.warnings
     if as_mixed:
         values, columns, levels = mixed(raw, picks)
         idle = left_out(values, columns, levels)
         kept = [j for j, name in enumerate(columns) if name not in idle]
         if not kept:
             raise InputError(f"{capital(raw.name)} has no column to learn from. {next(iter(idle.values()))}")
-        words = tuple(idle.values())
+        words += tuple(idle.values())
         picks, values, levels = [columns[j] for j in kept], values[:, kept], tuple(levels[j] for j in kept)
         if is_mixed(values, levels):
             table = Table(values, tuple(picks), source, None, numbered, classes, raw.notes, words, levels=levels)

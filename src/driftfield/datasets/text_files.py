@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftfield.datasets.cells import as_numbers, cleaned, decimal_mark, may_be_thousands
-from driftfield.datasets.dialect import SEPARATORS, Dialect
+from driftfield.datasets.cells import as_numbers, cleaned, decimal_mark, equal_numbers, may_be_thousands
+from driftfield.datasets.dialect import COMMENT, MISSING, SEPARATORS, Dialect
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.layout import COMMENT, Layout, find_layout
+from driftfield.datasets.layout import Layout, find_layout
 from driftfield.datasets.raw_table import NotNumeric, RawTable, capital
 from driftfield.errors import InputError
 
@@ -49,6 +49,7 @@ def text_table(source: Path | bytes, name: str, data: str, dialect: Dialect | No
         pick=lambda names: f"{data}:{comma_separated(names)}",
         text=table.cells,
         notes=table.notes,
+        warnings=table.warnings,
         dialect=table.described(),
     )
 
@@ -66,7 +67,7 @@ class _TextTable:
     def __init__(self, layout: Layout, dialect: Dialect) -> None:
         import polars as pl
 
-        self.layout, self.marks = layout, dialect.marks
+        self.layout, self.marks, self.named = layout, dialect.marks, dialect.missing or ()
         frame = _frame(layout)
         frame = frame[:, 1:] if layout.row_names else frame
         self.rows = np.arange(frame.height)  # of the file
@@ -75,14 +76,20 @@ class _TextTable:
             self.rows, frame = np.flatnonzero(kept.to_numpy()), frame.filter(kept)
         self.columns = [i for i, column in enumerate(frame) if column.null_count() < max(frame.height, 1)]
         self.frame = frame
-        self.decimal = dialect.decimal or "."
+        self.decimal: str | None = dialect.decimal  # None while it is found out
         self.decided: list[str] = []
+        self.doubts: list[str] = []
         commas = layout.separator == "," and layout.width > 1
-        if dialect.missing or (not commas and self.decimal == "." and all(map(may_be_thousands, frame))):
+        if dialect.missing or (not commas and not self.decimal and all(map(may_be_thousands, frame))):
             self.frame = self._text(range(frame.width))
         if dialect.decimal is None and self._is_text():
             texts = {layout.names[i]: self.cells(k) for k, i in enumerate(self.columns)}
-            self.decimal, self.decided = decimal_mark(texts, commas, layout.name)
+            self.decimal, self.decided, self.doubts = decimal_mark(texts, commas, layout.name)
+
+    @property
+    def mark(self) -> str:
+        """The decimal mark."""
+        return self.decimal or "."
 
     def _is_text(self) -> bool:
         import polars as pl
@@ -94,10 +101,28 @@ class _TextTable:
         found = [*self.layout.notes, *self.decided]
         comments = self.layout.comments_below()
         found += [f"without {comments:,} comment line{'s' * (comments > 1)} in the table"] * bool(comments)
+        blank = self.layout.blank_lines()
+        found += [f"without {blank:,} blank line{'s' * (blank > 1)}"] * bool(blank)
         rows = self.frame.height and int(self.rows[-1]) + 1 - len(self.rows)
         names = [name for i, name in enumerate(self.layout.names) if i not in self.columns]
         found += [f"without {rows:,} empty row{'s' * (rows > 1)}"] * bool(rows)
         found += [f"without {len(names)} empty column{'s' * (len(names) > 1)}"] * bool(names)
+        return tuple(found)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful in how the file was read, a sentence each."""
+        found = [*self.layout.doubts, *self.doubts]
+        columns = [cleaned(column, self.marks[: -len(self.named)]) for column in self.frame] if self.named else []
+        for mark in self.named:
+            cells = (column for column in columns if len(column))
+            if mark in MISSING or any(
+                bool(((column == mark) | equal_numbers(column, [mark], self.mark)).any()) for column in cells
+            ):
+                continue
+            found.append(
+                f'No cell of {self.layout.name} is "{mark}", which --missing names: correct it or leave it out.'
+            )
         return tuple(found)
 
     def described(self) -> dict[str, str]:
@@ -105,7 +130,7 @@ class _TextTable:
         return {
             "encoding": layout.encoding,
             "separator": SEPARATORS[layout.separator] if layout.width > 1 else "none",
-            "decimal mark": {".": "point", ",": "comma"}[self.decimal],
+            "decimal mark": {".": "point", ",": "comma"}[self.mark],
             "header": "yes" if layout.header else "no",
         }
 
@@ -116,7 +141,10 @@ class _TextTable:
         i = self.columns[column]
         series = self.frame[:, i]
         series = series if series.dtype == pl.String else self._text([i]).to_series()
-        return cleaned(series, self.marks)
+        cells = cleaned(series, self.marks)
+        if self.named and len(cells):
+            cells = cells.set(equal_numbers(cells, self.named, self.decimal), None)
+        return cells
 
     def _text(self, columns: Sequence[int]) -> "pl.DataFrame":
         """Columns (indices without row names) as they are written."""
@@ -129,7 +157,7 @@ class _TextTable:
             series = self.frame[:, self.columns[index]]
             if series.dtype == pl.String or self.decimal == ",":  # which --decimal may say of plain numbers
                 cells = self.cells(index)
-                series = as_numbers(cells, self.decimal)
+                series = as_numbers(cells, self.mark)
                 failed = series.is_null() & cells.is_not_null()
                 if failed.any():
                     yield self._not_numeric(index, cells, failed)
@@ -214,7 +242,7 @@ def _without_skipped(body: bytes, layout: Layout) -> bytes:
     lines = []
     for line in body.split(b"\n"):
         blank = not line.strip() and (layout.width == 1 or separator not in line)
-        if not blank and not (line.startswith(comment) and layout.is_skipped([COMMENT] * (line.count(separator) + 1))):
+        if not blank and not (line.startswith(comment) and layout.is_skipped(line.decode().split(layout.separator))):
             lines.append(line)
     return b"\n".join(lines)
 
