@@ -17,6 +17,7 @@ ROOMS = (
     "cli",
     "tutorials",
     "report",
+    "estimators",
     "verification",
     "fitting",
     "model",

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import driftfield
 from driftfield.errors import InputError
 from driftfield.model.model import Model
+from driftfield.model.sampling import How
 from driftfield.model.surprise import cell_surprise, row_surprise
-from driftfield.model.tables import log_prob
+from driftfield.model.tables import filled_by, log_prob, probabilities
 
 N = 600
 
@@ -202,3 +204,22 @@ def test_complete_numbers_are_a_table_where_the_recipe_says_so() -> None:
     drawn = model.sample(5, given={"x2": 0.25})
     assert (drawn[:, 1] == 0.25).all()
     assert np.isfinite(model.log_prob(model.held_out, given=["x1"])[0]).all()
+
+
+def test_the_probabilities_of_a_category_are_those_of_its_log_probability(model: Model) -> None:
+    rows = model.sample(10, seed=8)
+    found = probabilities(model, rows, "kind")
+    assert np.allclose(found.sum(1), 1)
+    given = [name for name in model.columns if name != "kind"]
+    own = np.exp(model.log_prob(rows, given=given, of=["kind"])[0])
+    assert np.allclose(found[np.arange(10), rows[:, 0].astype(int)], own)
+    with pytest.raises(InputError, match='"height" holds numbers'):
+        probabilities(model, rows, "height")
+
+
+def test_only_the_cells_that_are_asked_for_are_drawn(model: Model) -> None:
+    rows = np.array([[np.nan, np.nan, np.nan, 12.0]] * 200)
+    u, z = torch.rand(200, 2, dtype=torch.float64), torch.randn(200, 2)
+    drawn = filled_by(model, rows, u, lambda: z, How(), of=[0])
+    assert set(drawn[:, 0]) == {0.0, 1.0}
+    assert np.isnan(drawn[:, 1]).all()

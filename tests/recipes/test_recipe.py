@@ -1,5 +1,6 @@
 """Recipes: validated, complete, and the same in every form."""
 
+import pickle
 import tomllib
 
 import pytest
@@ -72,3 +73,10 @@ def test_a_key_of_an_earlier_version_is_the_key_of_this_one() -> None:
         {"denoiser": {"variance": "learned"}, "objective": {"kind": "hybrid", "bound_factor": 0.1}}
     )
     assert old.objective.get("bound_factor") == 0.1
+
+
+def test_a_recipe_survives_being_pickled() -> None:
+    recipe = Recipe().updated({"schedule": {"kind": "cosine"}, "train": {"steps": 7}})
+    again = pickle.loads(pickle.dumps(recipe))
+    assert again == recipe
+    assert again.model_fields_set == recipe.model_fields_set

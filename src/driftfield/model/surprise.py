@@ -19,22 +19,35 @@ USUAL_ROWS = 200  # held-out rows that say what is usual, or training rows where
 STEPS = 20  # Runge-Kutta steps: surprises are compared, so that thousandths of a nat do not matter
 
 
-def row_surprise(model: Model, rows: FloatArray, seed: int = 0, observe: Observe | None = None) -> FloatArray:
+def row_surprise(
+    model: Model,
+    rows: FloatArray,
+    seed: int = 0,
+    observe: Observe | None = None,
+    usual: FloatArray | None = None,
+) -> FloatArray:
     """-log p of what is there of each row (n, C), above what is usual for such cells; (n,), in nats.
 
     What is usual is the mean of -log p(cell | others) over held-out rows, summed over the cells that are there. So rows
     with missing cells can be compared with complete ones, and the scale of a column does not matter.
+
+    Args:
+        usual: what :func:`usual_surprise` returned, where it is known.
     """
     log_p, _ = log_prob(model, rows, solving=Solving(steps=STEPS), seed=seed, observe=observe)
-    usual = np.nanmean(_raw(model, _usual(model), seed), axis=0)
-    there: FloatArray = ~np.isnan(rows) @ usual
+    there: FloatArray = ~np.isnan(rows) @ (usual_surprise(model, seed) if usual is None else usual)
     return -log_p - there
 
 
 def cell_surprise(model: Model, rows: FloatArray, seed: int = 0, observe: Observe | None = None) -> FloatArray:
     """-log p(cell | the other cells of its row) above its mean over held-out rows; (n, C), NaN for missing cells."""
-    usual = np.nanmean(_raw(model, _usual(model), seed), axis=0)
-    found: FloatArray = _raw(model, rows, seed, observe) - usual
+    found: FloatArray = _raw(model, rows, seed, observe) - usual_surprise(model, seed)
+    return found
+
+
+def usual_surprise(model: Model, seed: int = 0, rows: int = USUAL_ROWS) -> FloatArray:
+    """The mean of -log p(cell | the other cells of its row) over at most so many held-out rows; (C,)."""
+    found: FloatArray = np.nanmean(_raw(model, _usual(model)[:rows], seed), axis=0)
     return found
 
 

@@ -11,7 +11,7 @@ interval, the mean over some places in it, so that it is a mass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -139,13 +139,29 @@ def fill(
 
 
 def _filled(model: Model, codec: TableCodec, rows: FloatArray, seed: int, how: How, first: int) -> FloatArray:
-    denoiser, n, (D,), K = _denoiser(model), len(rows), codec.shape, len(codec.levels)
-    known = _cells(model, codec, rows, generated=np.isnan(rows))
+    n, (D,), K = len(rows), codec.shape, len(codec.levels)
     u = torch.special.ndtr(BlockNoise(seed, "categories of samples", first, n, (K,), model.device)().double())
-    codes = draw_categories(denoiser.logits, _without_generated(known), u)
+    return filled_by(model, rows, u, BlockNoise(seed, SAMPLES, first, n, (D,), model.device), how)
+
+
+def filled_by(
+    model: Model, rows: FloatArray, u: Tensor, noise: Callable[[], Tensor], how: How, of: Sequence[int] | None = None
+) -> FloatArray:
+    """Rows (n, C) with missing cells drawn, from numbers that decide: u (n, K) of categories, noise (n, D) of numbers.
+
+    Args:
+        of: which columns are drawn, all by default; missing cells of others are left out, and mean nothing in the
+            result.
+    """
+    codec, denoiser = table_codec(model), _denoiser(model)
+    drawn = range(len(codec.columns)) if of is None else of
+    missing = np.isnan(rows) & np.isin(np.arange(rows.shape[1]), drawn)
+    known = _cells(model, codec, rows, generated=missing)
+    order = [k for k, i in enumerate(codec.categories) if i in drawn]
+    codes = draw_categories(denoiser.logits, _without_generated(known), u, order)
     cells = replace(known, codes=codes, state=_settled(codec, known.state, codes))
     z = known.values
-    if D and bool(cells.free.any()):
+    if bool(cells.free.any()):
         step, times = build_sampling(
             model.recipe.sample,
             denoiser.schedule,
@@ -155,7 +171,6 @@ def _filled(model: Model, codec: TableCodec, rows: FloatArray, seed: int, how: H
             options=how.options,
             last_noise=how.last_noise,
         )
-        noise = BlockNoise(seed, SAMPLES, first, n, (D,), model.device)
         one = torch.ones((), dtype=torch.float64, device=model.device)
         ends = float(denoiser.schedule.alpha(one)), float(denoiser.schedule.sigma(one))
         x_1 = _prior(denoiser, cells, *ends).sample(noise())
@@ -164,6 +179,24 @@ def _filled(model: Model, codec: TableCodec, rows: FloatArray, seed: int, how: H
         if not bool(z.isfinite().all()):
             raise DriftfieldError("Some samples are not finite: the model is not trained well enough; try more steps.")
     return codec.decoded(z.cpu().numpy(), codes.cpu().numpy())
+
+
+@own_modes
+def probabilities(model: Model, rows: FloatArray, column: str) -> FloatArray:
+    """P(level | the other cells that are there) of a category, for each row (n, C); (n, levels).
+
+    Raises:
+        InputError: the column is not a category.
+    """
+    codec = table_codec(model)
+    i = int(_chosen(codec, [column]).argmax())
+    if i not in codec.categories:
+        raise InputError(f'Column "{column}" holds numbers, which have densities: ask for those of a category.')
+    rows = np.where(np.arange(rows.shape[1]) == i, np.nan, rows)
+    with torch.no_grad():
+        logits = _denoiser(model).logits(_cells(model, codec, rows, generated=np.zeros(rows.shape, dtype=np.bool_)))
+    found: FloatArray = logits[codec.categories.index(i)].double().softmax(1).cpu().numpy()
+    return found
 
 
 @own_modes

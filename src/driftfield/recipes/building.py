@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -127,7 +128,9 @@ def _build_network(
     known = {"dimensions": dimensions, "steps": schedule.T, "outputs": outputs, **data}
     taken = inspect.signature(network.source).parameters
     given: dict[str, Any] = {name: value for name, value in known.items() if name in taken and value is not None}
-    return cast(nn.Module, network.part(**given))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element")  # a table without numbers, or without categories
+        return cast(nn.Module, network.part(**given))
 
 
 def weights(network: Options, dimensions: int, T: int | None) -> float:

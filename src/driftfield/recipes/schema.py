@@ -210,6 +210,10 @@ class Recipe(Section):
             sections[section] = one_of.merged(own, values) if one_of else merged(own, values)
         return Recipe.parse(sections, where)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as plain data: the classes of options are made from signatures, and have no name to be found by."""
+        return Recipe.parse, (self.model_dump(mode="json", exclude_unset=True),)
+
     def toml(self) -> str:
         """The recipe as TOML; keys without a value are left out."""
         lines: list[str] = []

@@ -13,8 +13,7 @@ and resumed training ends with the same weights, bit for bit.
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from driftfield.errors import Interrupted, TrainingError
 from driftfield.files import write_atomically
+from driftfield.modes import threads
 from driftfield.recipes.schema import TrainSection
 from driftfield.training.batches import Batch, Batches, drawn
 from driftfield.training.callbacks import Callbacks, report
@@ -117,7 +117,7 @@ class Trainer:
         """
         if checkpoint is not None and checkpoint.exists():
             self.load(checkpoint)
-        with _threads(1 if self._is_small() else torch.get_num_threads()):
+        with threads(1 if self._is_small() else torch.get_num_threads()):
             self._train(callbacks or Callbacks(), checkpoint, seconds)
         self._finish()
         return self.progress
@@ -277,14 +277,3 @@ class Trainer:
             f"The {what} became {value} at step {i} of {self.steps}: {cause}; "
             f"try --set train.lr={self.lr / 10:.2g} or --set train.clip=0.1."
         )
-
-
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """Run the block with n threads of torch."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,109 @@
+"""The base of the estimators: their parameters, and the way from a table to a model."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, check_random_state
+
+from driftfield.codecs import FloatArray
+from driftfield.datasets import Table
+from driftfield.errors import InputError
+from driftfield.estimators.rows import Layout, read_rows, unseen
+from driftfield.fitting.fit import fit
+from driftfield.model.model import Model
+from driftfield.recipes.defaults import as_table
+from driftfield.recipes.schema import Recipe, load_recipe
+from driftfield.training.callbacks import Callbacks, Report
+
+STEPS = 1_000
+MOST_SEED = 2**31 - 1
+
+
+class DiffusionEstimator(BaseEstimator):
+    """What all estimators have: a model of the columns that vary, fitted by :func:`driftfield.fit`."""
+
+    def __init__(
+        self,
+        *,
+        steps: int | None = None,
+        width: int | None = None,
+        depth: int | None = None,
+        validation_fraction: float | None = None,
+        recipe: Any = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.steps = steps
+        self.width = width
+        self.depth = depth
+        self.validation_fraction = validation_fraction
+        self.recipe = recipe
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _draw_seed(self) -> None:
+        """Draw the seed of the fit and of all that is predicted after it."""
+        self._seed = int(check_random_state(self.random_state).randint(MOST_SEED))
+
+    def _fit_model(self, table: Table, as_a_table: bool = False, **sections: dict[str, Any]) -> Model:
+        """The model of a table; with ``as_a_table`` one that knows conditionals, also of complete numbers."""
+        self._draw_seed()
+        recipe = self._recipe()
+        if as_a_table or table.levels:
+            recipe = as_table(recipe)
+        callbacks = Callbacks(observe=self._observe if self.verbose else None, message=self._message)
+        return fit(table, recipe.updated(sections), self._seed, callbacks=callbacks)
+
+    def _recipe(self) -> Recipe:
+        """The recipe with the parameters of the estimator, which beat its own keys."""
+        recipe = load_recipe(self.recipe)
+        steps = self.steps
+        if steps is None and recipe.train.steps is None and recipe.train.epochs is None:
+            steps = STEPS
+        chosen: dict[str, dict[str, Any]] = {
+            "train": {"steps": steps, "validation": self.validation_fraction},
+            "network": {"width": self.width, "depth": self.depth},
+        }
+        own = {
+            section: {key: _plain(value) for key, value in keys.items() if value is not None}
+            for section, keys in chosen.items()
+        }
+        return recipe.updated(own | {"data": {"held_out": 0.0}}, "parameters of the estimator")
+
+    def _known(self, X: Any) -> FloatArray:
+        """Rows X (n, C) of the columns that vary, for a model that has them first; infinity for cells unseen before."""
+        check_is_fitted(self)
+        layout: Layout = self._layout
+        values = read_rows(self, X, layout)[:, layout.varying]
+        return values
+
+    def _observe(self, report: Report) -> None:
+        print(f"[{type(self).__name__}] step {report.step} of {report.steps}, loss {report.loss:.4f}")
+
+    def _message(self, text: str) -> None:
+        if self.verbose:
+            print(f"[{type(self).__name__}] {text}")
+
+
+def without_unseen(model: Model, rows: FloatArray) -> FloatArray:
+    """Rows (n, C) with missing cells in place of those that hold what the training rows never did."""
+    return np.where(unseen(model.codec, rows), np.nan, rows)
+
+
+def varying(layout: Layout) -> Layout:
+    """The layout itself. Raises InputError where no column varies, so that there is no density."""
+    if not layout.varying.any():
+        raise InputError("Every column has the same value in all rows, so that there is nothing to learn: add others.")
+    return layout
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value

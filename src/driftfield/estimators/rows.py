@@ -1,0 +1,195 @@
+"""Rows: arrays and frames of a scikit-learn user as rows of numbers and codes of text, and back.
+
+A cell that is missing is NaN. One that holds what the training rows never did, a text or a level of a category, has no
+code: it counts as missing where it is given, and has probability 0.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from driftfield.codecs import Codec, FloatArray, TableCodec
+from driftfield.datasets import Table
+from driftfield.datasets.frames import frame_table, numbered_names
+from driftfield.datasets.mixed import Levels, left_out, mixed
+from driftfield.datasets.raw_table import NotNumeric
+from driftfield.errors import InputError
+
+UNSEEN = np.inf  # a text that has no code; infinite numbers are refused
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the training rows told of the C columns.
+
+    Attributes:
+        columns: their names, each once.
+        levels: the texts of each column of text, () of others.
+        varying: whether there is something to learn of a column, (C,) bool.
+        constant: the only value of a column, NaN where there are several or none; (C,).
+        library: "pandas" or "polars" for a frame with text, else None.
+    """
+
+    columns: tuple[str, ...]
+    levels: Levels
+    varying: NDArray[np.bool_]
+    constant: FloatArray
+    library: Literal["pandas", "polars"] | None = None
+
+    def table(self, values: FloatArray, real: bool = False) -> Table:
+        """The table of the columns that vary, of rows (n, C); with ``real``, all numbers are real ones."""
+        names = self.chosen(self.columns)
+        levels = self.chosen(self.levels)
+        numbers = [name for name, texts in zip(names, levels, strict=True) if not texts]
+        has_codes = bool(any(levels) or np.isnan(values[:, self.varying]).any())
+        return Table(
+            values[:, self.varying],
+            tuple(names),
+            "X",
+            levels=tuple(levels) if has_codes else (),
+            real=frozenset(numbers if real else ()),
+        )
+
+    def chosen(self, each: Sequence[Any]) -> list[Any]:
+        """Of something for each column, what belongs to the columns that vary."""
+        return [one for one, varies in zip(each, self.varying, strict=True) if varies]
+
+    def whole(self, values: FloatArray) -> FloatArray:
+        """Rows (n, C) from rows of the columns that vary, with the value of the others."""
+        rows = np.tile(self.constant, (len(values), 1))
+        rows[:, self.varying] = values
+        return rows
+
+
+def read_training(estimator: BaseEstimator, X: Any) -> tuple[FloatArray, Layout]:
+    """The training rows X as (n, C) with NaN for missing cells, and their layout."""
+    if has_text(X):
+        validate_data(estimator, X, skip_check_array=True)
+        values, columns, levels = mixed(frame_table(X), None)
+        library: Any = "polars" if type(X).__module__.startswith("polars") else "pandas"
+    else:
+        values = validate_data(estimator, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        columns, levels, library = _names(estimator, values.shape[1]), ((),) * values.shape[1], None
+    idle = left_out(values, columns, levels)
+    varying = np.array([name not in idle for name in columns])
+    constant = np.full(len(columns), np.nan)
+    for j, name in enumerate(columns):
+        known = np.unique(values[~np.isnan(values[:, j]), j])
+        if len(known) == 1:
+            constant[j] = known[0]
+        elif name in idle:
+            warnings.warn(idle[name], stacklevel=4)
+    return values, Layout(columns, levels, varying, constant, library)
+
+
+def read_rows(estimator: BaseEstimator, X: Any, layout: Layout) -> FloatArray:
+    """Rows X as (n, C): NaN for missing cells, and infinity for texts that the training rows never held.
+
+    Raises:
+        InputError: a column holds text, or numbers, other than in the training rows.
+    """
+    if not layout.library and not has_text(X):
+        values: FloatArray = validate_data(
+            estimator, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=1
+        )
+        return values
+    validate_data(estimator, X, reset=False, skip_check_array=True)
+    if not hasattr(X, "columns"):
+        raise InputError("The training rows were a frame with text, but X is none: pass a frame with the same columns.")
+    raw = frame_table(X)
+    values = np.empty((len(X), len(layout.columns)))
+    for j, (texts, column) in enumerate(zip(layout.levels, raw.read(range(len(layout.columns))), strict=True)):
+        if texts:
+            codes = {text: float(code) for code, text in enumerate(texts)}
+            values[:, j] = [np.nan if cell is None else codes.get(cell, UNSEEN) for cell in raw.text(j)]
+        elif isinstance(column, NotNumeric) or np.isinf(column).any():
+            what = f'"{column.example}"' if isinstance(column, NotNumeric) else "an infinite cell"
+            raise InputError(
+                f'Column "{layout.columns[j]}" holds numbers in the training rows, but {what} in X: correct it, or '
+                "leave the cell empty."
+            )
+        else:
+            values[:, j] = column
+    return values
+
+
+def unseen(codec: Codec, rows: FloatArray) -> NDArray[np.bool_]:
+    """Which cells of rows (n, C) hold what the training rows never did; (n, C)."""
+    found: NDArray[np.bool_] = np.isinf(rows)
+    if isinstance(codec, TableCodec):
+        for j, part in enumerate(codec.parts):
+            if part.kind == "category":
+                found[:, j] |= ~np.isnan(rows[:, j]) & ~np.isin(rows[:, j], part.values)
+    return found
+
+
+def has_text(X: Any) -> bool:
+    """Whether X is a frame with a column of text."""
+    if not hasattr(X, "columns"):
+        return False
+    import narwhals as nw
+
+    try:
+        schema = nw.from_native(X, eager_only=True).schema
+    except (TypeError, ValueError):  # no frame, or one with the same name twice
+        return False
+    return any(dtype in (nw.String, nw.Categorical, nw.Enum) for dtype in schema.values())
+
+
+def _names(estimator: BaseEstimator, count: int) -> tuple[str, ...]:
+    names = tuple(getattr(estimator, "feature_names_in_", ()))
+    return names if len(set(names)) == count else numbered_names(count)
+
+
+def frame_of(values: FloatArray, layout: Layout) -> Any:
+    """Rows (n, C) as a frame of the library of the training rows, with text."""
+    import narwhals as nw
+
+    assert layout.library is not None
+    columns = {}
+    for name, cells, texts in zip(layout.columns, values.T, layout.levels, strict=True):
+        columns[name] = [_text(cell, texts) for cell in cells] if texts else cells
+    return nw.from_dict(columns, backend=layout.library).to_native()
+
+
+def filled_frame(X: Any, values: FloatArray, layout: Layout) -> Any:
+    """The frame X with the cells of values (n, C) where its own are missing, in columns of the same types."""
+    import narwhals as nw
+
+    frame = nw.from_native(X, eager_only=True)
+    for j, texts in enumerate(layout.levels):
+        column = frame[:, j]
+        missing = np.isnan(column.cast(nw.Float64).to_numpy()) if not texts else column.is_null().to_numpy()
+        if not missing.any():
+            continue
+        cells: list[Any] = column.to_list()
+        for i in np.flatnonzero(missing):
+            cells[i] = _text(values[i, j], texts) if texts else _number(values[i, j], column.dtype)
+        native = nw.get_native_namespace(frame)
+        frame = frame.with_columns(_like(column, cells, native))
+    return frame.to_native()
+
+
+def _like(column: Any, cells: list[Any], backend: Any) -> Any:
+    """A series with other cells and, if they fit, the type of a column."""
+    import narwhals as nw
+
+    return nw.new_series(column.name, cells, column.dtype, backend=backend)
+
+
+def _text(cell: float, texts: Sequence[str]) -> str | None:
+    return None if np.isnan(cell) else texts[int(cell)]
+
+
+def _number(cell: float, dtype: Any) -> Any:
+    import narwhals as nw
+
+    if np.isnan(cell):
+        return None
+    return bool(round(cell)) if dtype == nw.Boolean else round(cell) if dtype.is_integer() else float(cell)
