@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from synthetic import METRICS, moons, schedule, synthetic, synthetic_table
 
+from driftfield.codecs import TableCodec
 from driftfield.errors import DriftfieldError, InputError
+from driftfield.evaluation.imputation import Imputation
 from driftfield.report import Contents, render, write_pictures, write_report
 from driftfield.report.figures import FIGURES, key_numbers, sections
 from driftfield.report.player import LEVELS, stage
@@ -28,6 +30,7 @@ VERIFIED = {
         }
     ],
 }
+OF_MIXED = ("columns", "associations", "imputation")  # sections of tables with text or missing cells
 HOSTILE = ("<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "$x^2$ & $\\frac{")
 
 
@@ -134,7 +137,7 @@ def test_every_image_has_words_a_size_and_a_dark_twin(page: Page) -> None:
 
 def test_the_page_shows_every_figure_of_the_table_in_its_order(page: Page) -> None:
     """`marginals` belongs to tables of more than two columns, and `verification` to a model that was verified."""
-    others = [name for name in FIGURES if name not in ("marginals", "verification")]
+    others = [name for name in FIGURES if name not in ("marginals", "verification", *OF_MIXED)]
     assert page.sections() == [*others, "command", "next"]
 
 
@@ -143,7 +146,7 @@ def test_every_row_of_the_table_is_a_section_of_its_name_or_nothing(name: str) -
     contents = synthetic_table(("a", "b", "c"), rows=60)
     full = synthetic(rows=300, points=20, frames=4)
     contents = replace(contents, scores=full.scores, density=full.density, verification=VERIFIED)
-    section = FIGURES[name](contents)
+    section = FIGURES[name](mixed() if name in OF_MIXED else contents)
     assert section is not None
     assert section.anchor == name
     assert section.title
@@ -160,7 +163,37 @@ def test_figures_of_what_was_not_measured_show_nothing() -> None:
 
 def test_the_sections_of_a_report_are_those_of_the_table() -> None:
     contents = replace(synthetic(rows=300, points=20, frames=4), verification=VERIFIED)
-    assert [section.anchor for section in sections(contents)] == [name for name in FIGURES if name != "marginals"]
+    others = [name for name in FIGURES if name not in ("marginals", *OF_MIXED)]
+    assert [section.anchor for section in sections(contents)] == others
+
+
+def mixed() -> Contents:
+    """A table with text, an atom and missing cells, and how its hidden cells were filled."""
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(0, 3, 300), rng.normal(size=300), rng.exponential(size=300)], 1)
+    rows[rng.random(300) < 0.5, 2] = 0.0
+    rows[rng.random((300, 3)) < 0.1] = np.nan
+    names = ("city", "height", "gain")
+    codec = TableCodec.fit(rows, names, (("Bern", "Köln", "a name that is far too long for its place"), (), ()))
+    own = Imputation("this model", 0.8, 0.4, 0.5, 0.9, 0.6, 1.0, 100, 50)
+    return Contents(
+        "t.csv", "Fine.", "t.csv", "driftfield fit t.csv", names, rows, rows, rows, parts=codec.parts, imputation=(own,)
+    )
+
+
+def test_a_mixed_table_is_shown_by_kind() -> None:
+    found = {section.anchor: section for section in sections(mixed())}
+    assert list(found) == ["columns", "samples", "marginals", "associations", "imputation"]
+    assert [panel.name for panel in found["marginals"].panels] == ["levels-1", "marginal-2", "levels-3", "marginal-3"]
+    table = found["columns"].table
+    assert table is not None
+    kinds = {str(row[0]): (row[1], row[2]) for row in table.rows}
+    assert kinds["city"][0] == "category"
+    assert "exactly 0 in" in str(kinds["gain"][1])
+    assert all(row[3] for row in table.rows)  # each column has missing cells
+    page = render(mixed())
+    assert "90 %" in page
+    assert "Köln" in page
 
 
 def test_what_is_not_there_leaves_no_empty_section() -> None:

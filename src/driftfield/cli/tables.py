@@ -1,7 +1,7 @@
 """Tables on stdout."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from driftfield.wording import plus_minus, within
 
 if TYPE_CHECKING:
     from driftfield.evaluation import Evaluation
+    from driftfield.evaluation.imputation import Imputation
 
 
 class PlainConsole(Console):
@@ -41,12 +42,24 @@ def print_evaluation(judged: "Evaluation") -> None:
         floor = plus_minus(m.floor, m.floor_error)
         table.add_row(m.label, plus_minus(m.value, m.error), floor, m.unit, f"{m.rows:,}")
     console.print(table)
+    if judged.imputation:
+        console.print("\nHidden cells of held-out rows, filled; numbers in standard deviations:")
+        console.print(_imputation_table(judged.imputation))
     if judged.baselines:
         console.print("\nMean log-density of the held-out rows, nats:")
         densities = Table(box=None, pad_edge=False, show_header=False)
         for label, mean, error in judged.densities():
             densities.add_row(label, plus_minus(mean, error))
         console.print(densities)
+
+
+def _imputation_table(found: "Sequence[Imputation]") -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("method", "RMSE", "CRPS", "in 50 %", "in 90 %", "accuracy", "log-loss"):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for each in found:
+        table.add_row(*each.cells())
+    return table
 
 
 def print_verification(found: Mapping[str, Any]) -> None:

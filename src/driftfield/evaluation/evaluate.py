@@ -7,10 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftfield.codecs import Codec, FloatArray
+from driftfield.codecs import Codec, FloatArray, TableCodec
 from driftfield.datasets import Distribution
 from driftfield.datasets.weights import representative
 from driftfield.evaluation.baselines import Baseline, baselines
+from driftfield.evaluation.imputation import DRAWS, Imputation, judge_imputation
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metrics import Metric, nll, two_sample
 from driftfield.evaluation.verdict import verdict
@@ -41,6 +42,7 @@ class Judged(Protocol):
     def distribution(self) -> Distribution | None: ...
     def sample(self, n: int, seed: int = 0) -> FloatArray: ...
     def log_prob(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]: ...
+    def impute(self, x: Any, seed: int = 0, *, draws: int = 1) -> FloatArray: ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Evaluation:
         baselines: simpler densities on the same held-out rows; empty where the distribution is known.
         log_density: of the real rows under the model, in nats (m,).
         samples, real: generated and real rows (n, D).
+        imputation: how well hidden cells of a table are filled, by this model first and by other methods.
     """
 
     verdict: str
@@ -63,6 +66,7 @@ class Evaluation:
     log_density: FloatArray
     samples: FloatArray
     real: FloatArray
+    imputation: Sequence[Imputation] = ()
 
     def densities(self) -> list[tuple[str, float, float]]:
         """(label, mean log-density, standard error) in nats: the model first, then the baselines.
@@ -85,6 +89,7 @@ class Evaluation:
                     {"label": label, "mean_log_density": mean, "error": error}
                     for label, mean, error in self.densities()
                 ],
+                "imputation": [asdict(each) for each in self.imputation],
             }
         )
         return found
@@ -128,7 +133,18 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     elif distribution is not None and distribution.log_prob is not None:
         densities.append(_divergence(distribution.log_prob(judges) - log_density, bounded))
     sentence = verdict(metrics, copies, rivals, densities[0], log_density)
-    return Evaluation(sentence, [*metrics, *densities, *copies.metrics()], copies, rivals, log_density, samples, real)
+    measured = [*metrics, *densities, *copies.metrics()]
+    filled = _imputation(model, seed)
+    return Evaluation(sentence, measured, copies, rivals, log_density, samples, real, filled)
+
+
+def _imputation(model: Judged, seed: int) -> list[Imputation]:
+    """How well hidden cells are filled, where the model can fill them."""
+    if not isinstance(model.codec, TableCodec):
+        return []
+    return judge_imputation(
+        model.codec, lambda rows: model.impute(rows, seed, draws=DRAWS), model.train, model.held_out, seed
+    )
 
 
 def _divergence(difference: FloatArray, bounded: bool) -> Metric:

@@ -135,8 +135,13 @@ def _ticks_at_ends(axes: Axes, view: View, columns: Sequence[str]) -> None:
     top.set(verticalalignment="top")
 
 
-def pairs(train: FloatArray, samples: FloatArray, columns: Sequence[str]) -> Panel:
-    """Every pair of the first six columns: data below the diagonal, samples above it, mirrored."""
+def pairs(
+    train: FloatArray, samples: FloatArray, columns: Sequence[str], extents: Sequence[str | None] | None = None
+) -> Panel:
+    """Every pair of the first six columns: data below the diagonal, samples above it, mirrored.
+
+    Under the name of a column stands its range, or what ``extents`` say in its place.
+    """
     shown = min(len(columns), SHOWN_COLUMNS)
     names = [shorten(name, 16) for name in columns[:shown]]
     low, high = np.transpose([common_interval(train[:, i], samples[:, i]) for i in range(shown)])
@@ -155,7 +160,9 @@ def pairs(train: FloatArray, samples: FloatArray, columns: Sequence[str]) -> Pan
                 placed = np.column_stack([column + 0.04 + 0.92 * cell[:, 0], row + 0.96 - 0.92 * cell[:, 1]])
                 dots(axes, placed, colour, theme, size=0.6 * _dot_size(len(data)))
         for row, name in enumerate(names):
-            extent = f"{number(float(train[:, row].min()), 2)} to {number(float(train[:, row].max()), 2)}"
+            low_end, high_end = np.nanmin(train[:, row]), np.nanmax(train[:, row])
+            given = extents[row] if extents is not None else None
+            extent = given or f"{number(float(low_end), 2)} to {number(float(high_end), 2)}"
             centred: dict[str, Any] = {"ha": "center", "va": "center"}
             axes.text(row + 0.5, row + 0.44, name, color=theme.ink, fontsize=8.5, weight="bold", **centred)
             axes.text(row + 0.5, row + 0.62, extent, color=theme.muted, fontsize=7, **centred)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from driftfield.codecs import FloatArray
+from driftfield.codecs.columns import Column
 from driftfield.diffusion import Schedule
 from driftfield.diffusion.basics.schedules import PriorMismatch
+from driftfield.evaluation.imputation import Imputation
 from driftfield.evaluation.metric import Metric
 from driftfield.model.sampling import Trajectory
 from driftfield.report.section import Section
@@ -75,4 +77,6 @@ class Contents:
     recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     next_steps: Sequence[tuple[str, str]] = ()  # a command, and what it does
+    parts: Sequence[Column] = ()  # of a table with text or missing cells: what each column is
+    imputation: Sequence[Imputation] = ()  # this model first
     chapters: Sequence[Section] = ()  # before all other sections, under anchors that no figure has

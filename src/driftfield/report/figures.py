@@ -11,7 +11,7 @@ import torch
 
 from driftfield.codecs import FloatArray
 from driftfield.evaluation.metric import Metric
-from driftfield.report import clouds, curves, dots, histograms, maps
+from driftfield.report import clouds, curves, dots, histograms, maps, mixed
 from driftfield.report.contents import Contents
 from driftfield.report.dots import Level
 from driftfield.report.section import Section, Table
@@ -19,10 +19,20 @@ from driftfield.report.verification import verification_section
 from driftfield.report.view import shared_view
 from driftfield.wording import number, plus_minus
 
+MOST_MARGINALS = 24  # columns of a table
+
 
 def samples(contents: Contents) -> Section:
     """Data beside samples: one column as histograms, two as clouds, more as every pair of columns."""
     title, names, train, made = "Data and samples", contents.columns, contents.train, contents.samples
+    if contents.parts and len(names) > 1:
+        prose = (
+            "Each cell is one pair of columns: data below the diagonal in blue, samples above it in orange, mirrored. "
+            "The levels of a category are bands; rows with a missing cell are left out of its pairs."
+        )
+        train, made = (mixed.filled(rows, contents.parts) for rows in (train, made))
+        extents = [f"{part.levels} levels" if not part.numeric else None for part in contents.parts]
+        return Section("samples", title, (prose,), (clouds.pairs(train, made, names, extents),))
     if len(names) == 1:
         prose = f"{len(train):,} rows of data as an area, {len(made):,} samples as a line."
         return Section("samples", title, (prose,), tuple(histograms.marginals(train, made, names)))
@@ -36,12 +46,59 @@ def samples(contents: Contents) -> Section:
 def marginals(contents: Contents) -> Section | None:
     """A histogram of each column, where there are more than two."""
     columns, shown = len(contents.columns), contents.columns[: clouds.SHOWN_COLUMNS]
+    if contents.parts:
+        prose = "Each column: data in blue, samples in orange. Values with a share of their own are bars."
+        drawn = tuple(mixed.marginals(contents.parts[:MOST_MARGINALS], contents.train, contents.samples))
+        return Section("marginals", "Column by column", (prose,), drawn, across=3)
     if columns < 3:
         return None
     some = "each column" if columns == len(shown) else f"the first {len(shown)} of {columns} columns"
     prose = f"The distribution of {some}: data as a blue area, samples as an orange line."
     panels = histograms.marginals(contents.train, contents.samples, shown)
     return Section("marginals", "Column by column", (prose,), tuple(panels), across=3)
+
+
+def understood(contents: Contents) -> Section | None:
+    """What each column of a table with text or missing cells is."""
+    if not contents.parts:
+        return None
+    prose = (
+        "What was found out about each column. A category has a probability for each level, a whole number a mass on "
+        "each integer, any other number a density. Missing cells are never filled in for training."
+    )
+    return Section("columns", "What each column is", (prose,), table=mixed.understood(contents.parts, contents.train))
+
+
+def associations(contents: Contents) -> Section | None:
+    """How strongly each two columns of a table depend on each other, in the data and in samples."""
+    if len(contents.parts) < 2:
+        return None
+    panels, sentence = mixed.association_maps(contents.parts, contents.train, contents.samples)
+    prose = (
+        "How strongly each two columns depend on each other: rank correlation of numbers, the correlation ratio of a "
+        "category and a number, Cramér's V of two categories."
+    )
+    return Section("associations", "Which columns belong together", (prose, sentence), tuple(panels), across=2)
+
+
+def imputation(contents: Contents) -> Section | None:
+    """How well hidden cells are filled, and how honest the draws are."""
+    if not contents.imputation:
+        return None
+    own = contents.imputation[0]
+    prose = [
+        f"A fifth of the cells of held-out rows were hidden and drawn: {own.numbers:,} numbers and {own.categories:,} "
+        "categories. RMSE is that of the mean of the draws, and CRPS that of the draws themselves, in standard "
+        "deviations; lower is better, as for the log-loss (nats)."
+    ]
+    if own.numbers:
+        prose.append(
+            f"{own.within_50:.0%} of the hidden numbers lie in the central 50 % of their draws, {own.within_90:.0%} in "
+            "the central 90 %: honest draws hold as many as they say."
+        )
+    header = ("method", "RMSE", "CRPS", "in 50 %", "in 90 %", "accuracy", "log-loss")
+    table = Table(header, tuple(each.cells() for each in contents.imputation))
+    return Section("imputation", "Filling holes", tuple(prose), table=table)
 
 
 def process(contents: Contents) -> Section | None:
@@ -184,13 +241,16 @@ def schedule(contents: Contents) -> Section | None:
 
 
 FIGURES: dict[str, Callable[[Contents], Section | None]] = {
+    "columns": understood,
     "samples": samples,
     "marginals": marginals,
+    "associations": associations,
     "process": process,
     "field": field,
     "metrics": metrics,
     "verification": verification,
     "baselines": baselines,
+    "imputation": imputation,
     "memorisation": memorisation,
     "loss": loss,
     "schedule": schedule,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from driftfield.codecs import FloatArray
+from driftfield.codecs import FloatArray, TableCodec
 from driftfield.evaluation import Evaluation
 from driftfield.evaluation.rows import choose
 from driftfield.model import run as runs
@@ -23,7 +23,8 @@ NOISE_LEVELS = (0.5, 0.15, 0.05)  # of a standard deviation: the whole, the shap
 
 def gather(model: Model, judged: Evaluation, run: str) -> Contents:
     """Everything a report shows of a model."""
-    planar, verified = model.dimensions == 2, Path(run) / runs.VERIFY
+    parts = model.codec.parts if isinstance(model.codec, TableCodec) else ()
+    planar, verified = model.dimensions == 2 and not parts, Path(run) / runs.VERIFY
     source = model.source if model.distribution is None else f"{model.source}, a distribution known in closed form"
     return Contents(
         title=model.source,
@@ -34,7 +35,7 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         train=choose(model.train, len(model.train), stream(0, "training rows of a report"), model.train_weights),
         held_out=judged.real,
         samples=judged.samples if len(judged.samples) >= SHOWN_ROWS else model.sample(SHOWN_ROWS),
-        process=gather_process(model),
+        process=None if parts else gather_process(model),
         density=_density(model) if planar and not model.density_is_bound else None,
         scores=_scores(model) if planar else (),
         history=model.history,
@@ -44,13 +45,15 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         baselines=judged.densities() if judged.baselines else (),
         verification=runs.read_json(verified) if verified.is_file() else None,
         neighbours=(judged.memorisation.generated, judged.memorisation.held_out),
+        parts=parts,
+        imputation=judged.imputation,
         recipe=model.recipe.toml(),
         facts={
             key: f"{value:,}" if isinstance(value, int) else str(value)
             for key, value in model.facts.items()
             if key != "command"
         },
-        next_steps=_next_steps(shlex.quote(run), model.source),
+        next_steps=_next_steps(shlex.quote(run), model.source, bool(parts)),
     )
 
 
@@ -80,7 +83,22 @@ def _scores(model: Model) -> list[ScoreField]:
     return [ScoreField(noise, points, model.score(points, noise=noise)) for noise in NOISE_LEVELS]
 
 
-def _next_steps(run: str, source: str) -> list[tuple[str, str]]:
+def _next_steps(run: str, source: str, is_table: bool) -> list[tuple[str, str]]:
+    if is_table:
+        file = shlex.quote(source)
+        return [
+            (f"driftfield sample {run} -n 1000 -o new.csv", "draw new rows; --given column=value fixes some cells"),
+            (
+                f"driftfield impute {run} {file} -o full.csv",
+                "fill the empty cells of a file; --draws 5 does it so often",
+            ),
+            (
+                f"driftfield score {run} {file} -o scores.csv",
+                "log-probabilities; --given and --of for conditional ones",
+            ),
+            (f"driftfield outliers {run} {file}", "the most surprising rows, and the cell that makes each so"),
+            (f"driftfield evaluate {run} --json", "every metric with its floor, for scripts"),
+        ]
     return [
         (f"driftfield sample {run} -n 10000 -o new.csv", "draw new rows, with the names of your columns"),
         (f"driftfield score {run} {shlex.quote(source)} -o scores.csv", "the log-density of each row, in nats"),
