@@ -211,3 +211,9 @@ def subclasses() -> dict[str, set[str]]:
 def test_no_class_has_a_single_subclass() -> None:
     assert "Schedule" in subclasses()  # subclasses are found
     assert not {base: derived for base, derived in subclasses().items() if len(derived) == 1}
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """Otherwise pytest collects neither when both are asked for: their folders are no packages."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
