@@ -77,11 +77,11 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def check_no_input(path: str | Path, inputs: Iterable[str | Path]) -> None:
+def check_no_input(path: str | Path, inputs: Iterable[str | Path], why: str = "which is read") -> None:
     """Raise an InputError where ``path`` is one of the files that are read, under whatever name."""
     for each in inputs:
         if os.path.exists(path) and os.path.exists(each) and os.path.samefile(path, each):
-            raise InputError(f"Cannot write {path}: it is the file {each}, which is read; choose another name.")
+            raise InputError(f"Cannot write {path}: it is the file {each}, {why}; choose another name.")
 
 
 @contextmanager

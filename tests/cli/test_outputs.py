@@ -43,6 +43,22 @@ def test_an_output_that_is_an_input_is_refused(driftfield: Run, run: Path, tmp_p
     assert contents(tmp_path) == before
 
 
+def test_the_file_that_a_run_was_trained_on_is_not_overwritten(driftfield: Run, tmp_path: Path) -> None:
+    for name in ("rows.csv", "others.csv"):
+        (tmp_path / name).write_text(ROWS)
+    (tmp_path / "soft.csv").symlink_to("rows.csv")
+    assert driftfield("fit", "rows.csv:x,y", "-o", "runs/one", *TINY).returncode == 0
+    before = contents(tmp_path)
+    commands = [("sample", "runs/one", "-n", "2", "-o", out) for out in ("rows.csv", "soft.csv")]
+    commands += [("score", "runs/one", "others.csv", "-o", "rows.csv"), ("evaluate", "runs/one", "-o", "rows.csv")]
+    for command in commands:
+        done = driftfield(*command)
+        assert (done.returncode, done.stdout) == (2, ""), command
+        assert "rows.csv, which the run was trained on; choose another name." in done.stderr
+    assert contents(tmp_path) == before
+    assert driftfield("sample", "runs/one", "-n", "2", "-o", "new.csv").returncode == 0
+
+
 @pytest.mark.parametrize(
     "command",
     [("report", "run"), ("verify", "run"), ("evaluate", "run"), ("animate", "run"), ("samplers", "--measure")],

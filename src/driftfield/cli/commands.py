@@ -168,6 +168,8 @@ def sample(
     """
     from driftfield.recipes.sampling import too_few_steps
 
+    if out is not None and given_file is not None:
+        check_no_input(out, [path_and_columns(given_file)[0]])
     model = open_run(run, device, out)
     schedule = model.denoiser.schedule
     warning = too_few_steps(model.recipe.sample, schedule.T, options.get("sampler"), options.get("steps"))

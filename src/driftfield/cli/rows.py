@@ -9,6 +9,7 @@ import numpy as np
 
 from driftfield.cli.progress import Bar
 from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
+from driftfield.datasets.files import path_and_columns
 from driftfield.datasets.tables import load_mixed
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def open_run(run: Path, device: str = "auto", out: Path | None = None, endings: Sequence[str] = SUFFIXES) -> "Model":
-    """The model of a run; checks first that ``out`` could be written, and is none of the files of the run."""
+    """The model of a run; checks first that ``out`` could be written, and is none of the files of the run.
+
+    Nor may it be the file that the run was trained on.
+    """
     runs.find(run)
     if out is not None:
         check_writable(out, endings)
@@ -28,7 +32,16 @@ def open_run(run: Path, device: str = "auto", out: Path | None = None, endings: 
     from driftfield.fitting.devices import choose_device
     from driftfield.model.loading import load_model
 
-    return load_model(run, device=str(choose_device(device)))
+    model = load_model(run, device=str(choose_device(device)))
+    if out is not None:
+        check_no_input(out, _sources(run, model.source), "which the run was trained on")
+    return model
+
+
+def _sources(run: Path, source: str) -> list[Path]:
+    """Where the file that a run was trained on may be: its path may be relative to a folder above that of the run."""
+    path = path_and_columns(source)[0]
+    return [folder / path for folder in (Path(), *run.absolute().parents)]
 
 
 def read_like(model: "Model", data: str) -> "FloatArray":
