@@ -103,8 +103,8 @@ CSV_CASES: dict[str, tuple[str | bytes, str, str]] = {  # what is wrong: (conten
     "a column that is constant in float64": (
         "a,b\n1000000000000000000000000000000,1\n1000000000000000000000000000001,2\n",
         "",
-        'Column "a" of t.csv has the same value, 1e+30, in every row, so there is nothing to learn from it: '
-        "leave it out, as in t.csv:b.",
+        'Column "a" of t.csv has whole numbers beyond 2^53, which float64 cannot tell apart: subtract a constant '
+        "first, or leave it out, as in t.csv:b.",
     ),
     "constant columns alone": (
         "a,b\n1,2\n1,2\n",
@@ -243,7 +243,11 @@ def test_only_some_of_many_columns_are_suggested() -> None:
         ("sklearn:wine:", '"sklearn:wine:" names no column after the colon: write names with commas between them.'),
         ("sklearn:wine:hu", 'Unknown column of sklearn:wine "hu": did you mean "hue"?'),
         (".", ". is a folder: name a file in it that ends in .csv, .parquet or .npy."),
-        ("t.odt", "t.odt does not end in .csv, .parquet or .npy: convert it to one of these formats, or rename it."),
+        (
+            "t.odt",
+            "t.odt does not end in .csv, .tsv, .tab, .txt, .dat, .data, .parquet or .npy: convert it to one of these "
+            "formats, or rename it.",
+        ),
     ],
 )
 def test_a_name_that_means_nothing_is_refused(data: str, message: str) -> None:
@@ -259,6 +263,67 @@ def test_a_name_unlike_any_lists_what_there_is() -> None:
     assert message.startswith('There is no built-in data "xyzzy": choose one of moons, swiss-roll')
     assert "sklearn:wine" in message
     assert refusal("quux.parquet").startswith("There is no file quux.parquet: check the path (looked in ")
+
+
+def test_a_text_of_several_lines_is_no_name() -> None:
+    assert refusal("a,b\n1,2\n" * 500).startswith("The data are a text of several lines, not a name: pass io.StringIO")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.quint8),
+            "The tensor is quantized: pass a dense",
+        ),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "The tensor is nested: pass a dense one"),
+        (lambda: torch.ones(5, 2, dtype=torch.complex64).conj(), "The tensor holds values of type complex64: convert"),
+        (lambda: np.array([[2**63 + i, i] for i in range(30)], dtype=np.uint64), 'Column "x1" of the array has whole'),
+        (lambda: pl.DataFrame({"a": [2**60, 2**60 + 1], "b": [1, 2]}), 'Column "a" of the frame has whole numbers bey'),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of torch, about quantized and nested tensors
+def test_odd_tensors_and_large_whole_numbers_say_what_they_are(make: Callable[[], object], message: str) -> None:
+    assert refusal(make()).startswith(message)
+
+
+def test_open_files_that_are_no_text_say_what_they_are() -> None:
+    np.save("t.npy", np.eye(3))
+    pl.DataFrame({"a": [1.0, 2.0]}).write_parquet("t.parquet")
+    for name, kind in (("t.npy", "an NPY file"), ("t.parquet", "a Parquet file")):
+        assert refusal(io.BytesIO(Path(name).read_bytes())).startswith(f"The open file is {kind}: pass its path")
+        with Path(name).open("rb") as file:
+            assert kind in refusal(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ('a,b\n1,2\n3,4\n5,6\n7,8\n9,10"\n', "a quote is left over there, so correct the quotes."),
+        (",a,b\n,x,y\n0,1,2\n1,2,4\n2,3,8\n", "only the first row is text there, so make one header of its lines."),
+    ],
+)
+def test_a_single_cell_of_text_says_what_it_may_be(content: str, hint: str) -> None:
+    Path("t.csv").write_text(content)
+    assert refusal("t.csv").endswith(hint)
+
+
+def test_arrow_tables_have_the_usual_sentences() -> None:
+    pa = pytest.importorskip("pyarrow")
+    large = pa.array([2**60 + i for i in range(30)])
+    assert "beyond 2^53" in refusal(pa.table({"a": np.arange(30.0), "k": large}))
+    assert "beyond 2^53" in refusal(pd.DataFrame({"a": np.arange(30.0), "k": pd.array(large, dtype="int64[pyarrow]")}))
+    twice = pa.Table.from_arrays([pa.array([1.0, 2.0])] * 2, names=["a", "a"])
+    assert refusal(twice) == 'The frame has 2 columns called "a": rename them.'
+    spread = pa.table({"k": pa.array([2**60 + i * 10**15 for i in range(30)])})
+    assert load(spread).values[0, 0] == 2**60
+
+
+def test_the_na_of_pandas_is_a_missing_cell() -> None:
+    frame = pd.DataFrame({"a": pd.array([None, *range(9)], dtype="Int64"), "t": ["x", pd.NA, "y", "x", pd.NA] * 2})
+    assert "missing cell" in refusal(frame.drop(columns="t"))
+    values = load(frame, as_mixed=True).values
+    assert np.isnan(values).sum(0).tolist() == [1, 4]
 
 
 @pytest.mark.parametrize("rows", [1, 0, -3])

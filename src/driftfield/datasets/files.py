@@ -35,6 +35,10 @@ def read_file(
     if data == "-" or data.startswith("-:"):
         raw = text_table(_standard_input(), "standard input", "-", dialect)
         return raw, parse_picks(data, data[2:]) if data[1:] else None
+    if "\n" in data and not os.path.exists(data):
+        raise InputError(
+            "The data are a text of several lines, not a name: pass io.StringIO(text), or save it in a file."
+        )
     path, columns = path_and_columns(data)
     if not os.path.exists(path):
         raise _missing(path, names)
@@ -46,7 +50,8 @@ def read_file(
     suffix = Path(file.stem if file.suffix.lower() == ".gz" else file.name).suffix.lower()
     if suffix not in TEXT and (suffix not in _READERS or file.suffix.lower() == ".gz"):
         raise InputError(
-            f"{path} does not end in {listed(SUFFIXES)}: convert it to one of these formats, or rename it."
+            f"{path} does not end in {listed((*TEXT, *SUFFIXES[1:]))}: convert it to one of these formats, or rename "
+            "it."
         )
     try:
         raw = text_table(file, path, path, dialect) if suffix in TEXT else _READERS[suffix](file)

@@ -22,13 +22,17 @@ def frame_table(data: Any) -> RawTable:
     Raises InputError for an object that is not a data frame.
     """
     import narwhals as nw
+    from narwhals.exceptions import NarwhalsError
 
     labels = list(data.columns) if hasattr(data, "set_axis") and hasattr(data, "columns") else []  # of pandas
     if labels:  # narwhals refuses duplicate labels, so the columns are numbered
         data = data.set_axis(range(len(labels)), axis=1)
+    elif hasattr(data, "rename_columns") and hasattr(data, "column_names"):  # of Arrow
+        labels = list(data.column_names)
+        data = data.rename_columns([str(i) for i in range(len(labels))])
     try:
         native = nw.from_native(data, allow_series=True)
-    except TypeError:
+    except (TypeError, NarwhalsError):
         raise InputError(
             f"Data of type {type(data).__name__} cannot be read: "
             "pass a name, a path, an array, a tensor, or a pandas or polars frame."
@@ -37,7 +41,9 @@ def frame_table(data: Any) -> RawTable:
     frame = native.collect() if isinstance(native, nw.LazyFrame) else native
     labels = labels or frame.columns
     numbered = list(labels) == list(range(len(labels)))
-    columns = numbered_names(len(labels)) if numbered else tuple(str(label) for label in labels)
+    columns = (
+        numbered_names(len(labels)) if numbered else tuple(str(label) or f"x{i}" for i, label in enumerate(labels, 1))
+    )
     return RawTable(
         name="the frame",
         columns=columns,
@@ -55,7 +61,7 @@ def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterato
     for i in indices:
         column = frame[:, i]
         if column.dtype.is_numeric() or column.dtype == nw.Boolean:
-            yield np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
+            yield _numbers(column)
         elif column.null_count() == len(column):
             yield np.full(len(column), np.nan)
         else:
@@ -63,9 +69,26 @@ def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterato
             yield NotNumeric(_kind(column.dtype), str(column[row : row + 1].to_list()[0]), row)
 
 
+def _numbers(column: "nw.Series[Any]") -> FloatArray:
+    import narwhals as nw
+
+    try:
+        return np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
+    except ValueError:  # Arrow does not round whole numbers beyond 2^53
+        return np.array([np.nan if _is_missing(cell) else float(cell) for cell in column.to_list()])
+
+
 def frame_text(column: "nw.Series[Any]") -> list[str | None]:
     """The cells of a column of a frame as text, None for a missing one; whole numbers without a decimal point."""
-    return [None if cell is None or cell != cell else _text(cell) for cell in column.to_list()]
+    return [None if _is_missing(cell) else _text(cell) for cell in column.to_list()]
+
+
+def _is_missing(cell: Any) -> bool:
+    """Whether a cell is None, NaN, or the NA of pandas, which is neither equal nor unequal to anything."""
+    try:
+        return cell is None or bool(cell != cell)
+    except (TypeError, ValueError):
+        return not hasattr(cell, "__len__")
 
 
 def _text(cell: Any) -> str:

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.raw_table import RawTable
+from driftfield.datasets.raw_table import LARGEST_EXACT, RawTable
 from driftfield.seeds import stream
 
 FEWEST = 10  # rows from which a pattern is more than chance
@@ -29,7 +29,6 @@ MARKS = (
 )  # of missing cells
 NEAR_CONSTANT = 0.99
 REPEATED = 0.1  # fraction of rows that occur before
-_EXACT = 2.0**53  # whole numbers beyond are not all float64
 _SHOWN = 4  # names in a sentence
 Finding = Callable[[FloatArray], str | None]
 
@@ -101,7 +100,7 @@ def _leading_zeros(raw: RawTable, columns: Sequence[str], whole: Sequence[bool],
 
 
 def _large(values: FloatArray, whole: Sequence[bool], j: int) -> str | None:
-    return "" if whole[j] and np.abs(values[:, j]).max() > _EXACT else None
+    return "" if whole[j] and np.abs(values[:, j]).max() > LARGEST_EXACT else None
 
 
 def _near_constant(values: FloatArray, some: FloatArray, j: int) -> str | None:
@@ -130,7 +129,8 @@ def _far_out(x: FloatArray, some: FloatArray, name: str, is_text: bool) -> str |
                     far |= (x == value) & apart
     if not far.any():
         return None
-    count, mark = int(far.sum()), f"{x[far][0]:.10g}"
+    value = float(x[far][0])
+    count, mark = int(far.sum()), f"{value:.10g}" if float(f"{value:.10g}") == value else repr(value)
     times = distance[far].min() / max(distance[~far].max(initial=0), 1e-300)
     values, example = ("1 value", "namely") if count == 1 else (f"{count:,} values", "for example")
     return (

@@ -10,7 +10,7 @@ import numpy as np
 
 from driftfield.datasets.dialect import is_number
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.raw_table import NotNumeric, RawTable, check_rows, selected
+from driftfield.datasets.raw_table import NotNumeric, RawTable, check_rows, differs_beyond, selected
 from driftfield.errors import InputError
 
 MOST_LEVELS = 1_000
@@ -61,13 +61,17 @@ def mixed(
     return np.stack(values, 1), columns, tuple(levels)
 
 
-def left_out(values: FloatArray, columns: Sequence[str], levels: Levels) -> dict[str, str]:
-    """Columns of which there is nothing to learn, and why: one value in all rows, or a text of its own in most."""
+def left_out(values: FloatArray, columns: Sequence[str], levels: Levels, raw: RawTable | None = None) -> dict[str, str]:
+    """Columns of which nothing can be learned, and why: one value, or a text of its own in most rows."""
     found = {}
     for name, cells, texts in zip(columns, values.T, levels, strict=True):
         present = cells[~np.isnan(cells)]
         distinct = len(np.unique(present))
-        if distinct < 2:
+        if raw and distinct == 1 and not texts and differs_beyond(raw, name, present[0]):
+            found[name] = (
+                f'Column "{name}" has whole numbers beyond 2^53, which float64 cannot tell apart: it is left out.'
+            )
+        elif distinct < 2:
             one = "no value" if not distinct else f"one value, {texts[0] if texts else f'{present[0]:g}'},"
             found[name] = f'Column "{name}" has {one} in all rows: it is left out.'
         elif texts and len(present) >= FEWEST_TO_TELL and distinct > OWN_TEXT * len(present):

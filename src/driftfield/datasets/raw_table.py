@@ -21,6 +21,7 @@ from driftfield.errors import reason as reason
 MOST_COLUMNS = 2_000
 MOST_CLASSES = 1_000
 LARGEST = 1e300  # of a number to fit: differences and multiples of larger ones overflow
+LARGEST_EXACT = 2.0**53  # whole numbers beyond are not all float64
 _NAMES_SHOWN = 8  # in advice on columns to pick
 _EXAMPLE_SHOWN = 40  # characters of a cell
 
@@ -139,6 +140,12 @@ def check_size(table: FloatArray, columns: Sequence[str], name: str) -> None:
             f'Column "{columns[j]}" of {name} holds numbers beyond {LARGEST:g}, such as {largest:g}, whose differences '
             "overflow: divide it by a constant, or remove such rows."
         )
+
+
+def differs_beyond(raw: RawTable, name: str, value: float) -> bool:
+    """Whether a column that is one value in float64 is not, as whole numbers beyond 2^53 are rounded."""
+    cells = raw.text(raw.index(name)) if abs(value) > LARGEST_EXACT else ()
+    return len({cell for cell in cells if cell is not None}) > 1
 
 
 def suggestion(raw: RawTable, names: Sequence[str], lead: str) -> str:

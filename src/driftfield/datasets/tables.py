@@ -21,7 +21,7 @@ from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_table, count_from_zero, frame_table, numbered_names
 from driftfield.datasets.inspection import warnings_of
 from driftfield.datasets.mixed import Levels, is_mixed, left_out, mixed
-from driftfield.datasets.raw_table import RawTable, capital, check_varying, labels, numbers, suggestion
+from driftfield.datasets.raw_table import RawTable, capital, check_varying, differs_beyond, labels, numbers, suggestion
 from driftfield.datasets.text_files import text_table
 from driftfield.datasets.weights import checked_weights, column_weights
 from driftfield.errors import InputError, reason, unknown_name
@@ -30,6 +30,7 @@ from driftfield.seeds import stream
 Indices = NDArray[np.int64]
 _ROWS_TO_DRAW = 10_000
 _COLUMNS_SHOWN = 3  # in the catalogue
+_NO_TEXT = {b"PAR1": "a Parquet file", b"\x93NUMPY": "an NPY file"}
 CLASS_COLUMN = "class"
 
 
@@ -114,7 +115,7 @@ def table_of(
     words = raw.warnings
     if as_mixed:
         values, columns, levels = mixed(raw, picks)
-        idle = left_out(values, columns, levels)
+        idle = left_out(values, columns, levels, raw)
         kept = [j for j, name in enumerate(columns) if name not in idle]
         if not kept:
             raise InputError(f"{capital(raw.name)} has no column to learn from. {next(iter(idle.values()))}")
@@ -128,6 +129,12 @@ def table_of(
     table = Table(values, columns, source, None, numbered, classes, raw.notes, warnings)
     table = _weighted(table, weights, raw.name)
     omit = "leave it out"
+    for name, column in zip(columns, table.values.T, strict=True):
+        if column.min() == column.max() and differs_beyond(raw, name, column[0]):
+            raise InputError(
+                f'Column "{name}" of {raw.name} has whole numbers beyond 2^53, which float64 cannot tell apart: '
+                f"subtract a constant first, or {suggestion(raw, [c for c in columns if c != name], omit) or omit}."
+            )
     check_varying(table.values, columns, raw.name, "every row", lambda good: suggestion(raw, good, omit) or omit)
     return table
 
@@ -269,20 +276,30 @@ def raw_table(data: Any, dialect: Dialect | None = None) -> tuple[RawTable, list
         text = os.fsdecode(data)
         return *read_file(text, [*DISTRIBUTIONS, *(PREFIX + name for name in SETS)], dialect), text
     if hasattr(data, "read"):
-        return text_table(_content(data), "the open file", "file", dialect), None, "file"
+        content = _content(data)
+        if kind := next((kind for magic, kind in _NO_TEXT.items() if content.startswith(magic)), None):
+            raise InputError(f"The open file is {kind}: pass its path, or the array or frame that it holds.")
+        return text_table(content, "the open file", "file", dialect), None, "file"
     if hasattr(data, "detach"):
-        return _raw_array(_array(data), "the tensor"), None, "tensor"
+        return _raw_array(tensor_array(data), "the tensor"), None, "tensor"
     if isinstance(data, np.ndarray):
         return _raw_array(data, "the array"), None, "array"
     return frame_table(data), None, "frame"
 
 
-def _array(tensor: Any) -> NDArray[Any]:
-    """A tensor as an array; of floats, in float64."""
+def tensor_array(tensor: Any) -> NDArray[Any]:
+    """A tensor as an array; of floats, in float64.
+
+    Raises:
+        InputError: it is not dense: sparse, quantized, nested or without storage.
+    """
+    kinds = ["quantized"] * bool(tensor.is_quantized) + ["nested"] * bool(tensor.is_nested)
+    if kinds:
+        raise InputError(f"The tensor is {kinds[0]}: pass a dense one of numbers.")
     try:
-        tensor = tensor.detach().cpu()
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
         array: NDArray[Any] = (tensor.double() if tensor.is_floating_point() else tensor).numpy()
-    except (RuntimeError, TypeError, NotImplementedError):  # sparse, quantized, without storage
+    except (RuntimeError, TypeError, NotImplementedError):  # sparse, without storage
         raise InputError(f"The tensor has the layout {tensor.layout} on {tensor.device}: pass a dense one.") from None
     return array
 

@@ -175,6 +175,10 @@ class _TextTable:
         repeated = (cells == name) & failed
         if repeated.any():
             row, hint = int(repeated.arg_max() or 0), "the header is repeated there, so remove that line"
+        elif '"' in cells[row]:
+            hint = "a quote is left over there, so correct the quotes"
+        elif row == 0 and count == 1 and last > 2:
+            hint = "only the first row is text there, so make one header of its lines"
         elif row == last and ((count == 1 and row > 3) or _TOTALS.fullmatch(cells[row])):
             hint = "it stands in the last row alone, so remove that row if it is a total or a note"
         return NotNumeric("text", cells[row], row, hint)
