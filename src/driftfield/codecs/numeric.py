@@ -9,6 +9,7 @@ from torch import Tensor
 
 from driftfield.codecs.codec import FloatArray
 from driftfield.codecs.decimals import decimals, rounded
+from driftfield.codecs.rows import array_of, named
 from driftfield.codecs.scaling import Scaler
 from driftfield.datasets import load_like
 from driftfield.datasets.writing import rows_frame
@@ -57,14 +58,13 @@ class NumericCodec:
         return self.scaler.inverse
 
     def read(self, x: ArrayLike | Tensor) -> FloatArray:
-        """Rows (n, D) as float64: a frame by its column names, arrays and tensors by their shape.
+        """Rows (n, D) as float64: a frame or file by its column names, arrays and tensors by their shape.
 
         Raises:
-            InputError: another number of columns, or a value that is not finite.
+            InputError: no numbers, another number of columns, or a value that is not finite.
         """
-        if hasattr(x, "columns"):  # a data frame knows its columns by name
-            x = load_like(x, self.columns).values
-        rows: NDArray[Any] = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+        frame = named(x, self.columns)
+        rows = array_of(x) if frame is None else load_like(frame, self.columns).values
         D = len(self.columns)
         if rows.ndim == 1:
             rows = rows.reshape(-1, D) if D == 1 or rows.size == D else rows

@@ -17,6 +17,7 @@ from torch import Tensor
 from driftfield.codecs.codec import FloatArray
 from driftfield.codecs.columns import Column, find_columns
 from driftfield.codecs.decimals import rounded
+from driftfield.codecs.rows import array_of, named
 from driftfield.datasets.tables import load_mixed
 from driftfield.datasets.writing import rows_frame
 from driftfield.errors import DriftfieldError, InputError
@@ -105,9 +106,10 @@ class TableCodec:
         Raises:
             InputError: another number of columns, text that is no level, or an infinite value.
         """
-        if hasattr(x, "columns") or isinstance(x, str):
-            return load_mixed(x, self.columns, self.levels_of_text).values
-        rows: NDArray[Any] = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+        frame = named(x, self.columns)
+        if frame is not None:
+            return load_mixed(frame, self.columns, self.levels_of_text).values
+        rows = array_of(x)
         C = len(self.parts)
         rows = rows.reshape(1, -1) if rows.ndim == 1 and rows.size == C else rows
         if rows.ndim != 2 or rows.shape[1] != C:
