@@ -24,7 +24,7 @@ MOST_ROWS = 10_000
 MOST_TRAINING_ROWS = 200_000
 CLOSEST = 0.01  # fraction of held-out rows that counts as suspiciously close to a training row
 SAME = 1e-6  # standard deviations: a copy that went through float32 is still a copy
-SIGNIFICANT = 4.0  # standard errors above the fraction of fresh rows from which memorisation is reported
+LEVEL = 3e-5  # probability of a false alarm in each of two exact tests; that of 4 standard errors of a normal
 MATERIAL = 0.01  # and the smallest excess fraction that matters in practice, even where less is significant
 
 
@@ -103,14 +103,27 @@ class Memorisation:
     @property
     def present(self) -> bool:
         """Whether generated rows are close to training rows significantly and materially more often than fresh rows."""
-        closer = self.closer - self.expected
-        copies, scatter = (
-            self.duplicates - self.held_out_duplicates,
-            _fraction_error(self.held_out_duplicates, self.rows),
-        )
-        return closer > max(SIGNIFICANT * self.expected_error, MATERIAL) or copies > max(
-            SIGNIFICANT * scatter, MATERIAL
-        )
+        return self.closer > self.highest or self.copied
+
+    @property
+    def highest(self) -> float:
+        """The fraction ``closer`` from which on it is significant, by its beta-binomial distribution, and material."""
+        from scipy.stats import betabinom
+
+        count = float(betabinom.isf(LEVEL, self.rows, self._rank, self.rows + 1 - self._rank))
+        return max(count / self.rows, self.expected + MATERIAL)
+
+    @property
+    def copied(self) -> bool:
+        """Whether significantly and materially more generated than held-out rows equal a training row.
+
+        Of all copies, those among the generated rows are hypergeometric if both sides are alike (Fisher's exact test).
+        """
+        from scipy.stats import hypergeom
+
+        made, real = (round(fraction * self.rows) for fraction in (self.duplicates, self.held_out_duplicates))
+        chance = float(hypergeom.sf(made - 1, 2 * self.rows, made + real, self.rows))
+        return chance <= LEVEL and made - real > MATERIAL * self.rows
 
     @property
     def _rank(self) -> int:

@@ -18,7 +18,6 @@ from driftfield.codecs import FloatArray, Scaler
 from driftfield.errors import InputError
 from driftfield.evaluation import memorisation
 from driftfield.evaluation.distances import sliced_wasserstein2
-from driftfield.evaluation.memorisation import MATERIAL, SIGNIFICANT
 from driftfield.evaluation.metric import Measured
 from driftfield.evaluation.rows import standardised
 from driftfield.verification.check import DoesNotApply, Finding
@@ -91,8 +90,7 @@ def _beside_floor(value: Measured, floor: Measured, note: str) -> Finding:
 def copies(subject: Subject) -> Finding:
     """The fraction of samples closer to a training row than the closest per cent of fresh rows, or equal to one."""
     found = memorisation(subject.samples, subject.model.train, subject.real, subject.seed)
-    value, floor, error = found.closer, found.expected, found.error
-    high = floor + max(SIGNIFICANT * found.expected_error, MATERIAL)
+    value, floor, error, high = found.closer, found.expected, found.error, found.highest
     what = "suspiciously close to"
     if found.present and value <= high:  # copies in a table with repeated rows, where a small distance means nothing
         value, floor, high, what = found.duplicates, found.held_out_duplicates, found.held_out_duplicates, "equal to"
