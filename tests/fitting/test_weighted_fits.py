@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_array_equal
 
 import driftfield
-from driftfield.errors import Interrupted
+from driftfield.errors import InputError, Interrupted
 from driftfield.evaluation import baselines
 from driftfield.fitting.fit import resume
 from driftfield.fitting.preparation import prepare
@@ -126,3 +126,14 @@ def test_an_evaluation_takes_real_rows_as_often_as_they_weigh():
     # sum w / max w = 5/8 of the 400 held-out rows; of these 4/5 lie to the right, with a standard error of 0.025.
     assert len(judged.real) == pytest.approx(250, abs=25)
     assert (judged.real[:, 0] > 0).mean() == pytest.approx(0.8, abs=0.1)
+
+
+@pytest.mark.parametrize(("weight", "n"), [(1e6, 200), (60.0, 200), (3.0, 21)])
+def test_weights_that_leave_too_few_rows_are_refused(weight, n):
+    rows, weights = np.random.default_rng(0).normal(size=(n, 2)), np.ones(n)
+    weights[7] = weight
+    with pytest.raises(
+        InputError, match=rf"its {n} rows tell as much as \d+\.\d of one weight, but at least 20 are ne"
+    ):
+        driftfield.fit(rows, tiny(), sample_weight=weights)
+    assert prepare(rows, tiny(held_out=0), 0, weights=np.where(weights > 1, 2, 1)).plan.weights is not None

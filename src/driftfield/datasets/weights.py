@@ -1,6 +1,7 @@
 r"""Row weights: what each row counts, w_i >= 0. A row of weight 2 counts as two rows, and one of weight 0 as none.
 
-Only ratios matter. The number of rows of one weight that would tell as much is the effective number
+Only ratios matter. The shrinkage of the covariance alone goes by how many rows of one weight would tell as much, the
+effective number
 
     n_eff = (sum w)^2 / sum w^2      (Kish's effective sample size).
 """

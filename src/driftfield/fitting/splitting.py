@@ -6,6 +6,7 @@ from typing import Any
 from driftfield.codecs import FloatArray
 from driftfield.datasets import Table, load, split
 from driftfield.datasets.raw_table import check_size
+from driftfield.datasets.weights import effective_rows
 from driftfield.errors import InputError
 from driftfield.recipes.schema import Recipe
 from driftfield.seeds import derive
@@ -72,6 +73,11 @@ def _judged(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
     if len(table.values) < fewest:
         why = "some to learn from and others to judge by" if fraction else "one shows no spread"
         raise InputError(f"{table.source} has {len(table.values)} rows, but at least {fewest} are needed: {why}.")
+    if table.weights is not None and (found := effective_rows(table.weights)) < fewest:
+        raise InputError(
+            f"The weights of {table.source} differ so much that its {len(table.values):,} rows tell as much as "
+            f"{found:.1f} of one weight, but at least {fewest} are needed: limit the largest weights."
+        )
     if fraction:
         return split(table, fraction, seed=seed)
     weights = None if table.weights is None else table.weights[:0]
