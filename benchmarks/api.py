@@ -2,9 +2,9 @@
 
     python -m benchmarks.api [--to docs/api.md]
 
-What is public stands in three lists: ``driftfield.__all__``, ``driftfield.diffusion.__all__``, and RESULTS, the classes
-that public functions take or return. Every public class comes with its public methods and properties, every table of
-parts with the options of each part.
+What is public stands in four lists: ``driftfield.__all__``, ``driftfield.estimators.__all__``,
+``driftfield.diffusion.__all__``, and RESULTS, the classes that public functions take or return. Every public class
+comes with its public methods and properties, every table of parts with the options of each part.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 import driftfield
 from benchmarks.markdown import annotation, inline, markdown, signature
-from driftfield import diffusion
+from driftfield import diffusion, estimators
 from driftfield.options import options_of
 
 PAGE = Path("docs/api.md")
@@ -90,6 +90,7 @@ def public() -> dict[str, Any]:
     """Every public class and function by its name; tables and the version are left out."""
     found = {f"driftfield.{name}": getattr(driftfield, name) for name in sorted(driftfield.__all__)}
     found |= {path.rsplit(".", 1)[1]: _imported(path) for path in RESULTS}
+    found |= {f"estimators.{name}": getattr(estimators, name) for name in estimators.__all__}
     found |= {f"diffusion.{name}": getattr(diffusion, name) for name in diffusion.__all__ if name not in TABLES}
     return {name: thing for name, thing in found.items() if not name.endswith("__version__")}
 
@@ -131,13 +132,17 @@ def page() -> str:
     known = public()
     top = [name for name in known if name.startswith("driftfield.")]
     mathematics = [name for name in known if name.startswith("diffusion.")]
-    others = [name for name in known if name not in {*top, *mathematics}]
+    of_sklearn = [name for name in known if name.startswith("estimators.")]
+    others = [name for name in known if name not in {*top, *mathematics, *of_sklearn}]
     parts = [
         INTRODUCTION,
         "## driftfield\n",
         *(entry(name, known[name]) for name in top),
         "## What these take and return\n",
         *(entry(name, known[name]) for name in others),
+        "## driftfield.estimators\n",
+        "Classes of scikit-learn; see [estimators](estimators.md).\n",
+        *(entry(name, known[name]) for name in of_sklearn),
         "## Tables of parts\n",
         "In a recipe or on the command line a part is named by its key. Options are listed with their defaults.\n",
         *(table(name) for name in TABLES),
@@ -151,7 +156,7 @@ def page() -> str:
 
 def entry(name: str, thing: Any) -> str:
     """A class with its members, or a function."""
-    short = name.removeprefix("diffusion.")
+    short = name.removeprefix("diffusion.").removeprefix("estimators.")
     lines = [f"### {short}\n"]
     if not inspect.isclass(thing):
         about = signature(short, thing) if inspect.isfunction(thing) else _alias(thing)

@@ -58,6 +58,7 @@ Tables of numbers and categories, with missing cells.
     categories         drawn and scored one after the other
     table_denoiser     numbers given all that is known of their row
     table_loss         the objective, which learns all conditionals at once
+    target_loss        the objective of one column given the others
 
 Bounds on the likelihood.
 
@@ -163,6 +164,7 @@ from driftfield.diffusion.further.probability_flow import decode, encode
 from driftfield.diffusion.further.sliced import sliced_score, sliced_score_loss
 from driftfield.diffusion.further.table_denoiser import TableDenoiser
 from driftfield.diffusion.further.table_loss import table, table_bound
+from driftfield.diffusion.further.target_loss import TargetLoss
 
 __all__ = [
     "GRIDS",
@@ -199,6 +201,7 @@ __all__ = [
     "State",
     "Step",
     "TableDenoiser",
+    "TargetLoss",
     "bound_terms",
     "bound_variance",
     "bridge",

@@ -1,5 +1,6 @@
 """The base of the estimators: their parameters, and the way from a table to a model."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,17 +8,21 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
-from driftfield.codecs import FloatArray
+from driftfield.codecs import Codec, FloatArray, TableCodec
 from driftfield.datasets import Table
+from driftfield.diffusion import TargetLoss
 from driftfield.errors import InputError
 from driftfield.estimators.rows import Layout, read_rows, unseen
-from driftfield.fitting.fit import fit
+from driftfield.fitting.fit import carry_out
+from driftfield.fitting.preparation import prepare
 from driftfield.model.model import Model
+from driftfield.modes import own_modes
+from driftfield.recipes.building import Parts
 from driftfield.recipes.defaults import as_table
 from driftfield.recipes.schema import Recipe, load_recipe
 from driftfield.training.callbacks import Callbacks, Report
 
-STEPS = 1_000
+STEPS = 1_500
 MOST_SEED = 2**31 - 1
 
 
@@ -52,14 +57,25 @@ class DiffusionEstimator(BaseEstimator):
         """Draw the seed of the fit and of all that is predicted after it."""
         self._seed = int(check_random_state(self.random_state).randint(MOST_SEED))
 
-    def _fit_model(self, table: Table, as_a_table: bool = False, **sections: dict[str, Any]) -> Model:
-        """The model of a table; with ``as_a_table`` one that knows conditionals, also of complete numbers."""
+    @own_modes
+    def _fit_model(self, table: Table, as_a_table: bool = False, has_target: bool = False) -> Model:
+        """The model of a table.
+
+        Args:
+            as_a_table: it is to know conditionals, also of complete numbers.
+            has_target: only its last column is asked for, given the others.
+        """
         self._draw_seed()
         recipe = self._recipe()
         if as_a_table or table.levels:
             recipe = as_table(recipe)
+        if has_target:
+            recipe = recipe.updated({"sample": {"round": False}})
+        prepared = prepare(table, recipe, self._seed)
+        if has_target:
+            prepared = replace(prepared, parts=Parts(objective=_of_last_column(prepared.codec)))
         callbacks = Callbacks(observe=self._observe if self.verbose else None, message=self._message)
-        return fit(table, recipe.updated(sections), self._seed, callbacks=callbacks)
+        return carry_out(prepared, None, "auto", callbacks)
 
     def _recipe(self) -> Recipe:
         """The recipe with the parameters of the estimator, which beat its own keys."""
@@ -90,6 +106,14 @@ class DiffusionEstimator(BaseEstimator):
     def _message(self, text: str) -> None:
         if self.verbose:
             print(f"[{type(self).__name__}] {text}")
+
+
+def _of_last_column(codec: Codec) -> TargetLoss:
+    """The objective of the last column of a table given the others."""
+    assert isinstance(codec, TableCodec)
+    last = len(codec.columns) - 1
+    number, category = (each.index(last) if last in each else None for each in (codec.numbers, codec.categories))
+    return TargetLoss(number, category)
 
 
 def without_unseen(model: Model, rows: FloatArray) -> FloatArray:

@@ -24,6 +24,8 @@ class DiffusionClassifier(ClassifierMixin, DiffusionEstimator):
     Cells may be missing, in training and in prediction, and columns of a frame may hold text; a text that no training
     row has counts as missing.
 
+    What cannot be used is refused with InputError, which is a ValueError.
+
     Args:
         steps, width, depth, validation_fraction, recipe, random_state, verbose: as of
             :class:`~driftfield.estimators.DiffusionDensity`.
@@ -49,7 +51,7 @@ class DiffusionClassifier(ClassifierMixin, DiffusionEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         texts = tuple(str(name) for name in self.classes_)
         table = with_target(self._layout.table(values, real=True), codes.astype(np.float64), texts)
-        self.model_ = self._fit_model(table) if len(texts) > 1 else None
+        self.model_ = self._fit_model(table, has_target=True) if len(texts) > 1 else None
         return self
 
     def predict_proba(self, X: Any) -> FloatArray:

@@ -23,6 +23,8 @@ class DiffusionImputer(OneToOneFeatureMixin, TransformerMixin, DiffusionEstimato
     error. A frame comes back as a frame, with text where it has text. A column with one value is filled with it, and
     one without any value stays empty.
 
+    What cannot be used is refused with InputError, which is a ValueError.
+
     Args:
         draws: how many draws ``transform_draws`` makes, and ``transform`` takes the mean of with ``point``.
         point: whether ``transform`` fills in the mean of the draws, or the mode of a category, in place of one draw.

@@ -15,10 +15,12 @@ from driftfield.estimators.blocks import in_blocks
 from driftfield.estimators.rows import read_training, unseen
 from driftfield.model.model import Model
 from driftfield.model.surprise import row_surprise, usual_surprise
+from driftfield.modes import threads
 from driftfield.seeds import stream
 
 MOST_ROWS = 2_000  # training rows whose scores say where outliers begin
-USUAL_ROWS = 50  # training rows that say how surprising a cell usually is
+USUAL_ROWS = 50  # training rows that say how surprising a cell usually is, to some hundredths of a nat
+USUAL_STEPS = 10  # Runge-Kutta steps of their densities
 STEPS = 20  # Runge-Kutta steps at most: scores are compared, so that thousandths of a nat do not matter
 
 
@@ -27,6 +29,8 @@ class DiffusionOutlierDetector(OutlierMixin, DiffusionEstimator):
 
     The score of a row is its log-density. Where cells are missing or columns hold text, it is the log-probability of
     what is there, above what is usual for such cells, so that rows with different missing cells compare.
+
+    What cannot be used is refused with InputError, which is a ValueError.
 
     Args:
         contamination: fraction of the training rows that count as outliers, above 0 and at most 0.5.
@@ -79,7 +83,8 @@ class DiffusionOutlierDetector(OutlierMixin, DiffusionEstimator):
         rows = values[:, layout.varying]
         self._usual = None
         if isinstance(self.model_.codec, TableCodec):
-            self._usual = np.nan_to_num(usual_surprise(self.model_, self._seed, USUAL_ROWS))
+            with threads(1):
+                self._usual = np.nan_to_num(usual_surprise(self.model_, self._seed, USUAL_ROWS, USUAL_STEPS))
         some = stream(self._seed, "rows that say where outliers begin").permutation(len(rows))[:MOST_ROWS]
         self.offset_ = float(np.percentile(self._scores(rows[some]), 100 * self.contamination))
         return self

@@ -33,6 +33,8 @@ class DiffusionRegressor(RegressorMixin, DiffusionEstimator):
     alone, and its error falls as one over the draws. Cells may be missing, in training and in prediction, and columns
     of a frame may hold text; a text that no training row has counts as missing.
 
+    What cannot be used is refused with InputError, which is a ValueError.
+
     Args:
         draws: of y for each row, from which means, quantiles and intervals are computed.
         steps, width, depth, validation_fraction, recipe, random_state, verbose: as of
@@ -80,7 +82,7 @@ class DiffusionRegressor(RegressorMixin, DiffusionEstimator):
         y = read_target(self, X, y, np.float64)
         self._constant = float(y[0])
         table = with_target(self._layout.table(values, real=True), y)
-        self.model_ = self._fit_model(table, sample={"round": False}) if np.ptp(y) > 0 else None
+        self.model_ = self._fit_model(table, has_target=True) if np.ptp(y) > 0 else None
         return self
 
     def predict(self, X: Any) -> FloatArray:

@@ -45,9 +45,13 @@ def cell_surprise(model: Model, rows: FloatArray, seed: int = 0, observe: Observ
     return found
 
 
-def usual_surprise(model: Model, seed: int = 0, rows: int = USUAL_ROWS) -> FloatArray:
-    """The mean of -log p(cell | the other cells of its row) over at most so many held-out rows; (C,)."""
-    found: FloatArray = np.nanmean(_raw(model, _usual(model)[:rows], seed), axis=0)
+def usual_surprise(model: Model, seed: int = 0, rows: int = USUAL_ROWS, steps: int = STEPS) -> FloatArray:
+    """The mean of -log p(cell | the other cells of its row) over at most so many held-out rows; (C,).
+
+    Args:
+        steps: Runge-Kutta steps of the densities.
+    """
+    found: FloatArray = np.nanmean(_raw(model, _usual(model)[:rows], seed, steps=steps), axis=0)
     return found
 
 
@@ -59,14 +63,14 @@ def _usual(model: Model) -> FloatArray:
     return rows[order[:USUAL_ROWS]]
 
 
-def _raw(model: Model, rows: FloatArray, seed: int, observe: Observe | None = None) -> FloatArray:
+def _raw(model: Model, rows: FloatArray, seed: int, observe: Observe | None = None, steps: int = STEPS) -> FloatArray:
     columns = table_codec(model).columns
     found = np.full(rows.shape, np.nan)
     for j, name in enumerate(columns):
         there = np.flatnonzero(~np.isnan(rows[:, j]))
         others = [other for other in columns if other != name]
         if len(there):
-            found[there, j] = -log_prob(model, rows[there], others, [name], Solving(steps=STEPS), seed)[0]
+            found[there, j] = -log_prob(model, rows[there], others, [name], Solving(steps=steps), seed)[0]
         if observe is not None:
             observe((j + 1) * len(rows) // len(columns))
     return found

@@ -31,7 +31,7 @@ from driftfield.recipes.combinations import check_combination
 from driftfield.recipes.schema import DenoiserSection, Recipe
 
 _TABLES = 6  # of double precision that a chain makes, or a learned schedule in a step
-Objective = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
+Objective = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,8 @@ def build_loss(recipe: Recipe, denoiser: BaseDenoiser, parts: Parts) -> Loss:
     """(rows, generator, labels) -> loss of each row, per dimension."""
     if parts.objective is not None:
         own = parts.objective
+        if is_table(recipe):  # whose rows are more than their numbers
+            return lambda rows, generator, *cells: own(cast(Denoiser, denoiser), rows, generator, *cells)
         return lambda rows, generator, *labels: own(cast(Denoiser, denoiser), rows, generator)
     loss = cast(Loss, recipe.objective.part(denoiser))
     return lambda rows, generator, *labels: loss(rows, generator, *labels) / max(rows[0].numel(), 1)
