@@ -26,7 +26,9 @@ def test_a_file_is_described_column_by_column(driftfield: Run, tmp_path: Path) -
     size, count = found["columns"]
     assert (size["name"], size["kind"], size["decimals"], size["missing"]) == ("Größe", "numbers", 1, 1)
     assert (count["kind"], count["min"], count["max"], count["examples"]) == ("whole numbers", 0, 22, ["0", "7", "14"])
-    assert found["refused"].startswith('g.csv has 1 missing cell, the first in column "Größe", row 121')
+    assert found["refused"] is None  # missing cells are learned
+    assert driftfield("fit", "g.csv", *TINY, "-q").returncode == 0
+    (tmp_path / "g.csv").write_text(GERMAN + "9,9;zwölf\n", encoding="utf-8")
     shown = driftfield("data", "g.csv").stdout
     assert "decimal mark: comma" in shown
     assert "Cannot be fitted as it is." in shown
@@ -98,3 +100,12 @@ def test_numbers_whose_differences_overflow_are_not_fitted(driftfield: Run, tmp_
     assert described.stdout.endswith(f"Cannot be fitted as it is. {sentence}")
     assert (fitted.returncode, fitted.stderr) == (2, f"Error: {sentence}")
     assert not (tmp_path / "run").exists()
+
+
+def test_data_says_what_fit_would_do_with_text_and_missing_cells(driftfield: Run, tmp_path: Path) -> None:
+    rows = "".join(f"{i * i % 17},{'red' if i % 3 else 'blue'}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text(f"x,colour\n,red\n{rows}")
+    done = driftfield("data", "t.csv", "--missing", "-999")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Cannot be fitted" not in done.stdout
+    assert 'Warning: No cell of t.csv is "-999", which --missing names' in done.stdout

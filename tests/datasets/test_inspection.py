@@ -1,5 +1,6 @@
 """Warnings on a table: each names what it is about, and clean tables have none."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,17 @@ def test_numbers_near_the_largest_are_inspected_without_a_warning_of_numpy() -> 
     signs = np.where(rng.random(N) < 0.5, -1, 1)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         load(pd.DataFrame(clean() | {"a": signs * 1.7e308, "b": rng.random(N) * 1.7e308, "c": signs * 1e-320}))
+
+
+def test_the_numbers_of_a_table_with_text_and_missing_cells_are_inspected_too(tmp_path: Path) -> None:
+    rng = default_rng(7)
+    holes = np.where(rng.random(N) < 0.1, np.nan, rng.normal(50, 5, N))
+    holes[3] = 99999
+    frame = pd.DataFrame(clean() | {"w": holes, "colour": rng.choice(["red", "blue"], N), "id": np.arange(N)})
+    frame.loc[::20, "x"] = -999.0
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    found = load(tmp_path / "t.csv", as_mixed=True).warnings
+    assert [re.match(r'\w+ (\w+ )?(of )?"(\w+)"', sentence)[3] for sentence in found] == ["id", "x", "w"]
+    frame = pd.DataFrame({"a": [1.0, 2.0] * 40, "b": [1.0, 2.0] * 40, "colour": rng.choice(list("rgb"), 80)})
+    assert not any("repeat" in sentence for sentence in load(frame, as_mixed=True).warnings)
+    assert load(pd.DataFrame(clean() | {"colour": rng.choice(list("rgb"), N)}), as_mixed=True).warnings == ()

@@ -73,7 +73,8 @@ def fit(
     seed: Seed = 0,
     device: Device = "auto",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="such as train.lr=1e-3")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="such as train.lr=1e-3, or data.label=COLUMN for classes"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue an interrupted training")] = False,
     header: Header = None,

@@ -75,7 +75,7 @@ def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
     rows = sum(1 for _ in raw.text(indices[0])) if indices else 0
     warnings, refused = list(raw.warnings), None
     try:
-        table = table_of(raw, picks, source)
+        table = table_of(raw, picks, source, as_mixed=True)
         warnings = list(table.warnings)
         check_size(table.values, table.columns, source)
     except InputError as error:

@@ -34,8 +34,11 @@ Finding = Callable[[FloatArray], str | None]
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of numbers near the largest
-def warnings_of(raw: RawTable, values: FloatArray, columns: Sequence[str]) -> tuple[str, ...]:
-    """Warnings on rows (n, D), a sentence each: indices, leading zeros, marks of missing cells, and so on."""
+def warnings_of(raw: RawTable, values: FloatArray, columns: Sequence[str], all_rows: bool = True) -> tuple[str, ...]:
+    """Warnings on rows (n, D), a sentence each: indices, leading zeros, marks of missing cells, and so on.
+
+    ``all_rows`` says whether these are whole rows, all of them, which can repeat each other or end in a total.
+    """
     if len(values) < FEWEST:
         return ()
     some = values[:: max(1, len(values) // MOST_ROWS)]
@@ -60,8 +63,8 @@ def warnings_of(raw: RawTable, values: FloatArray, columns: Sequence[str]) -> tu
         ),
         *(_far_out(values[:, j], some[:, j], name, bool(raw.dialect)) for j, name in enumerate(columns)),
         *_relations(some, columns),
-        _repeated(values, some),
-        _total(values, raw),
+        _repeated(values, some) if all_rows else None,
+        _total(values, raw) if all_rows else None,
     ]
     return tuple(sentence for sentence in found if sentence)
 

@@ -122,6 +122,7 @@ def table_of(
         words += tuple(idle.values())
         picks, values, levels = [columns[j] for j in kept], values[:, kept], tuple(levels[j] for j in kept)
         if is_mixed(values, levels):
+            words += _warnings_of_mixed(raw, values, picks, levels)
             table = Table(values, tuple(picks), source, None, numbered, classes, raw.notes, words, levels=levels)
             return _weighted(table, weights, raw.name)
     values, columns = numbers(raw, picks)
@@ -137,6 +138,18 @@ def table_of(
             )
     check_varying(table.values, columns, raw.name, "every row", lambda good: suggestion(raw, good, omit) or omit)
     return table
+
+
+def _warnings_of_mixed(raw: RawTable, values: FloatArray, columns: Sequence[str], levels: Levels) -> tuple[str, ...]:
+    """Warnings on the columns of numbers of a mixed table: together on those without holes, alone on each other."""
+    holes = [bool(np.isnan(column).any()) for column in values.T]
+    whole = [j for j, texts in enumerate(levels) if not texts and not holes[j]]
+    found = warnings_of(raw, values[:, whole], [columns[j] for j in whole], all_rows=False) if whole else ()
+    for j, has_holes in enumerate(holes):
+        if has_holes and not levels[j]:
+            present = values[~np.isnan(values[:, j]), j]
+            found += warnings_of(raw, present[:, None], [columns[j]], all_rows=False)
+    return found
 
 
 def _weighted(table: Table, weights: Any, name: str | None) -> Table:
