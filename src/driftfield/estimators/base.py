@@ -1,5 +1,6 @@
 """The base of the estimators: their parameters, and the way from a table to a model."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from driftfield.codecs import Codec, FloatArray, TableCodec
 from driftfield.datasets import Table
 from driftfield.diffusion import TargetLoss
 from driftfield.errors import InputError
+from driftfield.estimators.blocks import in_blocks
 from driftfield.estimators.rows import Layout, read_rows, unseen
 from driftfield.fitting.fit import carry_out
 from driftfield.fitting.preparation import prepare
@@ -114,6 +116,22 @@ def _of_last_column(codec: Codec) -> TargetLoss:
     last = len(codec.columns) - 1
     number, category = (each.index(last) if last in each else None for each in (codec.numbers, codec.categories))
     return TargetLoss(number, category)
+
+
+def scored(model: Model, rows: FloatArray, score: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """What ``score`` returns for rows (n, C), minus infinity for those with a cell that no training row has; (n,).
+
+    Raises:
+        InputError: cells are missing, and the model knows only whole rows.
+    """
+    if not isinstance(model.codec, TableCodec) and np.isnan(rows).any():
+        raise InputError(
+            "X has missing cells, but the training rows had none, so that only whole rows can be scored: fit again "
+            'with recipe={"network": {"kind": "table"}, "objective": {"kind": "table"}}.'
+        )
+    strange = unseen(model.codec, rows)
+    found = in_blocks(np.where(strange, np.nan, rows), score)
+    return np.where(strange.any(1), -np.inf, found)
 
 
 def without_unseen(model: Model, rows: FloatArray) -> FloatArray:

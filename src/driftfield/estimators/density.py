@@ -9,9 +9,8 @@ from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from driftfield.codecs import FloatArray
-from driftfield.estimators.base import MOST_SEED, DiffusionEstimator, varying
-from driftfield.estimators.blocks import in_blocks
-from driftfield.estimators.rows import frame_of, read_training, unseen
+from driftfield.estimators.base import MOST_SEED, DiffusionEstimator, scored, varying
+from driftfield.estimators.rows import frame_of, read_training
 from driftfield.model.model import Model
 
 
@@ -55,12 +54,13 @@ class DiffusionDensity(DensityMixin, DiffusionEstimator):
         """The log-density of each row of X (n, C) in nats; (n,).
 
         It is minus infinity for a row with a text, or a level of a category, that no training row has.
+
+        Raises:
+            InputError: X does not fit the training rows; or it has missing cells and they had none, unless the recipe
+                is that of a table.
         """
         rows = self._known(X)
-        strange = unseen(self.model_.codec, rows)
-        known = np.where(strange, np.nan, rows) if strange.any() else rows
-        found = in_blocks(known, lambda block: self.model_.log_prob(block, seed=self._seed)[0])
-        return np.where(strange.any(1), -np.inf, found)
+        return scored(self.model_, rows, lambda block: self.model_.log_prob(block, seed=self._seed)[0])
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean log-density of the rows X (n, C) in nats, which is larger for a better model.

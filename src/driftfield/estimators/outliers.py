@@ -10,9 +10,8 @@ from sklearn.base import OutlierMixin
 
 from driftfield.codecs import FloatArray, TableCodec
 from driftfield.errors import InputError
-from driftfield.estimators.base import DiffusionEstimator, varying
-from driftfield.estimators.blocks import in_blocks
-from driftfield.estimators.rows import read_training, unseen
+from driftfield.estimators.base import DiffusionEstimator, scored, varying
+from driftfield.estimators.rows import read_training
 from driftfield.model.model import Model
 from driftfield.model.surprise import row_surprise, usual_surprise
 from driftfield.modes import threads
@@ -102,9 +101,7 @@ class DiffusionOutlierDetector(OutlierMixin, DiffusionEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _scores(self, rows: FloatArray) -> FloatArray:
-        strange = unseen(self.model_.codec, rows)
-        known = np.where(strange, np.nan, rows) if strange.any() else rows
-        return np.where(strange.any(1), -np.inf, in_blocks(known, self._score))
+        return scored(self.model_, rows, self._score)
 
     def _score(self, rows: FloatArray) -> FloatArray:
         if self._usual is None:

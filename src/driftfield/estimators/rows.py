@@ -4,7 +4,6 @@ A cell that is missing is NaN. One that holds what the training rows never did, 
 code: it counts as missing where it is given, and has probability 0.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from driftfield.datasets.frames import frame_table, numbered_names
 from driftfield.datasets.mixed import Levels, left_out, mixed
 from driftfield.datasets.raw_table import NotNumeric
 from driftfield.errors import InputError
+from driftfield.training.callbacks import Callbacks
 
 UNSEEN = np.inf  # a text that has no code; infinite numbers are refused
 
@@ -84,7 +84,7 @@ def read_training(estimator: BaseEstimator, X: Any) -> tuple[FloatArray, Layout]
         if len(known) == 1:
             constant[j] = known[0]
         elif name in idle:
-            warnings.warn(idle[name], stacklevel=4)
+            Callbacks().message(idle[name])
     return values, Layout(columns, levels, varying, constant, library)
 
 
@@ -168,19 +168,10 @@ def filled_frame(X: Any, values: FloatArray, layout: Layout) -> Any:
         missing = np.isnan(column.cast(nw.Float64).to_numpy()) if not texts else column.is_null().to_numpy()
         if not missing.any():
             continue
-        cells: list[Any] = column.to_list()
-        for i in np.flatnonzero(missing):
-            cells[i] = _text(values[i, j], texts) if texts else _number(values[i, j], column.dtype)
-        native = nw.get_native_namespace(frame)
-        frame = frame.with_columns(_like(column, cells, native))
+        places = np.flatnonzero(missing)
+        cells = [_text(values[i, j], texts) if texts else _number(values[i, j], column.dtype) for i in places]
+        frame = frame.with_columns(column.scatter(places.tolist(), cells))
     return frame.to_native()
-
-
-def _like(column: Any, cells: list[Any], backend: Any) -> Any:
-    """A series with other cells and, if they fit, the type of a column."""
-    import narwhals as nw
-
-    return nw.new_series(column.name, cells, column.dtype, backend=backend)
 
 
 def _text(cell: float, texts: Sequence[str]) -> str | None:
