@@ -265,6 +265,11 @@ def test_a_name_unlike_any_lists_what_there_is() -> None:
     assert refusal("quux.parquet").startswith("There is no file quux.parquet: check the path (looked in ")
 
 
+@pytest.mark.parametrize("data", ["x" * 300, "a/" * 5_000, "y/" + "x" * 300 + ".csv", "a\0b"])
+def test_a_name_that_no_file_can_have_is_refused(data: str) -> None:
+    assert refusal(data).startswith("There is no ")
+
+
 def test_a_text_of_several_lines_is_no_name() -> None:
     assert refusal("a,b\n1,2\n" * 500).startswith("The data are a text of several lines, not a name: pass io.StringIO")
 

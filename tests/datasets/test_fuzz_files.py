@@ -164,6 +164,33 @@ def by_savetxt(draw: st.DrawFn) -> Written:
 
 
 @st.composite
+def by_r(draw: st.DrawFn) -> Written:
+    """As R's write.table exports: with the names of rows, which the header leaves out, or without them."""
+    quote = draw(st.booleans())
+    found, columns = draw(tables(texts=quote))
+    separator, decimal = draw(st.sampled_from([(" ", "."), (" ", ","), ("\t", "."), (";", ","), (",", ".")]))
+    columns = without_numerals(columns)
+    found = [re.sub(r"[\s,;\"#]", "_", name) for name in found]
+    columns = [column * 2 if len(column) == 1 else column for column in columns]  # one row shows no separator
+    n = len(columns[0])
+    kinds = [[str(i + 1) for i in range(n)], [str(7 * i % 31) for i in range(n)], [f"r{i}" for i in range(n)]]
+    names = draw(st.sampled_from([*kinds, None]))
+
+    def shown(cell: Cell) -> str:
+        if isinstance(cell, str):
+            return '"' + cell.replace('"', '""') + '"'
+        return "NA" if cell is None else f"{cell:.15g}".replace(".", decimal)
+
+    quoted = [[f'"{name}"' if quote else name for name in group] for group in (found, names or [])]
+    rows = [[shown(c) for c in row] for row in zip(*columns, strict=True)]
+    if names is not None:
+        rows = [[name, *row] for name, row in zip(quoted[1], rows, strict=True)]
+    text = "".join(separator.join(row) + "\n" for row in [quoted[0], *rows])
+    rounded = [[float(f"{c:.15g}") if isinstance(c, float) else c for c in column] for column in columns]
+    return Written(found, rounded, text.encode())
+
+
+@st.composite
 def by_spreadsheet(draw: st.DrawFn) -> Written:
     """As spreadsheets of several locales export: German, French, Swiss, English with thousands marks."""
     found, columns = draw(tables())
@@ -264,10 +291,17 @@ def check(written: Written) -> None:
             assert same(cell, back), (cell, back, found, notes)
 
 
-WRITERS: list[Callable[[], st.SearchStrategy[Written]]] = [by_pandas, by_polars, by_csv, by_savetxt, by_spreadsheet]
+WRITERS: list[Callable[[], st.SearchStrategy[Written]]] = [
+    by_pandas,
+    by_polars,
+    by_csv,
+    by_savetxt,
+    by_r,
+    by_spreadsheet,
+]
 
 
 @given(st.one_of([writer() for writer in WRITERS]))
-@settings(max_examples=2_500, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3_000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_a_table_is_read_back_as_it_was_written_or_refused_in_a_sentence(written: Written) -> None:
     check(written)

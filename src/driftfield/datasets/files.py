@@ -94,7 +94,7 @@ def parse_picks(data: str, columns: str) -> list[str]:
 
 def _missing(path: str, names: Iterable[str]) -> InputError:
     folder = Path(path).parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # a name may be too long for pathlib
         return InputError(f"There is no file {path}: the folder {folder} does not exist.")
     files = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in (*SUFFIXES, *TEXT, ".gz")]
     bare = Path(path).name == path
