@@ -99,6 +99,14 @@ def test_a_density_scores_rows_with_text_and_holes_and_draws_frames(frame: Any) 
     assert np.isfinite(density.score_samples(drawn)).all()
 
 
+def test_the_density_of_whole_numbers_does_not_depend_on_the_order_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.poisson(20, N), rng.normal(size=N)]).astype(float)
+    x[0, 1] = np.nan
+    density = DiffusionDensity(**OPTIONS).fit(x)
+    assert np.array_equal(density.score_samples(x)[::-1], density.score_samples(x[::-1]))
+
+
 def test_complete_numbers_can_be_learned_as_a_table_so_that_rows_with_holes_have_a_score() -> None:
     as_table = {"network": {"kind": "table"}, "objective": {"kind": "table"}, **OPTIONS["recipe"]}
     x = np.random.default_rng(0).normal(size=(N, 2))

@@ -252,8 +252,8 @@ def _numbers_log_prob(
     places = PLACES if bool((width > 0).any()) else 1
     options = solver(model, solving, n) | {"seed": seed, "first": first}
     end = _prior(denoiser, cells, *end_coefficients(denoiser.schedule, 1.0))
-    uniform = BlockNoise(seed, "places in the intervals of whole numbers", first, n, (D,), model.device)
-    start = torch.special.ndtr(uniform().double())
+    uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (D,), model.device)
+    start = torch.special.ndtr(uniform().double())  # (1, D): the same for all rows, so that each is scored on its own
     found, errors = [], []
     for place in range(places):
         u = ((start + place / places) % 1 - 0.5).to(z)  # evenly spread, from a random start
