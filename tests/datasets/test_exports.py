@@ -197,6 +197,22 @@ def test_a_header_of_numbers_is_told_from_data(what: str) -> None:
     assert text_table(content.encode(), "t.csv", "t.csv").columns == columns
 
 
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("name;town;x\nfoo;Bern;1,5\nbar;Rom;2,5\nbaz;Ulm;3,5\n", ("name", "town", "x")),
+        ("name;x\nfoo;1,5\nbar;2,5\n", ("name", "x")),
+        ("My house,The floor\nApt 5,Floor 3\nApt 6,Floor 2\n", ("My house", "The floor")),
+        ("name, x\nNew York, 2\nLos Angeles, 3\n", ("name", "x")),
+        ("x y\n1,5 2\n2,5 3\n", ("x", "y")),
+    ],
+)
+def test_the_separator_is_that_of_all_lines(content: str, columns: tuple[str, ...]) -> None:
+    from driftfield.datasets.text_files import text_table
+
+    assert text_table(content.encode(), "t.csv", "t.csv").columns == columns
+
+
 @pytest.mark.parametrize("error", ["#N/A", "#REF!", "#DIV/0!", "#VALUE!", "#NAME?", "########", "#NV", "#WERT!"])
 def test_the_errors_of_a_spreadsheet_are_cells_and_not_comments(error: str) -> None:
     from driftfield.datasets.text_files import text_table
@@ -300,6 +316,8 @@ def test_letters_that_western_europe_does_not_write_are_not_guessed(text: str, e
         "temp °C,µm,m²,§5,½",
         "“x”,don’t,l’été,5–7",
         "Ål,øy,rød grød",
+        "W/m²·K,a×b,§§ 5",
+        "’s-Hertogenbosch," + "é," * 20 + "à",
     ],
 )
 def test_western_european_text_is_read_without_its_encoding(text: str) -> None:

@@ -111,7 +111,7 @@ def find_separator(sample: str, whole: bool) -> str:
         if own > best:
             best, found = own, separator
     spaces = score(sample, " ", whole)
-    return " " if spaces[0] >= 0.9 and (best[0] < 0.5 or (spaces[0] >= best[0] and spaces[1] > best[1])) else found
+    return " " if spaces[0] >= 0.9 and (best[0] < 0.5 or (spaces[0] > best[0] and spaces[1] > best[1])) else found
 
 
 def score(sample: str, separator: str, whole: bool) -> tuple[float, float]:
@@ -126,7 +126,8 @@ def score(sample: str, separator: str, whole: bool) -> tuple[float, float]:
     width, count = Counter(map(len, records)).most_common(1)[0]
     if width < 2:
         return 0.0, 0.0
-    count += len(records) > 2 and len(records[0]) == width - 1  # a header that leaves out the names of rows
+    if separator == " " and len(records) > 2 and len(records[0]) == width - 1:
+        count += 1  # a header that leaves out the names of rows, as R writes it
     body: Sequence[list[str]] = [record for record in records[1:] if len(record) == width] or records
     cells = [cell.strip() for record in body for cell in record]
     numbers = sum(is_number(cell) or cell in MISSING for cell in cells) / len(cells)

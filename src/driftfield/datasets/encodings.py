@@ -34,11 +34,12 @@ _BEYOND_ASCII = re.compile(rb"[\x80-\xff]+")
 # quote or a dash at the start of a word, and signs within one.
 _LETTERS = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff"
 _IMPROBABLE = re.compile(
-    rf"(?<![{_LETTERS}\d])[^\x00-\xa0\u2013-\u2026«»]{{2}}(?![{_LETTERS}\d])"
-    r"|[¡-ª¬-º¼-¿×÷]{2}"
-    rf"|(?:\A|(?<=[\s,;|\"']))[’”•–—…][{_LETTERS}]"
-    rf"|(?<=[{_LETTERS}])[¡¢£¤¥¦¨©¬¯±¶¸¹º»¼½¾¿×÷“€•](?=[{_LETTERS}])"
+    rf"(?<![{_LETTERS}\d])([^\x00-\xa0\u2013-\u2026«»])(?!\1)[^\x00-\xa0\u2013-\u2026«»](?![{_LETTERS}\d])"
+    r"|([¡-¯´¶¸-º¼-¿])(?!\2)[¡-¯´¶¸-º¼-¿]"
+    rf"|(?:\A|(?<=[\s,;|\"']))[’”•–—…¹²³][{_LETTERS}±]"
+    rf"|(?<=[{_LETTERS}])[¡¢£¤¥¦§¨©¬¯¶¸»¼½¾¿“€•](?=[{_LETTERS}])"
 )
+MOST_IMPROBABLE = 0.1  # of the places beyond ASCII
 SAMPLE = 1 << 16
 
 
@@ -93,9 +94,12 @@ def _find(content: bytes, name: str) -> str:
     if _is_utf8(content):
         return "utf-8"
     _check_not_damaged(content, name)
-    runs = set(_BEYOND_ASCII.findall(content))
-    if all(_SINGLE.fullmatch(run) for run in runs) and not _IMPROBABLE.search(content.decode("cp1252", "replace")):
-        return "cp1252" if any(byte < 0xA0 for run in runs for byte in run) else "latin-1"
+    places = _BEYOND_ASCII.findall(content)
+    runs = set(places)
+    if all(_SINGLE.fullmatch(run) for run in runs):
+        improbable = sum(1 for _ in _IMPROBABLE.finditer(content.decode("cp1252", "replace")))
+        if improbable <= MOST_IMPROBABLE * len(places):
+            return "cp1252" if any(byte < 0xA0 for run in runs for byte in run) else "latin-1"
     western = ("cp1252",) * (max(map(len, runs)) <= 2)
     others = [other for other in (*western, *_OTHERS) if _decodes(content, other)][:3]
     named = f"name it, as in --encoding {listed(others)}" if others else "export it in UTF-8"
