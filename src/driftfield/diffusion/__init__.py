@@ -58,7 +58,7 @@ Tables of numbers and categories, with missing cells.
     categories         drawn and scored one after the other
     table_denoiser     numbers given all that is known of their row
     table_loss         the objective, which learns all conditionals at once
-    target_loss        the objective of one column given the others
+    conditional_loss   objectives of one column given the others, and of some cells given the rest
 
 Bounds on the likelihood.
 
@@ -128,6 +128,7 @@ from driftfield.diffusion.further.categories import categories_log_prob, draw_ca
 from driftfield.diffusion.further.cells import Cells
 from driftfield.diffusion.further.chain_bound import BoundTerms, bound_terms, importance_bound
 from driftfield.diffusion.further.chain_loss import chain_loss, elbo
+from driftfield.diffusion.further.conditional_loss import TargetLoss, filling_loss
 from driftfield.diffusion.further.continuous_bound import (
     bound,
     bound_variance,
@@ -164,7 +165,6 @@ from driftfield.diffusion.further.probability_flow import decode, encode
 from driftfield.diffusion.further.sliced import sliced_score, sliced_score_loss
 from driftfield.diffusion.further.table_denoiser import TableDenoiser
 from driftfield.diffusion.further.table_loss import table, table_bound
-from driftfield.diffusion.further.target_loss import TargetLoss
 
 __all__ = [
     "GRIDS",
@@ -218,6 +218,7 @@ __all__ = [
     "empirical_denoiser",
     "encode",
     "exact_denoiser",
+    "filling_loss",
     "hybrid_loss",
     "importance_bound",
     "log_prob",
