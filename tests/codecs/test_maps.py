@@ -55,3 +55,20 @@ def test_a_weighted_map_has_the_moments_of_repeated_values() -> None:
 
 def test_one_value_has_a_map() -> None:
     assert linear_map(np.array([2.0, 2.0])) == Map((2.0, 3.0), (0.0, 1.0))
+
+
+def test_no_value_lies_beyond_a_bound() -> None:
+    values = RNG.exponential(size=2_000)
+    plain = scores_map(values)
+    found = Map(plain.x, plain.z, low=0.0)
+    z = np.linspace(-40, 40, 4_001)
+    x = found.back(z)
+    assert (x >= 0).all()
+    inner = z > -8  # farther out, x is 0 in float64
+    assert np.allclose(found.forward(x[inner]), z[inner], atol=1e-6)
+    inside = np.linspace(1e-7, plain.x[0], 50)[:-1]
+    step = 1e-9
+    numeric = (found.forward(inside + step) - found.forward(inside - step)) / (2 * step)
+    assert np.allclose(found.log_slope(inside), np.log(numeric), atol=1e-2)
+    above = np.linspace(plain.x[0], 20, 100)
+    assert np.array_equal(found.forward(above), plain.forward(above))

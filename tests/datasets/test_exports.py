@@ -98,9 +98,9 @@ READ: dict[str, tuple[str | bytes, tuple[str, ...], tuple[str, ...]]] = {  # con
     "numpy.savetxt with another comment": (savetxt(header="x y", comments="% "), ("x", "y"), ("separated by spaces",)),
     "a second byte-order mark": ("\ufeff\ufeff" + lines("{a},{b}", "x,y\n"), ("x", "y"), ()),
     "an instrument of a town": (
-        "# made in Berlin, 2021\n" + lines("{a},{b}"),
-        ("made in Berlin", "2021"),
-        ("with names from the comment # made in Berlin, 2021",),
+        "# made in Berlin, at noon\n" + lines("{a},{b}"),
+        ("made in Berlin", "at noon"),
+        ("with names from the comment # made in Berlin, at noon",),
     ),
     "a trailing separator": (lines("{a},{b},", "x,y\n"), ("x", "y"), ("without 1 empty column",)),
     "blank lines": (

@@ -4,7 +4,8 @@
     whole number    a mass on each integer: the density integrated over the interval from x - 1/2 to x + 1/2
     category        a probability for each level; text, truth values, and few distinct whole numbers
 
-A value that holds a large part of a column of numbers is an *atom*, a point mass beside the density.
+A value of a column of numbers that occurs far more often than its neighbours is an *atom*, a point mass beside the
+density: a zero where nothing was gained, a cap, round numbers where people guess.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftfield.codecs.decimals import decimals
 from driftfield.codecs.maps import Map, choose_map
@@ -20,10 +22,15 @@ from driftfield.errors import InputError
 
 Kind = Literal["number", "whole number", "category"]
 KINDS = get_args(Kind)
-FEW_VALUES = 10  # distinct whole numbers that are levels of a category,
-ROWS_OF_A_LEVEL = 10  # where each has so many rows in the mean
-ATOM = 0.1  # of the cells of a column: a value that holds more is an atom
-MOST_ATOMS = 3
+FEW_VALUES = 30  # distinct whole numbers that are levels of a category,
+ROWS_OF_A_LEVEL = 20  # where each has so many rows in the mean
+ATOM_SHARE, ATOM_ROWS = 0.005, 20  # of the cells of a column that an atom holds at least
+ATOM_STANDS_OUT = 3.0  # times as often as its neighbours in the mean
+NEIGHBOURS = 10  # distinct values on either side
+MOST_ATOMS = 40
+FEWEST_TO_PILE, FEWEST_TO_BOUND = 20, 250  # whole and other numbers on a side of the median, to find a bound there
+PILED = 0.05  # the part of them that piles up at a bound
+ROOM = 5.0  # times the distance to it that the next value may be expected at
 VALUES_BESIDE = 10  # distinct values that a column has beside its atoms
 _LARGEST_WHOLE = 2.0**31
 
@@ -38,6 +45,7 @@ class Column:
         values: what rows hold for each level of a category; of other columns, their atoms.
         places: decimals of a number; None for a real one.
         map: of a number.
+        low, high: bounds that its values pile up against, beyond which there are none; None where there is no bound.
     """
 
     name: str
@@ -46,6 +54,8 @@ class Column:
     values: tuple[float, ...] = ()
     places: int | None = None
     map: Map | None = None
+    low: float | None = None
+    high: float | None = None
 
     @property
     def numeric(self) -> bool:
@@ -56,6 +66,15 @@ class Column:
     def levels(self) -> int:
         """How many levels its category has: with "any other number" beside the atoms, and 0 where there are none."""
         return len(self.values) + (self.numeric and len(self.values) > 0)
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """The smallest and the largest value with the column's decimals within its bounds."""
+        if self.places is None:
+            return self.low, self.high
+        step = 10.0**-self.places
+        low = None if self.low is None else float(np.ceil(self.low / step) * step)
+        return low, None if self.high is None else float(np.floor(self.high / step) * step)
 
     def code(self, cells: FloatArray) -> FloatArray:
         """The level of each cell (n,); NaN for a missing one, and the last level for numbers beside atoms.
@@ -86,6 +105,7 @@ class Column:
             found["values"] = list(self.values)
         if self.map is not None:
             found |= {"places": self.places, "x": list(self.map.x), "z": list(self.map.z)}
+            found |= {name: bound for name, bound in (("low", self.low), ("high", self.high)) if bound is not None}
         return found
 
     @classmethod
@@ -101,7 +121,20 @@ class Column:
         knots = np.array([x, z])
         if knots.shape[1] < 2 or not np.isfinite(knots).all() or not (np.diff(knots) > 0).all():
             raise ValueError(f'the map of the column "{found["name"]}" does not increase')
-        return cls(found["name"], found["kind"], (), values, found["places"], Map(x, z))
+        low, high = (None if found.get(key) is None else float(found[key]) for key in ("low", "high"))
+        bent = found["kind"] == "number" and len(x) > 2
+        if bent and ((low is not None and low >= x[0]) or (high is not None and high <= x[-1])):
+            raise ValueError(f'the bounds of the column "{found["name"]}" lie within its map')
+        return cls(
+            found["name"],
+            found["kind"],
+            (),
+            values,
+            found["places"],
+            _bounded(Map(x, z), found["kind"], low, high),
+            low,
+            high,
+        )
 
 
 def find_columns(
@@ -153,13 +186,50 @@ def _found(
         known = np.union1d(distinct, more[~np.isnan(more)])
         if len(known) <= len(distinct) + ROWS_OF_A_LEVEL:
             return Column(name, "category", (), tuple(known.tolist()))
-    atoms: tuple[float, ...] = ()
-    if len(distinct) > VALUES_BESIDE:
-        common = np.argsort(-counts, kind="stable")[:MOST_ATOMS]
-        atoms = tuple(sorted(distinct[common[counts[common] >= max(ATOM * len(found), 2)]].tolist()))
+    atoms = _atoms(distinct, counts)
     beside = ~np.isin(found, atoms)
     if len(np.unique(found[beside])) <= VALUES_BESIDE and atoms:
         atoms, beside = (), np.ones(len(found), dtype=bool)
     numbers, own = found[beside], None if own is None else own[beside]
-    map_ = choose_map(numbers, own, extra=1 / 12 if whole else 0.0)  # the variance within the interval
-    return Column(name, "whole number" if whole else "number", (), atoms, places, map_)
+    kind: Kind = "whole number" if whole else "number"
+    low, high = bounds(numbers, whole)
+    extra = 1 / 12 if whole else 0.0  # the variance within an interval
+    map_ = choose_map(numbers, own, extra, bounded=not whole and (low, high) != (None, None))
+    return Column(name, kind, (), atoms, places, _bounded(map_, kind, low, high), low, high)
+
+
+def bounds(values: FloatArray, whole: bool = False) -> tuple[float | None, float | None]:
+    """(low, high) of values (n,) that pile up at an end of their range, None for an end where they thin out.
+
+    They pile up where the outermost tenth of the way from the end to the median holds a twentieth of the values on
+    that side, half as many as if they were spread evenly. The bound of whole numbers is half a unit beyond the
+    outermost one. Of other numbers it is 5/n of the way to the median beyond, which one in e^5 new values of an even
+    distribution would exceed; of few numbers nothing is concluded.
+    """
+    middle = float(np.median(values))
+    found: list[float | None] = []
+    for end, side in ((values.min(), values[values < middle]), (values.max(), values[values > middle])):
+        reach = abs(middle - float(end))
+        enough = len(side) >= (FEWEST_TO_PILE if whole else FEWEST_TO_BOUND)
+        piled = enough and (np.abs(side - end) <= reach / 10).mean() >= PILED
+        room = 0.5 if whole else ROOM * reach / len(values)
+        found.append(float(end) + (room if end > middle else -room) if piled else None)
+    return found[0], found[1]
+
+
+def _bounded(map_: Map, kind: Kind, low: float | None, high: float | None) -> Map:
+    """A map with the bounds of its values; those of whole numbers and of few values are ends of open intervals."""
+    return map_ if kind == "whole number" or len(map_.x) == 2 else Map(map_.x, map_.z, low, high)
+
+
+def _atoms(distinct: FloatArray, counts: NDArray[np.int64]) -> tuple[float, ...]:
+    """The distinct values, in order, that occur far more often than those around them; their counts are (m,)."""
+    if len(distinct) <= VALUES_BESIDE:
+        return ()
+    sums = np.concatenate([[0], np.cumsum(counts)])
+    place = np.arange(len(counts))
+    low, high = np.maximum(place - NEIGHBOURS, 0), np.minimum(place + NEIGHBOURS + 1, len(counts))
+    around = (sums[high] - sums[low] - counts) / (high - low - 1)
+    found = counts >= np.maximum(ATOM_STANDS_OUT * around, max(ATOM_SHARE * counts.sum(), ATOM_ROWS))
+    common = place[found][np.argsort(-counts[found], kind="stable")][:MOST_ATOMS]
+    return tuple(sorted(distinct[common].tolist()))

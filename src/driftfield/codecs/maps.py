@@ -8,6 +8,11 @@ and xi = (x - x_k) / (x_{k + 1} - x_k),
     z = z_k + (z_{k + 1} - z_k) (m xi^2 + d_k xi (1 - xi)) / (m + (d_k + d_{k + 1} - 2 m) xi (1 - xi)).
 
 Two knots are a linear map: (x - mean) / std. More are the normal scores of a column whose values are far from normal.
+Beyond the last knot x_m on the side of a bound b, where the slope is d,
+
+    z = z_m + d (x_m - b) log((x - b) / (x_m - b)),
+
+which no value beyond the bound can come from.
 """
 
 from dataclasses import dataclass
@@ -25,10 +30,15 @@ _ROWS_OF_A_KNOT = 20
 
 @dataclass(frozen=True)
 class Map:
-    """z = spline(x), increasing; ``x`` and ``z`` are its knots (m,), at least two and increasing."""
+    """z = spline(x), increasing; ``x`` and ``z`` are its knots (m,), at least two and increasing.
+
+    ``low`` and ``high`` are bounds of x, beyond its knots, or None.
+    """
 
     x: tuple[float, ...]
     z: tuple[float, ...]
+    low: float | None = None
+    high: float | None = None
 
     @cached_property
     def _spline(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -50,7 +60,11 @@ class Map:
         inside = z[k] + (z[k + 1] - z[k]) * (secant[k] * xi**2 + d[k] * between) / (
             secant[k] + (d[k] + d[k + 1] - 2 * secant[k]) * between
         )
-        result: FloatArray = inside + d[0] * np.minimum(values - x[0], 0) + d[-1] * np.maximum(values - x[-1], 0)
+        result: FloatArray = (
+            inside
+            - _stretched(np.maximum(x[0] - values, 0), None if self.low is None else x[0] - self.low) * d[0]
+            + _stretched(np.maximum(values - x[-1], 0), None if self.high is None else self.high - x[-1]) * d[-1]
+        )
         return result
 
     def log_slope(self, values: FloatArray) -> FloatArray:
@@ -62,6 +76,10 @@ class Map:
         slope = secant[k] ** 2 * (d[k + 1] * xi**2 + 2 * secant[k] * between + d[k] * (1 - xi) ** 2)
         slope /= (secant[k] + (d[k] + d[k + 1] - 2 * secant[k]) * between) ** 2
         slope = np.where(values < x[0], d[0], np.where(values > x[-1], d[-1], slope))
+        for bound, end in ((self.low, x[0]), (self.high, x[-1])):
+            if bound is not None:
+                beyond = (values < x[0]) if end == x[0] else (values > x[-1])
+                slope = np.where(beyond, slope * (end - bound) / np.where(beyond, values - bound, 1.0), slope)
         result: FloatArray = np.log(slope)
         return result
 
@@ -75,9 +93,28 @@ class Map:
         b = (z[k + 1] - z[k]) * d[k] - y * bend
         c = -secant[k] * y
         xi = 2 * c / (-b - np.sqrt(np.maximum(b**2 - 4 * a * c, 0)))
-        beyond = np.minimum(values - z[0], 0) / d[0] + np.maximum(values - z[-1], 0) / d[-1]
-        result: FloatArray = x[k] + xi * (x[k + 1] - x[k]) + beyond
+        below, above = np.maximum(z[0] - values, 0) / d[0], np.maximum(values - z[-1], 0) / d[-1]
+        result: FloatArray = (
+            x[k]
+            + xi * (x[k + 1] - x[k])
+            - _shrunk(below, None if self.low is None else x[0] - self.low)
+            + _shrunk(above, None if self.high is None else self.high - x[-1])
+        )
         return result
+
+
+def _stretched(distance: FloatArray, room: float | None) -> FloatArray:
+    """A distance beyond the last knot, so that it is infinite at a bound so far away."""
+    if room is None:
+        return distance
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: FloatArray = -room * np.log1p(-distance / room)
+    return found
+
+
+def _shrunk(distance: FloatArray, room: float | None) -> FloatArray:
+    """The inverse of :func:`_stretched`."""
+    return distance if room is None else -room * np.expm1(-distance / room)
 
 
 def linear_map(values: FloatArray, weights: FloatArray | None = None, extra: float = 0.0) -> Map:
@@ -105,11 +142,16 @@ def scores_map(values: FloatArray) -> Map:
     return Map(raw.x, tuple(((z[kept] - mean) / std).tolist()))
 
 
-def choose_map(values: FloatArray, weights: FloatArray | None = None, extra: float = 0.0) -> Map:
-    """A linear map, unless normal scores make held-out values (n,) likelier under N(0, 1) by 0.2 nats each."""
+def choose_map(values: FloatArray, weights: FloatArray | None = None, extra: float = 0.0, bounded: bool = False) -> Map:
+    """A linear map, unless normal scores make held-out values (n,) likelier under N(0, 1) by 0.2 nats each.
+
+    Values that pile up at a bound have normal scores too, so that the map can be bent before it.
+    """
     linear = linear_map(values, weights, extra)
     if len(np.unique(values)) < FEWEST_VALUES:
         return linear
+    if bounded:
+        return scores_map(values)
     parts = [values[i::2] for i in range(2)]
     gain = 0.0
     for fitted, judged in (parts, parts[::-1]):

@@ -165,8 +165,13 @@ class TableCodec:
         raise InputError("The rows of a table with categories or missing cells are more than numbers.")
 
     def finish(self, rows: FloatArray) -> FloatArray:
-        """Rows (n, C) with the decimals of the data."""
-        return rounded(rows, self.places)
+        """Rows (n, C) with the decimals of the data; the outermost intervals before a bound are open."""
+        found = rounded(rows, self.places)
+        for i, part in enumerate(self.parts):
+            if part.low is not None or part.high is not None:
+                atom = np.isin(found[:, i], part.values)
+                found[:, i] = np.where(atom, found[:, i], np.clip(found[:, i], *part.ends))
+        return found
 
     def log_slopes(self, rows: FloatArray) -> FloatArray:
         """log dz/dx of each number of rows (n, C), 0 for whole numbers, whose intervals have a width; (n, D)."""

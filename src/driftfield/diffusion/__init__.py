@@ -56,9 +56,10 @@ Tables of numbers and categories, with missing cells.
 
     cells              what is known of each cell of a row: generated, given or absent
     categories         drawn and scored one after the other
+    table_mixture      Gaussians and categories in closed form, from which the network starts
     table_denoiser     numbers given all that is known of their row
     table_loss         the objective, which learns all conditionals at once
-    conditional_loss   objectives of one column given the others, and of some cells given the rest
+    target_loss        the objective of one column given the others
 
 Bounds on the likelihood.
 
@@ -128,7 +129,6 @@ from driftfield.diffusion.further.categories import categories_log_prob, draw_ca
 from driftfield.diffusion.further.cells import Cells
 from driftfield.diffusion.further.chain_bound import BoundTerms, bound_terms, importance_bound
 from driftfield.diffusion.further.chain_loss import chain_loss, elbo
-from driftfield.diffusion.further.conditional_loss import TargetLoss, filling_loss
 from driftfield.diffusion.further.continuous_bound import (
     bound,
     bound_variance,
@@ -165,6 +165,8 @@ from driftfield.diffusion.further.probability_flow import decode, encode
 from driftfield.diffusion.further.sliced import sliced_score, sliced_score_loss
 from driftfield.diffusion.further.table_denoiser import TableDenoiser
 from driftfield.diffusion.further.table_loss import table, table_bound
+from driftfield.diffusion.further.table_mixture import TableMixture
+from driftfield.diffusion.further.target_loss import TargetLoss
 
 __all__ = [
     "GRIDS",
@@ -201,6 +203,7 @@ __all__ = [
     "State",
     "Step",
     "TableDenoiser",
+    "TableMixture",
     "TargetLoss",
     "bound_terms",
     "bound_variance",
@@ -218,7 +221,6 @@ __all__ = [
     "empirical_denoiser",
     "encode",
     "exact_denoiser",
-    "filling_loss",
     "hybrid_loss",
     "importance_bound",
     "log_prob",

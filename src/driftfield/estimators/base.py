@@ -9,8 +9,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
-from driftfield.codecs import FloatArray, TableCodec
+from driftfield.codecs import Codec, FloatArray, TableCodec
 from driftfield.datasets import Table
+from driftfield.diffusion import TargetLoss
 from driftfield.errors import InputError
 from driftfield.estimators.blocks import in_blocks
 from driftfield.estimators.rows import Layout, read_rows, unseen
@@ -18,7 +19,7 @@ from driftfield.fitting.fit import carry_out
 from driftfield.fitting.preparation import prepare
 from driftfield.model.model import Model
 from driftfield.modes import own_modes
-from driftfield.recipes.building import Objective, Parts
+from driftfield.recipes.building import Parts
 from driftfield.recipes.defaults import as_table
 from driftfield.recipes.schema import Recipe, load_recipe
 from driftfield.training.callbacks import Callbacks, Report
@@ -59,16 +60,22 @@ class DiffusionEstimator(BaseEstimator):
         self._seed = int(check_random_state(self.random_state).randint(MOST_SEED))
 
     @own_modes
-    def _fit_model(self, table: Table, objective: Callable[[TableCodec], Objective] | None = None) -> Model:
-        """The model of a table, with an objective of its conditionals where these are all that is asked for."""
+    def _fit_model(self, table: Table, as_a_table: bool = False, has_target: bool = False) -> Model:
+        """The model of a table.
+
+        Args:
+            as_a_table: it is to know conditionals, also of complete numbers.
+            has_target: only its last column is asked for, given the others.
+        """
         self._draw_seed()
         recipe = self._recipe()
-        if objective is not None or table.levels:
+        if as_a_table or table.levels:
             recipe = as_table(recipe)
+        if has_target:
+            recipe = recipe.updated({"sample": {"round": False}})
         prepared = prepare(table, recipe, self._seed)
-        if objective is not None:
-            assert isinstance(prepared.codec, TableCodec)
-            prepared = replace(prepared, parts=Parts(objective=objective(prepared.codec)))
+        if has_target:
+            prepared = replace(prepared, parts=Parts(objective=_of_last_column(prepared.codec)))
         callbacks = Callbacks(observe=self._observe if self.verbose else None, message=self._message)
         return carry_out(prepared, None, "auto", callbacks)
 
@@ -101,6 +108,14 @@ class DiffusionEstimator(BaseEstimator):
     def _message(self, text: str) -> None:
         if self.verbose:
             print(f"[{type(self).__name__}] {text}")
+
+
+def _of_last_column(codec: Codec) -> TargetLoss:
+    """The objective of the last column of a table given the others."""
+    assert isinstance(codec, TableCodec)
+    last = len(codec.columns) - 1
+    number, category = (each.index(last) if last in each else None for each in (codec.numbers, codec.categories))
+    return TargetLoss(number, category)
 
 
 def scored(model: Model, rows: FloatArray, score: Callable[[FloatArray], FloatArray]) -> FloatArray:

@@ -13,7 +13,7 @@ from driftfield.codecs import FloatArray
 from driftfield.estimators.base import DiffusionEstimator, without_unseen
 from driftfield.estimators.blocks import in_blocks
 from driftfield.estimators.rows import read_training
-from driftfield.estimators.targets import read_target, target_loss, with_target
+from driftfield.estimators.targets import read_target, with_target
 from driftfield.model.model import Model
 from driftfield.model.tables import probabilities
 
@@ -51,7 +51,7 @@ class DiffusionClassifier(ClassifierMixin, DiffusionEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         texts = tuple(str(name) for name in self.classes_)
         table = with_target(self._layout.table(values, real=True), codes.astype(np.float64), texts)
-        self.model_ = self._fit_model(table, target_loss) if len(texts) > 1 else None
+        self.model_ = self._fit_model(table, has_target=True) if len(texts) > 1 else None
         return self
 
     def predict_proba(self, X: Any) -> FloatArray:

@@ -9,7 +9,6 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from driftfield.codecs import FloatArray, TableCodec
-from driftfield.diffusion import filling_loss
 from driftfield.errors import InputError
 from driftfield.estimators.base import DiffusionEstimator, without_unseen
 from driftfield.estimators.rows import filled_frame, read_rows, read_training
@@ -74,9 +73,7 @@ class DiffusionImputer(OneToOneFeatureMixin, TransformerMixin, DiffusionEstimato
             raise InputError(f"The number of draws must be at least 1, got {self.draws}.")
         values, layout = read_training(self, X)
         self._layout = layout
-        self.model_ = None
-        if layout.varying.any():
-            self.model_ = self._fit_model(layout.table(values), lambda codec: filling_loss)
+        self.model_ = self._fit_model(layout.table(values), as_a_table=True) if layout.varying.any() else None
         return self
 
     def transform(self, X: Any) -> Any:

@@ -17,7 +17,7 @@ from driftfield.errors import InputError
 from driftfield.estimators.base import MOST_SEED, DiffusionEstimator, without_unseen
 from driftfield.estimators.blocks import in_blocks
 from driftfield.estimators.rows import read_training
-from driftfield.estimators.targets import read_target, target_loss, with_target
+from driftfield.estimators.targets import read_target, with_target
 from driftfield.model.model import Model
 from driftfield.model.sampling import How
 from driftfield.model.tables import filled_by, table_codec
@@ -82,7 +82,7 @@ class DiffusionRegressor(RegressorMixin, DiffusionEstimator):
         y = read_target(self, X, y, np.float64)
         self._constant = float(y[0])
         table = with_target(self._layout.table(values, real=True), y)
-        self.model_ = self._fit_model(table, target_loss) if np.ptp(y) > 0 else None
+        self.model_ = self._fit_model(table, has_target=True) if np.ptp(y) > 0 else None
         return self
 
     def predict(self, X: Any) -> FloatArray:

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from driftfield.codecs import FloatArray, TableCodec
+from driftfield.codecs import FloatArray
 from driftfield.datasets import Table
-from driftfield.diffusion import TargetLoss
 
 
 def read_target(estimator: BaseEstimator, X: Any, y: Any, dtype: Any = None) -> NDArray[Any]:
@@ -36,10 +35,3 @@ def with_target(table: Table, target: FloatArray, texts: tuple[str, ...] = ()) -
         levels=(*(table.levels or ((),) * count), texts),
         real=table.real if texts else table.real | {name},
     )
-
-
-def target_loss(codec: TableCodec) -> TargetLoss:
-    """The objective of the last column of a table given the others."""
-    last = len(codec.columns) - 1
-    number, category = (each.index(last) if last in each else None for each in (codec.numbers, codec.categories))
-    return TargetLoss(number, category)

@@ -123,7 +123,8 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     metrics = two_sample(made, judged, second, seed, names)
     copies = memorisation(made, trained, judged, seed)
 
-    judges = real[: max(FEWEST_DENSITIES, DENSITY_WORK // real.shape[1])]
+    work = 0 if isinstance(model.codec, TableCodec) else DENSITY_WORK  # the densities of a table take longer
+    judges = real[: max(FEWEST_DENSITIES, work // real.shape[1])]
     log_density, _ = model.log_prob(judges)
     bounded = getattr(model, "density_is_bound", False)
     densities = [nll(log_density, None if distribution is None else distribution.entropy, bounded)]

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from driftfield.codecs import Codec, FloatArray, NumericCodec, TableCodec
-from driftfield.diffusion import BaseDenoiser
+from driftfield.diffusion import BaseDenoiser, TableMixture
 from driftfield.errors import InputError
+from driftfield.fitting.mixture import fit_mixture
 from driftfield.fitting.plan import Plan
 from driftfield.fitting.splitting import split_rows
 from driftfield.recipes.building import Parts, build_denoiser, build_loss, check_recipe, is_table
@@ -121,9 +122,22 @@ def prepare_again(plan: Plan, parts: Parts) -> Preparation:
     return _built(plan, _codec(plan), parts)
 
 
+def _mixed(plan: Plan, codec: TableCodec) -> tuple[Plan, TableMixture | None]:
+    """The mixture that the network of a table starts from, and the plan with the number of its components."""
+    components = plan.recipe.network.get("components")
+    if components == 0 or plan.recipe.network.kind != "table":
+        return plan, None
+    mixture = fit_mixture(codec.encoded(plan.rows), codec.levels, plan.seed, plan.weights, components)
+    recipe = plan.recipe.updated({"network": {"components": len(mixture.means)}})
+    return replace(plan, recipe=recipe), mixture
+
+
 def _built(plan: Plan, codec: NumericCodec | TableCodec, parts: Parts) -> Preparation:
     if isinstance(codec, TableCodec):
+        plan, mixture = _mixed(plan, codec)
         denoiser = build_denoiser(plan.recipe, codec.shape[0], parts, plan.seed, levels=codec.levels)
+        if mixture is not None and parts.network is None:
+            denoiser.network.mixture.load_state_dict(mixture.state_dict())  # type: ignore[union-attr]
     else:
         directions = torch.from_numpy(codec.directions) if plan.recipe.network.get("frequencies") else None
         classes = len(plan.classes)

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from driftfield.model.model import Model
 
 _COPIES = 6  # of the rows
-PLACES = 8  # in the interval of a whole number, at which its density is evaluated
+# In the interval of a whole number, at so many places its density is evaluated: in wide ones, in standard deviations of
+# the column, it may change much, and in the narrowest ones not at all.
+PLACES = ((0.02, 1), (0.2, 2), (float("inf"), 8))
+MOST_PLACES = 8
 Given = Mapping[str, Any]
 
 
@@ -225,7 +228,7 @@ def log_prob(
     rows = np.where(is_given | is_asked, rows, np.nan)
     asked = is_asked & ~np.isnan(rows)
     values, errors = np.empty(len(rows)), np.zeros(len(rows))
-    for part in slices(len(rows), max(1, MOST_NUMBERS // max(codec.shape[0], 1) // PLACES)):
+    for part in slices(len(rows), max(1, MOST_NUMBERS // max(codec.shape[0], 1) // MOST_PLACES)):
         cells = _cells(model, codec, rows[part], generated=asked[part])
         categories = torch.from_numpy(asked[part][:, codec.categories]).to(model.device)
         found = categories_log_prob(denoiser.logits, _without_generated(cells), categories, order)
@@ -249,7 +252,8 @@ def _numbers_log_prob(
     z, width = (torch.from_numpy(each).to(model.device) for each in (encoded.z, encoded.width))
     width = torch.where(free, width, 0.0)
     z = torch.where(free, z, 0.0)
-    places = PLACES if bool((width > 0).any()) else 1
+    widest = float(width.max())
+    places = next(count for most, count in PLACES if widest <= most)
     options = solver(model, solving, n) | {"seed": seed, "first": first}
     end = _prior(denoiser, cells, *end_coefficients(denoiser.schedule, 1.0))
     uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (D,), model.device)

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from driftfield.diffusion.further.cells import ABSENT, Cells
+from driftfield.diffusion.further.table_mixture import TableMixture
 from driftfield.networks.embeddings import Position, Sine
 from driftfield.networks.mlp import ACTIVATIONS, INITS
 from driftfield.options import FROM_DATA, NameIn, PositiveFloat
@@ -27,6 +28,7 @@ class TableNetwork(nn.Module):
         levels: how many levels each of the K categories has.
         width, depth: units of a hidden layer, and number of hidden layers, of each perceptron.
         activation: "silu", "gelu", "relu", "softplus" or "tanh".
+        components: of a mixture of Gaussians and categories, to which the perceptrons add; 0 for none.
         frequencies: of the positional features of x, as in :class:`~driftfield.networks.mlp.MLP`.
 
     Attributes:
@@ -45,6 +47,9 @@ class TableNetwork(nn.Module):
         frequencies: Annotated[
             tuple[PositiveFloat, ...], Field(description="of positional features; [] for none"), FROM_DATA
         ] = (),
+        components: Annotated[
+            int, Field(ge=0, description="of the mixture that it starts from; 0 for none"), FROM_DATA
+        ] = 0,
     ) -> None:
         super().__init__()
         width, depth = 128 if width is None else width, 3 if depth is None else depth
@@ -52,6 +57,7 @@ class TableNetwork(nn.Module):
         self.embedding = Sine()
         eye = torch.eye(dimensions, dtype=torch.float32)
         self.position = Position(tuple(frequencies), eye) if frequencies else None
+        self.mixture = TableMixture(components, dimensions, levels) if components else None
         self.of_numbers, self.of_categories = Features(levels), Features(levels)
         known = 3 * dimensions + self.of_numbers.size
         features = dimensions + self.embedding.size + 2 * dimensions * len(frequencies) + known

@@ -97,7 +97,7 @@ def resolve(recipe: Recipe, rows: NDArray[np.float32], n: int) -> Recipe:
         spread = max(1.4, -math.log(delta) / 2.6)
         changes["objective"]["mean"] = times.mean if times.mean is not None else round(middle, 2)
         changes["objective"]["std"] = times.std or round(spread, 2)
-    batch = train.batch or _batch(n)
+    batch = train.batch or (_table_batch(n) if network.kind == "table" else _batch(n))
     changes["train"]["batch"] = batch
     changes["train"] |= _length(train, 1 if recipe.data.fresh else steps_of_a_pass(n, batch), n)
     changes["train"]["lr"] = train.lr or _learning_rate(n, _width(n, D))
@@ -199,6 +199,10 @@ def _width(n: int, D: int) -> int:
 
 def _batch(n: int) -> int:
     return 256 if n < 1_000 else 1_024 if n < 100_000 else 2_048
+
+
+def _table_batch(n: int) -> int:
+    return 256 if n < 2_000 else 512
 
 
 def _steps(n: int) -> int:

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from driftfield.codecs import TableCodec
+from driftfield.codecs.columns import bounds
 from driftfield.errors import DriftfieldError, InputError
 
 N = 400
@@ -133,3 +134,37 @@ def test_levels_are_those_of_all_rows() -> None:
     few[few[:, 4] == 3, 4] = 1
     codec = TableCodec.fit(few, NAMES, TEXTS, beside=rows())
     assert codec.parts[4].values == (1.0, 2.0, 3.0)
+
+
+def test_values_that_pile_up_at_an_end_have_a_bound_there() -> None:
+    rng = np.random.default_rng(0)
+    assert bounds(rng.normal(size=2_000)) == (None, None)
+    low, high = bounds(rng.exponential(size=2_000))
+    assert low is not None
+    assert -0.01 < low < 0.001  # 5/n of the median 0.7
+    assert high is None
+    low, high = bounds(rng.uniform(3, 5, 2_000))
+    assert low == pytest.approx(3, abs=0.01)
+    assert high == pytest.approx(5, abs=0.01)
+    assert bounds(rng.poisson(1.5, 2_000).astype(float), whole=True)[0] == -0.5
+
+
+def test_rows_stay_within_bounds() -> None:
+    rng = np.random.default_rng(0)
+    table = np.stack([rng.exponential(size=500), rng.geometric(0.02, 500) - 1.0], 1)
+    codec = TableCodec.fit(table, ("x", "n"), ((), ()))
+    z = np.linspace(-6, 6, 200)[:, None] * np.ones(2)
+    rows = codec.finish(codec.decoded(z, np.zeros((200, 0), dtype=np.int64)))
+    assert rows[:, 0].min() >= -0.01
+    assert rows[:, 1].min() >= 0
+
+
+def test_round_numbers_are_atoms_and_even_counts_are_not() -> None:
+    rng = np.random.default_rng(0)
+    amounts = np.where(
+        rng.random(3_000) < 0.3, rng.choice([1_000, 1_500, 2_000], 3_000), rng.integers(500, 3_000, 3_000)
+    )
+    ages = rng.integers(18, 80, 3_000)
+    codec = TableCodec.fit(np.stack([amounts, ages], 1).astype(float), ("amount", "age"), ((), ()))
+    assert codec.parts[0].values == (1_000, 1_500, 2_000)
+    assert codec.parts[1].values == ()

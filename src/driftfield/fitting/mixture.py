@@ -1,0 +1,179 @@
+r"""Fitting a mixture of Gaussians and categories to rows with missing cells, by expectation and maximisation.
+
+With r_im = P(m | row i), and for the missing numbers of a row their conditional mean, in x_im, and covariance V_im
+under component m (Hunt, Jorgensen 2003),
+
+    w_m = mean_i r_im,    mu_m = sum_i r_im x_im / N_m,    N_m = sum_i r_im
+    C_m = (sum_i r_im ((x_im - mu_m)(x_im - mu_m)^T + V_im) + a I) / (N_m + a)
+    P_mk(c) = (sum_i r_im [c_ik = c] + b) / (N_m + b levels)
+
+with a = 1 and b = 1/2 against components of few rows. The number of components is that with the smallest BIC.
+"""
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from driftfield.codecs import EncodedRows, FloatArray
+from driftfield.diffusion import TableMixture
+from driftfield.seeds import derive
+
+COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16)
+SEARCH_ROWS, MOST_ROWS = 3_000, 20_000
+ITERATIONS, TOLERANCE = 50, 3e-4  # nats for each row
+ROWS_OF_A_PATTERN = 8  # in the mean, from which rows with the same missing numbers are taken together
+A, B = 1.0, 0.5
+CHUNK_NUMBERS = 1 << 22  # in memory at once
+
+
+class Rows(NamedTuple):
+    """z (n, D), present (n, D) and codes (n, K), as torch tensors; ``weights`` (n,) with mean 1."""
+
+    z: Tensor
+    present: Tensor
+    codes: Tensor
+    weights: Tensor
+
+
+def fit_mixture(
+    rows: EncodedRows,
+    levels: tuple[int, ...],
+    seed: int,
+    weights: FloatArray | None = None,
+    components: int | None = None,
+) -> TableMixture:
+    """The mixture of training rows, with so many components, or with as many as have the smallest BIC."""
+    n = len(rows.z)
+    order = np.random.default_rng(derive(seed, "rows of a mixture")).permutation(n)
+    some, most = (_rows(rows, order[:count], weights) for count in (SEARCH_ROWS, MOST_ROWS))
+    best, lowest, rises = None, math.inf, 0
+    for count in COMPONENTS if components is None else (components,):
+        if components is None and count > 1 and len(some.z) < 5 * count * (rows.z.shape[1] + 1):
+            break
+        mixture, score = _em(_started(some, count, levels, seed), some)
+        bic = -2 * score * len(some.z) + parameters(count, rows.z.shape[1], levels) * math.log(len(some.z))
+        if bic < lowest:
+            best, lowest, rises = mixture, bic, 0
+        else:
+            rises += 1
+            if rises == 2:
+                break
+    assert best is not None
+    return _em(best, most)[0] if len(most.z) > len(some.z) else best
+
+
+def parameters(components: int, D: int, levels: tuple[int, ...]) -> int:
+    """How many parameters a mixture has."""
+    each = D + D * (D + 1) // 2 + sum(count - 1 for count in levels)
+    return components * each + components - 1
+
+
+def _rows(rows: EncodedRows, order: NDArray[np.int64], weights: FloatArray | None) -> Rows:
+    order = order[np.lexsort(rows.present[order].T)] if rows.present.shape[1] else order  # rows of a pattern together
+    z, present, codes = (torch.from_numpy(part[order]) for part in (rows.z, rows.present, rows.codes))
+    own = torch.ones(len(order), dtype=torch.float64) if weights is None else torch.from_numpy(weights[order])
+    return Rows(z.double(), present, codes, own / own.mean())
+
+
+def _started(rows: Rows, components: int, levels: tuple[int, ...], seed: int) -> TableMixture:
+    """A mixture whose components are clusters of the rows, with missing numbers at their means."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    hot = [torch.nn.functional.one_hot(rows.codes[:, k] + 1, count + 1)[:, 1:] for k, count in enumerate(levels)]
+    features = torch.cat([torch.where(rows.present, rows.z, 0.0), *hot], 1).numpy()
+    with threadpool_limits(1):
+        clusters = KMeans(components, n_init=2, random_state=derive(seed, "start of a mixture", bits=32)).fit(features)
+    labels = torch.from_numpy(clusters.labels_.astype(np.int64))
+    mixture = TableMixture(components, rows.z.shape[1], levels)
+    chances = torch.nn.functional.one_hot(labels, components).double() * 0.9 + 0.1 / components
+    return _maximised(mixture, rows, chances)
+
+
+def _em(mixture: TableMixture, rows: Rows) -> tuple[TableMixture, float]:
+    """The mixture after EM on the rows, and their mean log-likelihood."""
+    before = -math.inf
+    for _ in range(ITERATIONS):
+        chances, score = _expected(mixture, rows)
+        if score - before < TOLERANCE:
+            return mixture, score
+        mixture, before = _maximised(mixture, rows, chances), score
+    return mixture, before
+
+
+def _parts(rows: Rows, components: int) -> list[slice]:
+    """Slices of the rows: of rows with the same missing numbers where these are many, of any rows otherwise."""
+    n, D = rows.z.shape
+    changes = (rows.present[1:] != rows.present[:-1]).any(1).nonzero()[:, 0] + 1
+    ends = [0, *changes.tolist(), n] if len(changes) < n // ROWS_OF_A_PATTERN else [0, n]
+    size = max(1, CHUNK_NUMBERS // max(3 * components * D * D, 1))
+    return [slice(i, min(i + size, end)) for start, end in pairwise(ends) for i in range(start, end, size)]
+
+
+def _observed(rows: Rows, part: slice) -> tuple[Tensor, Tensor]:
+    """The gain of the numbers of some rows, (n, D) or (1, D) where they are the same, and their variance, 0."""
+    gain = rows.present[part].double()
+    gain = gain[:1] if bool((gain == gain[:1]).all()) else gain
+    return gain, torch.zeros_like(gain)
+
+
+def _expected(mixture: TableMixture, rows: Rows) -> tuple[Tensor, float]:
+    """P(m | row) (n, M), and the mean log-likelihood."""
+    found = [
+        mixture.posterior(rows.z[part], *_observed(rows, part), rows.codes[part])
+        for part in _parts(rows, len(mixture.means))
+    ]
+    evidence = torch.cat([each.log_evidence for each in found])
+    return torch.cat([each.log_chances.exp() for each in found]), float((evidence * rows.weights).mean())
+
+
+def _maximised(mixture: TableMixture, rows: Rows, chances: Tensor) -> TableMixture:
+    """The mixture of largest likelihood given P(m | row) (n, M), with missing numbers as the old one has them."""
+    (M, D), new = mixture.means.shape, TableMixture(len(mixture.means), mixture.means.shape[1], mixture.levels)
+    r = chances * rows.weights[:, None]
+    N = r.sum(0)
+    new.log_weights = (N + 1e-3).log() - (N + 1e-3).sum().log()
+    if D:
+        parts = _parts(rows, M)
+        filled = [_filled(mixture, rows, part) for part in parts]
+        new.means = torch.stack(
+            [torch.einsum("nm,nmd->md", r[part], x) for part, (x, _) in zip(parts, filled, strict=True)]
+        ).sum(0) / (N[:, None] + 1e-9)
+        scatter = torch.zeros(M, D, D, dtype=torch.float64)
+        for part, (x, V) in zip(parts, filled, strict=True):
+            centred = x - new.means
+            scatter += torch.einsum("nm,nmd,nme->mde", r[part], centred, centred) + torch.einsum(
+                "nm,nmde->mde", r[part], V
+            )
+        new.covariances = (scatter + A * torch.eye(D, dtype=torch.float64)) / (N + A)[:, None, None]
+    tables = []
+    for k, count in enumerate(mixture.levels):
+        hot = torch.nn.functional.one_hot(rows.codes[:, k] + 1, count + 1)[:, 1:].double()
+        counts = r.T @ hot + B
+        tables.append((counts / counts.sum(1, keepdim=True)).log())
+    new.log_levels = torch.cat(tables, 1) if tables else mixture.log_levels
+    return new
+
+
+def _filled(mixture: TableMixture, rows: Rows, part: slice) -> tuple[Tensor, Tensor]:
+    """For each component: rows with conditional means for missing numbers (n, M, D), and their covariances."""
+    z, seen = rows.z[part], rows.present[part]
+    C, D = mixture.covariances, z.shape[1]
+    if bool(seen.all()):
+        M = len(C)
+        return z[:, None].expand(-1, M, -1), C.new_zeros(len(z), M, D, D)
+    gain, variance = _observed(rows, part)
+    whitened = mixture.posterior(z, gain, variance, rows.codes[part]).whitened
+    x = mixture.means + torch.einsum("mde,nme->nmd", C, gain[:, None] * whitened)
+    x = torch.where(seen[:, None], z[:, None], x)
+    S = gain[:, None, :, None] * gain[:, None, None, :] * C + torch.diag_embed(1 - gain)[:, None]
+    cross = C * gain[:, None, None, :]  # (n, M, D, D): with the numbers that are there
+    V = C - cross @ torch.linalg.solve(S, cross.mT)
+    missing = 1 - gain
+    V = V * missing[:, None, :, None] * missing[:, None, None, :]
+    return x, V.expand(len(z), -1, -1, -1)
