@@ -191,7 +191,8 @@ def _sample(text: bytes, preamble: "_Preamble", dialect: Dialect, name: str) -> 
     end, first = found[0]
     width = _usual_width([record for _, record in found[1:]] or [first], len(first))
     others = [record for _, record in found[1:] if not record[0].startswith(COMMENT) or len(record) == width]
-    if any(is_ruled(record) for record in (first, *others[:2])):
+    under = others[0] if others and separator == " " else []  # by columns of one letter there is a line of one dash
+    if any(is_ruled(record) for record in (first, *others[:2])) or (under and all(set(c) == {"-"} for c in under)):
         raise made_for_reading(name)
     if width == 1 and dialect.separator is None:
         check_separated(plain, [record for _, record in found], name)

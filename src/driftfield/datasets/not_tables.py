@@ -11,8 +11,9 @@ _KINDS = (
     (r"<(!doctype|html|table|\?xml|div|head|body)\b", "HTML or XML", "export it as CSV"),
     (r"(insert\s+into|create\s+table|begin\s*;|begin\s+transaction|drop\s+table|set\s+\w+\s*=)", "SQL",
      "load it into its database and export the table as CSV"),
+    (r"@relation\b", "ARFF", "export it as CSV"),
 )  # fmt: skip
-_BOX = re.compile(r"shape: \(\d|[\u2500-\u257f]")  # what polars, duckdb and others draw a table with
+_BOX = re.compile(r"shape: \(\d|[\u2500-\u257f]|-\[ RECORD")  # what polars, duckdb, psql and others draw
 _UNREAD = {":": "colons", "^": '"^"', "~": '"~"', "!": '"!"', "&": '"&"', "\x01": "the character 1", "\x1f": "the "
     "character 31", "\x1e": "the character 30"}  # fmt: skip
 
@@ -35,7 +36,8 @@ def made_for_reading(name: str) -> InputError:
 
 def is_ruled(record: Record) -> bool:
     """Whether a record is a line under a header, as SQL clients and Markdown draw it."""
-    return any("---" in cell for cell in record) and all(set(cell.strip()) <= set("-+=:|") for cell in record)
+    drawn = any("---" in cell or "===" in cell for cell in record)
+    return drawn and all(set(cell.strip()) <= set("-+=:|") for cell in record)
 
 
 def check_separated(sample: str, records: Sequence[Record], name: str) -> None:
