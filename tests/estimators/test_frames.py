@@ -1,5 +1,6 @@
 """Frames with text and missing cells, columns without anything to learn, and cells that were never seen."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from tests.estimators.quick import QUICK
 
+import driftfield
 from driftfield.errors import InputError
 from driftfield.estimators import (
     DiffusionClassifier,
@@ -243,3 +245,14 @@ def test_progress_is_printed_where_it_is_asked_for(capsys: pytest.CaptureFixture
     assert "[DiffusionDensity] step" in capsys.readouterr().out
     DiffusionDensity(**OPTIONS).fit(x)
     assert capsys.readouterr().out == ""
+
+
+def test_the_model_of_an_estimator_is_saved_and_loaded_as_any_other(frame: Any, tmp_path: Path) -> None:
+    height = np.array([30.0 if h is None else h for h in cells(frame)["height"]])
+    classifier = DiffusionClassifier(**OPTIONS).fit(frame[["kind", "age"]], height > 42)
+    density = DiffusionDensity(**OPTIONS).fit(frame)
+    for name, model in (("classifier", classifier.model_), ("density", density.model_)):
+        model.save(tmp_path / name)
+        again = driftfield.load(tmp_path / name)
+        assert np.array_equal(again.log_prob(model.train[:5])[0], model.log_prob(model.train[:5])[0])
+        assert np.array_equal(again.sample(5), model.sample(5))
