@@ -24,8 +24,8 @@ def test_a_file_is_described_column_by_column(driftfield: Run, tmp_path: Path) -
     assert found["notes"] == ["separated by semicolons", "with decimal commas"]
     assert found["rows"] == 121
     size, count = found["columns"]
-    assert (size["name"], size["kind"], size["decimals"], size["missing"]) == ("Größe", "numbers", 1, 1)
-    assert (count["kind"], count["min"], count["max"], count["examples"]) == ("whole numbers", 0, 22, ["0", "7", "14"])
+    assert (size["name"], size["kind"], size["decimals"], size["missing"]) == ("Größe", "number", 1, 1)
+    assert (count["kind"], count["min"], count["max"], count["examples"]) == ("whole number", 0, 22, ["0", "7", "14"])
     assert found["refused"] is None  # missing cells are learned
     assert driftfield("fit", "g.csv", *TINY, "-q").returncode == 0
     (tmp_path / "g.csv").write_text(GERMAN + "9,9;zwölf\n", encoding="utf-8")
@@ -37,8 +37,8 @@ def test_a_file_is_described_column_by_column(driftfield: Run, tmp_path: Path) -
 def test_text_and_picked_columns_are_described_too(driftfield: Run, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("city,x,n\n" + "Bern,1.5,007\nRom,2.5,120\n" * 9)
     city, n = json.loads(driftfield("data", "t.csv:city,n", "--json").stdout)["columns"]
-    assert (city["kind"], city["distinct"], city["examples"]) == ("text", 2, ["Bern", "Rom"])
-    assert (n["kind"], n["examples"]) == ("whole numbers", ["007", "120"])
+    assert (city["kind"], city["distinct"], city["examples"]) == ("category", 2, ["Bern", "Rom"])
+    assert (n["kind"], n["examples"]) == ("category", ["007", "120"])
     piped = json.loads(driftfield("data", "-", "--json", stdin="x,y\n1,2\n3,4\n").stdout)
     assert [column["name"] for column in piped["columns"]] == ["x", "y"]
 

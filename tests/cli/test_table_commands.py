@@ -119,3 +119,20 @@ def test_what_is_left_out_is_said(driftfield: Run, tmp_path: Path, table: str) -
     assert '"id" has 200 different texts' in done.stderr
     assert '"one" has one value, 5,' in done.stderr
     assert driftfield("sample", "ids", "-n", "1", "-q").stdout.splitlines()[0] == "kind,colour,height,n"
+
+
+def test_the_kind_of_a_column_is_shown_and_can_be_changed(driftfield: Run, tmp_path: Path, table: str) -> None:
+    (tmp_path / "t.csv").write_text(table)
+    found = {column["name"]: column for column in json.loads(driftfield("data", "t.csv", "--json").stdout)["columns"]}
+    assert found["kind"]["kind"] == "category"
+    assert found["n"]["kind"] == "whole number"
+    setting = ["--set", "columns.n.kind=number", "--set", "columns.n.low=0"]
+    done = driftfield("fit", "t.csv", "-o", "run", "--steps", "2", "-q", *setting)
+    assert done.returncode == 0, done.stderr
+    assert '[columns."n"]\nkind = "number"\nlow = 0.0\n' in (tmp_path / "run" / "recipe.toml").read_text()
+    again = driftfield("fit", "t.csv", "-o", "again", "--steps", "2", "-q", "-r", "run/recipe.toml")
+    assert again.returncode == 0, again.stderr
+    for wrong, word in (("columns.n=3", "takes keys"), ("columns.n.kinds=x", "kind"), ("columns.m.kind=number", "m")):
+        done = driftfield("fit", "t.csv", "-o", "no", "--steps", "2", "-q", "--set", wrong)
+        assert done.returncode == 2
+        assert word in done.stderr

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from driftfield.codecs import TableCodec
-from driftfield.codecs.columns import bounds
+from driftfield.codecs.columns import ColumnOptions, bounds
 from driftfield.errors import DriftfieldError, InputError
 
 N = 400
@@ -168,3 +168,51 @@ def test_round_numbers_are_atoms_and_even_counts_are_not() -> None:
     codec = TableCodec.fit(np.stack([amounts, ages], 1).astype(float), ("amount", "age"), ((), ()))
     assert codec.parts[0].values == (1_000, 1_500, 2_000)
     assert codec.parts[1].values == ()
+
+
+@pytest.mark.parametrize(
+    ("declared", "kinds"),
+    [
+        ({"grade": {"kind": "number"}}, {"grade": ("number", 0)}),
+        ({"grade": {"kind": "whole number"}}, {"grade": ("whole number", 0)}),
+        (
+            {"visits": {"kind": "category"}},
+            {"visits": ("category", len(np.unique(rows()[~np.isnan(rows()[:, 1]), 1])))},
+        ),
+        ({"gain": {"atoms": []}}, {"gain": ("number", 0)}),
+        ({"visits": {"atoms": [30]}}, {"visits": ("whole number", 2)}),
+    ],
+)
+def test_a_column_is_what_it_is_said_to_be(
+    declared: dict[str, dict[str, object]], kinds: dict[str, tuple[str, int]]
+) -> None:
+    options = {name: ColumnOptions.model_validate_json(json.dumps(given)) for name, given in declared.items()}
+    codec = TableCodec.fit(rows(), NAMES, TEXTS, declared=options)
+    for name, (kind, levels) in kinds.items():
+        part = codec.parts[NAMES.index(name)]
+        assert part.kind == kind
+        assert part.levels == levels
+
+
+def test_bounds_that_are_said_hold() -> None:
+    codec = TableCodec.fit(rows(), NAMES, TEXTS, declared={"height": ColumnOptions(low=100.0, high=220.0)})
+    drawn = codec.decoded(np.full((3, 3), [[-30.0], [0.0], [30.0]]), np.array([[0, 1, 0]] * 3))
+    height = codec.finish(drawn)[:, 0]
+    assert height.min() >= 100
+    assert height.max() <= 220
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("colour", ColumnOptions(kind="number"), ["holds text", "columns.colour.kind"]),
+        ("height", ColumnOptions(kind="whole number"), ["not whole", "columns.height.kind"]),
+        ("height", ColumnOptions(low=170.0), ["beyond the bounds", "columns.height"]),
+        ("width", ColumnOptions(low=0.0), ["column", "width"]),
+    ],
+)
+def test_what_a_column_cannot_be_is_refused(name: str, options: ColumnOptions, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        TableCodec.fit(rows(), NAMES, TEXTS, declared={name: options})
+    for word in words:
+        assert word in str(caught.value)

@@ -20,6 +20,7 @@ from driftfield.wording import number
 
 if TYPE_CHECKING:
     from driftfield.datasets import Distribution
+    from driftfield.datasets import Table as DataTable
 
 WIDE = 110  # characters of a terminal, from which all that is known of a column fits on its line
 
@@ -76,6 +77,7 @@ def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
     warnings, refused = list(raw.warnings), None
     try:
         table = table_of(raw, picks, source, as_mixed=True)
+        columns = [{**column, **_as_modelled(column["name"], table)} for column in columns]
         warnings = list(table.warnings)
         check_size(table.values, table.columns, source)
     except InputError as error:
@@ -89,6 +91,23 @@ def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
         "warnings": warnings,
         "refused": refused,
     }
+
+
+def _as_modelled(name: str, table: "DataTable") -> dict[str, Any]:
+    """The kind that a column of a table with text or missing cells is modelled as, and its atoms."""
+    from driftfield.codecs.columns import find_columns
+
+    if not table.levels:
+        return {}
+    if name not in table.columns:
+        return {"kind": "left out"}
+    j = table.columns.index(name)
+    (part,) = find_columns(table.values[:, [j]], [name], table.levels[j : j + 1])
+    found: dict[str, Any] = {"kind": part.kind}
+    if part.numeric:
+        found |= {"atoms": list(part.values), "low": part.low, "high": part.high}
+        found["kind"] += " with atoms" if part.values else ""
+    return found
 
 
 def _print(described: Mapping[str, Any]) -> None:

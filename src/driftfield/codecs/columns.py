@@ -8,17 +8,20 @@ A value of a column of numbers that occurs far more often than its neighbours is
 density: a zero where nothing was gained, a cap, round numbers where people guess.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from driftfield.codecs.decimals import decimals
 from driftfield.codecs.maps import Map, choose_map
 from driftfield.datasets.distribution import FloatArray
-from driftfield.errors import InputError
+from driftfield.datasets.mixed import MOST_LEVELS
+from driftfield.errors import InputError, unknown_name
+from driftfield.options import Section
 
 Kind = Literal["number", "whole number", "category"]
 KINDS = get_args(Kind)
@@ -33,6 +36,15 @@ PILED = 0.05  # the part of them that piles up at a bound
 ROOM = 5.0  # times the distance to it that the next value may be expected at
 VALUES_BESIDE = 10  # distinct values that a column has beside its atoms
 _LARGEST_WHOLE = 2.0**31
+
+
+class ColumnOptions(Section):
+    """What is said of a column, in place of what would be found out: the keys of ``[columns.NAME]`` of a recipe."""
+
+    kind: Kind | None = Field(None, description="number, whole number or category")
+    low: float | None = Field(None, description="smallest value that it can have")
+    high: float | None = Field(None, description="largest value that it can have")
+    atoms: tuple[float, ...] | None = Field(None, description="values that are point masses; [] for none")
 
 
 @dataclass(frozen=True)
@@ -143,7 +155,7 @@ def find_columns(
     levels: Sequence[tuple[str, ...]],
     weights: FloatArray | None = None,
     beside: FloatArray | None = None,
-    real: Collection[str] = (),
+    declared: Mapping[str, ColumnOptions] | None = None,
 ) -> tuple[Column, ...]:
     """What each column of training rows (n, C) is.
 
@@ -151,14 +163,21 @@ def find_columns(
         levels: the texts of columns of text, () for others.
         weights: what each row counts, (n,).
         beside: other rows (m, C), from which only the levels of categories are taken.
-        real: names of columns that are real numbers, neither whole ones nor categories, whatever their values.
+        declared: what is said of some columns, by their names.
 
     Raises:
-        InputError: a column has one value in all rows, or none.
+        InputError: a column has one value in all rows, or none, or is not what it is said to be.
     """
+    declared = declared or {}
+    for name in declared:
+        if name not in names:
+            raise unknown_name("column", name, names)
     others = np.empty((0, rows.shape[1])) if beside is None else beside
     columns = zip(rows.T, others.T, names, levels, strict=True)
-    return tuple(_found(cells, more, name, texts, weights, name in real) for cells, more, name, texts in columns)
+    return tuple(
+        _found(cells, more, name, texts, weights, declared.get(name, ColumnOptions()))
+        for cells, more, name, texts in columns
+    )
 
 
 def _found(
@@ -167,7 +186,7 @@ def _found(
     name: str,
     texts: tuple[str, ...],
     weights: FloatArray | None,
-    is_real: bool,
+    said: ColumnOptions,
 ) -> Column:
     present = ~np.isnan(cells)
     found, own = cells[present], None if weights is None else weights[present]
@@ -178,24 +197,48 @@ def _found(
             f'Column "{name}" has {f"one value, {one}," if one else "no value"} in all training rows: leave it out.'
         )
     if texts:
+        if said.kind not in (None, "category"):
+            raise InputError(
+                f'Column "{name}" holds text, so that it is no {said.kind}: leave out columns.{name}.kind.'
+            )
         return Column(name, "category", texts, tuple(float(i) for i in range(len(texts))))
     places = decimals(found[:, None])[0]
-    whole = places == 0 and np.abs(found).max() < _LARGEST_WHOLE and not is_real
+    whole = places == 0 and np.abs(found).max() < _LARGEST_WHOLE and said.kind != "number"
+    if said.kind == "whole number" and not whole:
+        raise InputError(f'Column "{name}" holds numbers that are not whole: leave out columns.{name}.kind.')
     few = len(distinct) <= FEW_VALUES and len(found) >= ROWS_OF_A_LEVEL * len(distinct)
-    if not is_real and (len(distinct) == 2 or (whole and few)):
+    if said.kind == "category" or (said.kind is None and (len(distinct) == 2 or (whole and few))):
         known = np.union1d(distinct, more[~np.isnan(more)])
-        if len(known) <= len(distinct) + ROWS_OF_A_LEVEL:
+        if said.kind is None and len(known) > len(distinct) + ROWS_OF_A_LEVEL:
+            pass  # the other rows say that these are not all
+        elif len(known) > MOST_LEVELS:
+            raise InputError(f'Column "{name}" has {len(known):,} values, more than the {MOST_LEVELS:,} of a category.')
+        else:
             return Column(name, "category", (), tuple(known.tolist()))
-    atoms = _atoms(distinct, counts)
+    atoms = _atoms(distinct, counts) if said.atoms is None else tuple(sorted(said.atoms))
     beside = ~np.isin(found, atoms)
-    if len(np.unique(found[beside])) <= VALUES_BESIDE and atoms:
+    if len(np.unique(found[beside])) <= (VALUES_BESIDE if said.atoms is None else 1) and atoms:
         atoms, beside = (), np.ones(len(found), dtype=bool)
     numbers, own = found[beside], None if own is None else own[beside]
     kind: Kind = "whole number" if whole else "number"
-    low, high = bounds(numbers, whole)
+    low, high = _said_bounds(name, numbers, said, bounds(numbers, whole))
     extra = 1 / 12 if whole else 0.0  # the variance within an interval
     map_ = choose_map(numbers, own, extra, bounded=not whole and (low, high) != (None, None))
     return Column(name, kind, (), atoms, places, _bounded(map_, kind, low, high), low, high)
+
+
+def _said_bounds(
+    name: str, values: FloatArray, said: ColumnOptions, found: tuple[float | None, float | None]
+) -> tuple[float | None, float | None]:
+    """The bounds that are said, or else those that were found."""
+    low, high = (own if own is not None else other for own, other in zip((said.low, said.high), found, strict=True))
+    outside = int((values < (-np.inf if said.low is None else said.low)).sum())
+    outside += int((values > (np.inf if said.high is None else said.high)).sum())
+    if outside:
+        raise InputError(
+            f'{outside:,} values of "{name}" lie beyond the bounds of columns.{name}: correct one of both.'
+        )
+    return low, high
 
 
 def bounds(values: FloatArray, whole: bool = False) -> tuple[float | None, float | None]:

@@ -5,7 +5,7 @@ have D numbers z and K categories. A column of numbers is one of the numbers, an
 categories beside: which atom, or any other number, in which case the number is there.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from driftfield.codecs.codec import FloatArray
-from driftfield.codecs.columns import Column, find_columns
+from driftfield.codecs.columns import Column, ColumnOptions, find_columns
 from driftfield.codecs.decimals import rounded
 from driftfield.codecs.rows import array_of, named
 from driftfield.datasets.tables import load_mixed
@@ -53,10 +53,10 @@ class TableCodec:
         levels: Sequence[tuple[str, ...]],
         weights: FloatArray | None = None,
         beside: FloatArray | None = None,
-        real: Collection[str] = (),
+        declared: Mapping[str, ColumnOptions] | None = None,
     ) -> "TableCodec":
         """The codec of training rows (n, C); as :func:`~driftfield.codecs.columns.find_columns`."""
-        return cls(find_columns(rows, names, levels, weights, beside, real))
+        return cls(find_columns(rows, names, levels, weights, beside, declared))
 
     @property
     def columns(self) -> tuple[str, ...]:

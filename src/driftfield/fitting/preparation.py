@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from driftfield.codecs import Codec, FloatArray, NumericCodec, TableCodec
+from driftfield.codecs.columns import ColumnOptions
 from driftfield.diffusion import BaseDenoiser, TableMixture
 from driftfield.errors import InputError
 from driftfield.fitting.mixture import fit_mixture
@@ -67,7 +68,7 @@ def prepare(
     count, D = train.values.shape
     if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
-    levels = train.levels or ((),) * D * is_table(recipe)
+    levels = train.levels or ((),) * D * (is_table(recipe) or bool(recipe.columns))
     if levels:
         recipe = as_table(recipe)
         check_recipe(recipe)
@@ -102,7 +103,8 @@ def _codec(plan: Plan) -> NumericCodec | TableCodec:
     """The codec of the training rows of a plan."""
     if plan.levels:
         others = [plan.held_out, *([] if plan.validation is None else [plan.validation])]
-        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, np.concatenate(others), plan.real)
+        declared = {name: ColumnOptions(kind="number") for name in plan.real} | dict(plan.recipe.columns)
+        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, np.concatenate(others), declared)
     scaling = plan.recipe.data.scaling or "standard"
     return NumericCodec.fit(plan.rows, plan.columns, scaling, plan.weights, shrink=plan.shrink)
 

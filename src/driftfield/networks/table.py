@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from driftfield.diffusion.further.cells import ABSENT, Cells
 from driftfield.diffusion.further.table_mixture import TableMixture
 from driftfield.networks.embeddings import Position, Sine
-from driftfield.networks.mlp import ACTIVATIONS, INITS
+from driftfield.networks.mlp import ACTIVATIONS
 from driftfield.options import FROM_DATA, NameIn, PositiveFloat
 
 MOST_FEATURES = 16  # of a category
@@ -62,11 +62,8 @@ class TableNetwork(nn.Module):
         known = 3 * dimensions + self.of_numbers.size
         features = dimensions + self.embedding.size + 2 * dimensions * len(frequencies) + known
         self.hidden = _perceptron([features, *[width] * depth], activation)
-        self.out = nn.Linear(width, dimensions, dtype=torch.float32)
         self.category_hidden = _perceptron([known, *[width] * depth], activation)
-        self.category_out = nn.Linear(width, sum(levels), dtype=torch.float32)
-        INITS["zero"](self.hidden, self.out)
-        INITS["zero"](self.category_hidden, self.category_out)
+        self.out, self.category_out = _zero_linear(width, dimensions), _zero_linear(width, sum(levels))
 
     def forward(self, x: Tensor, label: Tensor, cond: Tensor) -> Tensor:
         """x (B, D), label () or (B,), cond: packed cells (B, 2 D + K) -> (B, D)."""
@@ -117,6 +114,15 @@ def _known(cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
     """What is known of the numbers: values of given ones, and which are given and absent; (B, D) each."""
     given = cells.given
     return torch.where(given, cells.values, 0.0), given.float(), (cells.state == ABSENT).float()
+
+
+def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer of zeros, also with no outputs, which torch does not initialise without a warning."""
+    layer = nn.Linear(inputs, outputs or 1, dtype=torch.float32)
+    layer.weight = nn.Parameter(torch.zeros(outputs, inputs, dtype=torch.float32))
+    layer.bias = nn.Parameter(torch.zeros(outputs, dtype=torch.float32))
+    layer.out_features = outputs
+    return layer
 
 
 def _perceptron(sizes: Sequence[int], activation: str) -> nn.Sequential:

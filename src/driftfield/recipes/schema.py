@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from driftfield.codecs.columns import ColumnOptions
 from driftfield.datasets.dialect import Dialect
 from driftfield.diffusion import GRIDS, HEADS, OBJECTIVES, SAMPLERS, SCHEDULES
 from driftfield.errors import InputError, reason, unknown_name
@@ -168,6 +169,7 @@ class Recipe(Section):
     sample: SampleSection = Field(default_factory=SampleSection)
     likelihood: LikelihoodSection = LikelihoodSection()
     evaluate: EvaluateSection = EvaluateSection()
+    columns: dict[str, ColumnOptions] = Field({}, description="what is said of a column of a table, by its name")
 
     @classmethod
     def parse(cls, sections: Mapping[str, Any], where: str = "recipe") -> "Recipe":
@@ -206,6 +208,9 @@ class Recipe(Section):
         for section, values in changes.items():
             if section not in type(self).model_fields:
                 raise unknown_name(f"section in {where}", section, type(self).model_fields)
+            if section == "columns":
+                sections[section] = _columns(sections.get(section, {}), values)
+                continue
             own, one_of = getattr(self, section), parts_in(type(self)).get(section)
             sections[section] = one_of.merged(own, values) if one_of else merged(own, values)
         return Recipe.parse(sections, where)
@@ -218,9 +223,25 @@ class Recipe(Section):
         """The recipe as TOML; keys without a value are left out."""
         lines: list[str] = []
         for section, values in self.model_dump(mode="json").items():
+            if section == "columns":
+                for name, options in values.items():
+                    lines += [f"[columns.{toml_value(name)}]"]
+                    lines += [*(f"{key} = {toml_value(each)}" for key, each in options.items() if each is not None), ""]
+                continue
             given = {key: value for key, value in values.items() if value is not None}
             lines += [f"[{section}]", *(f"{key} = {toml_value(value)}" for key, value in given.items()), ""]
         return "\n".join(lines)
+
+
+def _columns(known: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of columns, with the keys of some replaced."""
+    found = dict(known)
+    for name, options in changes.items():
+        given = options.model_dump(exclude_unset=True) if isinstance(options, ColumnOptions) else options
+        if not isinstance(given, Mapping):
+            raise InputError(f"columns.{name} takes keys, got {given}: write columns.{name}.kind, for example.")
+        found[name] = {**found.get(name, {}), **given}
+    return found
 
 
 def _sentence(error: ValidationError, where: str) -> str:
@@ -261,6 +282,8 @@ def _check_values(value: Any, where: str, place: tuple[str, ...] = ()) -> None:
 
 def section_keys(section: str) -> list[str]:
     """The keys that a section may have, with the options of its parts, which may stand beside their names."""
+    if section == "columns":
+        return sorted(ColumnOptions.model_fields)
     one_of = parts_in(Recipe).get(section)
     if one_of is not None:
         return sorted({"kind", *all_options(one_of)})
