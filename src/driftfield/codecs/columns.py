@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from driftfield.codecs.decimals import decimals
-from driftfield.codecs.maps import Map, choose_map
+from driftfield.codecs.maps import Map, bent, choose_map
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.mixed import MOST_LEVELS
 from driftfield.errors import InputError, unknown_name
@@ -134,16 +134,13 @@ class Column:
         if knots.shape[1] < 2 or not np.isfinite(knots).all() or not (np.diff(knots) > 0).all():
             raise ValueError(f'the map of the column "{found["name"]}" does not increase')
         low, high = (None if found.get(key) is None else float(found[key]) for key in ("low", "high"))
-        bent = found["kind"] == "number" and len(x) > 2
-        if bent and ((low is not None and low >= x[0]) or (high is not None and high <= x[-1])):
-            raise ValueError(f'the bounds of the column "{found["name"]}" lie within its map')
         return cls(
             found["name"],
             found["kind"],
             (),
             values,
             found["places"],
-            _bounded(Map(x, z), found["kind"], low, high),
+            Map(x, z) if found["kind"] == "whole number" else bent(Map(x, z), low, high),
             low,
             high,
         )
@@ -224,7 +221,7 @@ def _found(
     low, high = _said_bounds(name, numbers, said, bounds(numbers, whole))
     extra = 1 / 12 if whole else 0.0  # the variance within an interval
     map_ = choose_map(numbers, own, extra, bounded=not whole and (low, high) != (None, None))
-    return Column(name, kind, (), atoms, places, _bounded(map_, kind, low, high), low, high)
+    return Column(name, kind, (), atoms, places, map_ if whole else bent(map_, low, high), low, high)
 
 
 def _said_bounds(
@@ -258,11 +255,6 @@ def bounds(values: FloatArray, whole: bool = False) -> tuple[float | None, float
         room = 0.5 if whole else ROOM * reach / len(values)
         found.append(float(end) + (room if end > middle else -room) if piled else None)
     return found[0], found[1]
-
-
-def _bounded(map_: Map, kind: Kind, low: float | None, high: float | None) -> Map:
-    """A map with the bounds of its values; those of whole numbers and of few values are ends of open intervals."""
-    return map_ if kind == "whole number" or len(map_.x) == 2 else Map(map_.x, map_.z, low, high)
 
 
 def _atoms(distinct: FloatArray, counts: NDArray[np.int64]) -> tuple[float, ...]:

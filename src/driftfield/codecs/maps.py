@@ -142,16 +142,23 @@ def scores_map(values: FloatArray) -> Map:
     return Map(raw.x, tuple(((z[kept] - mean) / std).tolist()))
 
 
+def bent(map_: Map, low: float | None, high: float | None) -> Map:
+    """A map with those bounds that lie beyond its knots."""
+    x = map_.x
+    return Map(x, map_.z, None if low is None or low >= x[0] else low, None if high is None or high <= x[-1] else high)
+
+
 def choose_map(values: FloatArray, weights: FloatArray | None = None, extra: float = 0.0, bounded: bool = False) -> Map:
     """A linear map, unless normal scores make held-out values (n,) likelier under N(0, 1) by 0.2 nats each.
 
-    Values that pile up at a bound have normal scores too, so that the map can be bent before it.
+    The knots of a linear map for values with a bound are the outermost of them, so that it can be bent beyond.
     """
     linear = linear_map(values, weights, extra)
+    if bounded and values.min() < values.max():
+        x = np.array([values.min(), values.max()])
+        linear = Map(tuple(x.tolist()), tuple(linear.forward(x).tolist()))
     if len(np.unique(values)) < FEWEST_VALUES:
         return linear
-    if bounded:
-        return scores_map(values)
     parts = [values[i::2] for i in range(2)]
     gain = 0.0
     for fitted, judged in (parts, parts[::-1]):

@@ -25,6 +25,7 @@ from driftfield.recipes.schema import Recipe, load_recipe
 from driftfield.training.callbacks import Callbacks, Report
 
 STEPS = 1_500
+BATCH = 1_024  # rows of a step, of a regressor or a classifier with so many
 MOST_SEED = 2**31 - 1
 
 
@@ -72,7 +73,7 @@ class DiffusionEstimator(BaseEstimator):
         if as_a_table or table.levels:
             recipe = as_table(recipe)
         if has_target:
-            recipe = recipe.updated({"sample": {"round": False}})
+            recipe = recipe.updated({"sample": {"round": False}, **_for_a_target(recipe, len(table.values))})
         prepared = prepare(table, recipe, self._seed)
         if has_target:
             prepared = replace(prepared, parts=Parts(objective=_of_last_column(prepared.codec)))
@@ -108,6 +109,19 @@ class DiffusionEstimator(BaseEstimator):
     def _message(self, text: str) -> None:
         if self.verbose:
             print(f"[{type(self).__name__}] {text}")
+
+
+def _for_a_target(recipe: Recipe, n: int) -> dict[str, dict[str, Any]]:
+    """What suits the conditional of one column: large batches, and no mixture, which is made for all of them.
+
+    With ten columns and 200 rows, a mixture to start from cost the regressor 0.1 of R^2.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    if recipe.network.get("components") is None:
+        changes["network"] = {"components": 0}
+    if recipe.train.batch is None and n >= BATCH:
+        changes["train"] = {"batch": BATCH}
+    return changes
 
 
 def _of_last_column(codec: Codec) -> TargetLoss:

@@ -42,7 +42,7 @@ def understood(parts: Sequence[Column], rows: FloatArray) -> Table:
             more = f" and {len(names) - 4} more" if len(names) > 4 else ""
             holds = f"{len(names)} levels: {', '.join(shorten(name, 16) for name in names[:4])}{more}"
         missing = 1 - len(present) / max(len(cells), 1)
-        lines.append((shorten(part.name, 24), part.kind, holds, f"{missing:.1%}" if missing else ""))
+        lines.append((shorten(part.name, 24), part.kind, holds, f"{missing:.1%}" if missing else "0"))
     return Table(("column", "kind", "holds", "missing"), tuple(lines))
 
 
