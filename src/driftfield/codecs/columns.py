@@ -28,7 +28,7 @@ KINDS = get_args(Kind)
 FEW_VALUES = 30  # distinct whole numbers that are levels of a category,
 ROWS_OF_A_LEVEL = 20  # where each has so many rows in the mean
 ATOM_SHARE, ATOM_ROWS = 0.005, 20  # of the cells of a column that an atom holds at least
-ATOM_STANDS_OUT = 3.0  # times as often as its neighbours in the mean
+ATOM_STANDS_OUT = 3.0  # times as often as the median of its neighbours
 NEIGHBOURS = 10  # distinct values on either side
 MOST_ATOMS = 40
 FEWEST_TO_PILE, FEWEST_TO_BOUND = 20, 250  # whole and other numbers on a side of the median, to find a bound there
@@ -261,10 +261,10 @@ def _atoms(distinct: FloatArray, counts: NDArray[np.int64]) -> tuple[float, ...]
     """The distinct values, in order, that occur far more often than those around them; their counts are (m,)."""
     if len(distinct) <= VALUES_BESIDE:
         return ()
-    sums = np.concatenate([[0], np.cumsum(counts)])
-    place = np.arange(len(counts))
-    low, high = np.maximum(place - NEIGHBOURS, 0), np.minimum(place + NEIGHBOURS + 1, len(counts))
-    around = (sums[high] - sums[low] - counts) / (high - low - 1)
-    found = counts >= np.maximum(ATOM_STANDS_OUT * around, max(ATOM_SHARE * counts.sum(), ATOM_ROWS))
-    common = place[found][np.argsort(-counts[found], kind="stable")][:MOST_ATOMS]
+    found = []
+    for i in np.flatnonzero(counts >= max(ATOM_SHARE * counts.sum(), ATOM_ROWS)).tolist():
+        around = np.concatenate([counts[max(i - NEIGHBOURS, 0) : i], counts[i + 1 : i + NEIGHBOURS + 1]])
+        if counts[i] >= ATOM_STANDS_OUT * np.median(around):  # others of them may be atoms too
+            found.append(i)
+    common = sorted(found, key=lambda i: -counts[i])[:MOST_ATOMS]
     return tuple(sorted(distinct[common].tolist()))
