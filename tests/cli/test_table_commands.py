@@ -99,6 +99,11 @@ def test_outliers_are_ranked_and_name_a_cell(driftfield: Run, run: Path, tmp_pat
         (["score", "run", "t.csv", "--given", "kind", "--of", "kind"], ['"kind" is both']),
         (["score", "run", "t.csv", "--of", "size"], ["column", "size"]),
         (["score", "run", "t.csv", "--noise", "0.1"], ["density of a table"]),
+        (["verify", "run"], ["no verification yet"]),
+        (["animate", "run", "-o", "a.gif"], ["no path between noise and data"]),
+        (["score", "run", "t.csv", "--bound"], ["no bound"]),
+        (["score", "run", "t.csv", "--latent"], ["no latent code"]),
+        (["sample", "run", "-n", "2", "--guidance", "2"], ["Guidance needs a model with classes"]),
         (["sample", "run", "-n", "2", "--class", "cat"], ["no classes", "cat", "given"]),
     ],
 )

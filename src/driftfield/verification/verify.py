@@ -10,6 +10,7 @@ from typing import Any
 from driftfield.errors import InputError
 from driftfield.files import plain
 from driftfield.model.model import Model
+from driftfield.model.whole_rows import check_whole
 from driftfield.verification import truth
 from driftfield.verification.cause import conclusion, likely_cause
 from driftfield.verification.check import Check
@@ -75,8 +76,9 @@ def verify(
         observe: called with the name of each check before it runs.
 
     Raises:
-        InputError: ``rows`` is below 20, or fewer rows are held out.
+        InputError: ``rows`` is below 20, or fewer rows are held out; or a table has text or missing cells.
     """
+    check_whole(model, "verification yet")
     rows = ROWS if rows is None else rows
     if rows < FEWEST_ROWS:
         raise InputError(f"A verification needs at least {FEWEST_ROWS} rows, got {rows}.")
