@@ -178,11 +178,9 @@ def test_known_categories_stay() -> None:
 
 
 def trained_parts() -> tuple[TableDenoiser, dict[str, Tensor]]:
-    torch.manual_seed(0)
-    network = TableNetwork(2, (2, 3), width=16, depth=2)
-    nn.init.normal_(network.out.weight)
-    nn.init.normal_(network.category_out.weight)
-    generator = torch.Generator().manual_seed(0)
+    network, generator = TableNetwork(2, (2, 3), width=16, depth=2), torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.5, generator=generator)
     rows = {
         "z": torch.randn(64, 2, generator=generator),
         "width": torch.zeros(64, 2),

@@ -105,6 +105,18 @@ def test_a_joint_probability_is_the_product_of_conditionals_where_the_chain_goes
     assert np.allclose(joint, of_categories + of_numbers, atol=1e-5)
 
 
+def test_a_row_is_scored_on_its_own() -> None:
+    """Also where the interval of a whole number is wide in one row and narrow in another, by a bent map."""
+    rng = np.random.default_rng(0)
+    n = np.round(np.exp(rng.normal(4, 1.6, 1_000)))
+    frame = pl.DataFrame({"n": n, "kind": np.where(n + rng.normal(0, 20, 1_000) > 50, "many", "few")})
+    model = driftfield.fit(frame, steps=5, columns={"n": {"atoms": []}})
+    rows = np.array([[1.0, 0.0], [8.0, 0.0]])
+    together = model.log_prob(rows)[0]
+    apart = [float(model.log_prob(rows[i : i + 1])[0][0]) for i in range(2)]
+    assert together == pytest.approx(apart, abs=1e-5)  # float32; the second row differed by 0.01
+
+
 def test_missing_cells_are_left_out(model: Model) -> None:
     rows = model.sample(20, seed=2)
     holes = rows.copy()

@@ -80,6 +80,14 @@ class Column:
         return len(self.values) + (self.numeric and len(self.values) > 0)
 
     @property
+    def widest(self) -> float:
+        """The widest interval of a whole number between the knots of its map, on the line of z; 0 for other columns."""
+        if self.kind != "whole number" or self.map is None:
+            return 0.0
+        x = np.linspace(self.map.x[0], self.map.x[-1], 101)
+        return float((self.map.forward(x + 0.5) - self.map.forward(x - 0.5)).max())
+
+    @property
     def ends(self) -> tuple[float | None, float | None]:
         """The smallest and the largest value with the column's decimals within its bounds."""
         if self.places is None:

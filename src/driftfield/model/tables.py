@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 _COPIES = 6  # of the rows
 # In the interval of a whole number, at so many places its density is evaluated: in wide ones, in standard deviations of
-# the column, it may change much, and in the narrowest ones not at all.
+# the column, it may change much, and in the narrowest ones not at all. The widest of a column decides, so that a row's
+# mass does not depend on others.
 PLACES = ((0.02, 1), (0.2, 2), (float("inf"), 8))
 MOST_PLACES = 8
 Given = Mapping[str, Any]
@@ -252,8 +253,8 @@ def _numbers_log_prob(
     z, width = (torch.from_numpy(each).to(model.device) for each in (encoded.z, encoded.width))
     width = torch.where(free, width, 0.0)
     z = torch.where(free, z, 0.0)
-    widest = float(width.max())
-    places = next(count for most, count in PLACES if widest <= most)
+    asked = [codec.parts[codec.numbers[d]] for d in torch.where(free.any(0))[0].tolist()]
+    places = next(count for most, count in PLACES if max(part.widest for part in asked) <= most)
     options = solver(model, solving, n) | {"seed": seed, "first": first}
     end = _prior(denoiser, cells, *end_coefficients(denoiser.schedule, 1.0))
     uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (D,), model.device)
