@@ -108,6 +108,16 @@ def test_densities_are_those_of_the_exact_conditionals() -> None:
         assert float(value) == pytest.approx(float(truth), abs=0.03)
 
 
+def test_the_divergence_along_given_and_absent_numbers_is_zero() -> None:
+    denoiser = exact_denoiser()
+    state = torch.tensor([[GENERATED, GIVEN, ABSENT]] * 5)
+    x = torch.linspace(-2, 2, 15).reshape(5, 3)
+    cells = Cells(state, x, torch.zeros(5, 0, dtype=torch.int64))
+    start, end = torch.where(cells.free, x, 0.0), Gaussian(torch.zeros(3), torch.zeros(3))
+    whole, part = (ode_log_prob(denoiser, start, end, cond=cells.packed, over=over).value for over in (None, [0]))
+    assert torch.allclose(whole, part, rtol=0, atol=1e-5)  # of 40 steps in float32
+
+
 def test_any_sampler_draws_from_the_exact_conditionals_in_one_batch() -> None:
     denoiser, n = exact_denoiser(), 400
     state = PATTERNS.repeat_interleave(n, 0)

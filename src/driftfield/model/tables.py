@@ -253,9 +253,10 @@ def _numbers_log_prob(
     z, width = (torch.from_numpy(each).to(model.device) for each in (encoded.z, encoded.width))
     width = torch.where(free, width, 0.0)
     z = torch.where(free, z, 0.0)
-    asked = [codec.parts[codec.numbers[d]] for d in torch.where(free.any(0))[0].tolist()]
+    over = torch.where(free.any(0))[0].tolist()
+    asked = [codec.parts[codec.numbers[d]] for d in over]
     places = next(count for most, count in PLACES if max(part.widest for part in asked) <= most)
-    options = solver(model, solving, n) | {"seed": seed, "first": first}
+    options = solver(model, solving, n) | {"seed": seed, "first": first, "over": over}
     end = _prior(denoiser, cells, *end_coefficients(denoiser.schedule, 1.0))
     uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (D,), model.device)
     start = torch.special.ndtr(uniform().double())  # (1, D): the same for all rows, so that each is scored on its own

@@ -11,6 +11,8 @@ row stays the same during a solve, so that the integrand is smooth and an adapti
 the mean of P probes falls as 1 / sqrt(P) and is estimated from their spread.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -18,10 +20,13 @@ from driftfield.diffusion.further.probability_flow import Change, Field
 from driftfield.diffusion.further.row_noise import BlockNoise
 
 
-def exact(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def exact(field: Field, z: Tensor, rows: Tensor, over: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
     """The field (b, *D) at z (b, *D) and its divergence (b, 1): D backward passes.
 
     Both can be differentiated in turn where z requires gradients.
+
+    Args:
+        over: the dimensions whose derivatives are taken, where those of the others are known to be zero.
     """
     keep = z.requires_grad and torch.is_grad_enabled()
     with torch.enable_grad():
@@ -29,8 +34,9 @@ def exact(field: Field, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         value = field(z)
         columns = value.flatten(1).sum(0)  # its gradient contains that of every row
         divergence = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-        for i, column in enumerate(columns):
-            (gradient,) = torch.autograd.grad(column, z, retain_graph=keep or i + 1 < len(columns), create_graph=keep)
+        chosen = range(len(columns)) if over is None else over
+        for i in chosen:
+            (gradient,) = torch.autograd.grad(columns[i], z, retain_graph=keep or i != chosen[-1], create_graph=keep)
             divergence = divergence + gradient.flatten(1)[:, i]
     return (value, divergence[:, None]) if keep else (value.detach(), divergence.detach()[:, None])
 

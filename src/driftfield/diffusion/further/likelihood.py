@@ -24,7 +24,9 @@ is compared with one of ten times its tolerance, as a single interval.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -115,6 +117,7 @@ def log_prob(
     seed: int = 0,
     first: int = 0,
     spread: float = 1.0,
+    over: Sequence[int] | None = None,
 ) -> LogDensity:
     """log p(x) by the probability-flow ODE, with its errors. Rows are solved in parts, so that memory is bounded.
 
@@ -130,6 +133,7 @@ def log_prob(
         divergence: "exact" or "hutchinson"; None to choose by the number of dimensions.
         probes, seed, first: of Hutchinson's estimate; ``first`` is the number of the first row.
         spread: standard deviation of the data in the units of the denoiser.
+        over: the dimensions that an exact divergence is taken over, where the field has none along the others.
 
     Raises:
         InputError: ``steps`` is odd or below 2, the tolerance is not positive, the divergence is unknown, or there are
@@ -140,7 +144,8 @@ def log_prob(
     found = []
     for part in parts(x):
         flow = ProbabilityFlow(denoiser, None if cond is None else cond[part], start, spread)
-        own = exact if change == "exact" else hutchinson(signs(seed, first + part.start, x[part], probes))
+        exactly = partial(exact, over=over)
+        own = exactly if change == "exact" else hutchinson(signs(seed, first + part.start, x[part], probes))
         ways = (steps, tolerance), (steps // 2, None if tolerance is None else LOOSER * tolerance)
         fine, coarse = (_solve(flow, x[part], prior, own, *way) for way in ways)
         values = fine.log_prob
