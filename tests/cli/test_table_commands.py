@@ -141,3 +141,33 @@ def test_the_kind_of_a_column_is_shown_and_can_be_changed(driftfield: Run, tmp_p
         done = driftfield("fit", "t.csv", "-o", "no", "--steps", "2", "-q", "--set", wrong)
         assert done.returncode == 2
         assert word in done.stderr
+
+
+def test_holes_that_are_modelled_are_drawn_given_and_filled(driftfield: Run, tmp_path: Path, table: str) -> None:
+    (tmp_path / "t.csv").write_text(table)
+    setting = ["--set", "columns.*.missing=model"]
+    found = json.loads(driftfield("data", "t.csv", "--json", *setting).stdout)["columns"]
+    assert [column["kind"] for column in found] == [
+        "category",
+        "category or empty",
+        "number or empty",
+        "whole number",
+    ]
+    done = driftfield("fit", "t.csv", "-o", "run", "--steps", "20", "-q", *setting)
+    assert done.returncode == 0, done.stderr
+    drawn = pl.read_csv(driftfield("sample", "run", "-n", "400", "-q").stdout.encode())
+    assert all(drawn[name].null_count() > 0 for name in ("colour", "height"))
+    given = pl.read_csv(driftfield("sample", "run", "-n", "9", "--given", "height=,colour=blue", "-q").stdout.encode())
+    assert given["height"].null_count() == 9
+    (tmp_path / "given.csv").write_text("kind\ncat\n")
+    rows = pl.read_csv(driftfield("sample", "run", "-n", "400", "--given-file", "given.csv", "-q").stdout.encode())
+    assert rows["height"].null_count() > 0
+    full = pl.read_csv(driftfield("impute", "run", "t.csv", "-q").stdout.encode())
+    assert full.null_count().sum_horizontal().item() == 0
+    whole, some = (
+        json.loads(driftfield("score", "run", file, "--json", "-q").stdout)["mean_log_density"]
+        for file in ("t.csv", "t.csv:kind,n")
+    )
+    assert whole < some  # by the columns that are not there
+    odd = driftfield("outliers", "run", "given.csv", "-n", "1", "-q")
+    assert odd.stdout.splitlines()[1].endswith(",cat,,,,kind")

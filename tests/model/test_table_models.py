@@ -12,7 +12,8 @@ from driftfield.errors import InputError
 from driftfield.model.model import Model
 from driftfield.model.sampling import How
 from driftfield.model.surprise import cell_surprise, row_surprise
-from driftfield.model.tables import filled_by, log_prob, probabilities
+from driftfield.model.table_densities import log_prob, probabilities
+from driftfield.model.tables import filled_by
 
 N = 600
 
@@ -232,6 +233,7 @@ def test_the_probabilities_of_a_category_are_those_of_its_log_probability(model:
 def test_only_the_cells_that_are_asked_for_are_drawn(model: Model) -> None:
     rows = np.array([[np.nan, np.nan, np.nan, 12.0]] * 200)
     u, z = torch.rand(200, 2, dtype=torch.float64), torch.randn(200, 2)
-    drawn = filled_by(model, rows, u, lambda: z, How(), of=[0])
+    only = np.tile([True, False, False, False], (200, 1))
+    drawn = filled_by(model, rows, only, u, lambda: z, How())
     assert set(drawn[:, 0]) == {0.0, 1.0}
     assert np.isnan(drawn[:, 1]).all()

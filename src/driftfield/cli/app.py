@@ -320,12 +320,14 @@ def data(
     missing: Missing = None,
     encoding: Encoding = None,
     seed: Seed = 0,
+    settings: Settings = None,
     json_: Json = False,
 ) -> None:
     """List the built-in data, say what is understood of a file, column by column, or write the rows."""
     from driftfield.cli import describing
 
-    describing.data(name, n, out, seed, json_, dialect_flags(header, separator, decimal, missing, encoding))
+    dialect = dialect_flags(header, separator, decimal, missing, encoding)
+    describing.data(name, n, out, seed, json_, dialect, settings or [])
 
 
 @app.callback(invoke_without_command=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar
-from driftfield.cli.rows import levels_of, open_run, put, read_like, sample_given, show
+from driftfield.cli.rows import asked_like, levels_of, open_run, put, read_like, sample_given, show
 from driftfield.cli.streams import say
 from driftfield.datasets import write_rows
 from driftfield.datasets.files import path_and_columns
@@ -216,6 +216,8 @@ def score(
         what = "--bound" if bound else "--latent"
         raise InputError(f"Bounds and latent codes are for data without noise: leave out {what}, or --noise and --t.")
     rows = read_like(model, data)
+    if options["of"] is None:
+        options = {**options, "of": asked_like(model, data, options["given"])}
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
     whole = bool(np.isfinite(value).all())

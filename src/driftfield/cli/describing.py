@@ -1,7 +1,7 @@
 """The command ``data``: what is built in, what is understood of a file, and rows to write."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from driftfield.datasets.raw_table import check_size
 from driftfield.datasets.tables import check_is_text, raw_table, table_of
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable, plain
+from driftfield.recipes.schema import Recipe, load_recipe
+from driftfield.recipes.settings import parse_settings
 from driftfield.wording import number
 
 if TYPE_CHECKING:
@@ -25,8 +27,17 @@ if TYPE_CHECKING:
 WIDE = 110  # characters of a terminal, from which all that is known of a column fits on its line
 
 
-def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bool, dialect: Mapping[str, Any]) -> None:
+def data(
+    name: str | None,
+    n: int | None,
+    out: Path | None,
+    seed: int,
+    json_: bool,
+    dialect: Mapping[str, Any],
+    settings: Sequence[str] = (),
+) -> None:
     """List the built-in data, describe one or a file, or write its rows."""
+    recipe = load_recipe(None).updated(parse_settings(list(settings)), "--set")
     if name is None:
         if out is not None:
             raise InputError("Nothing to write: name the data, such as driftfield data moons -o moons.csv.")
@@ -46,7 +57,7 @@ def data(name: str | None, n: int | None, out: Path | None, seed: int, json_: bo
     else:
         if n is not None:
             say("All rows are described: -n is for distributions, and for writing with -o.")
-        described = _of_table(name, Dialect(**dialect))
+        described = _of_table(name, Dialect(**dialect), recipe)
     print(json.dumps(plain(described), indent=2)) if json_ else _print(described)
 
 
@@ -65,7 +76,7 @@ def _of_distribution(distribution: "Distribution", n: int | None, seed: int) -> 
     }
 
 
-def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
+def _of_table(name: str, dialect: Dialect, recipe: Recipe) -> dict[str, Any]:
     """What is understood of a table, and why it cannot be fitted as it is, where that is so."""
     from driftfield.codecs.description import describe_columns
 
@@ -77,7 +88,10 @@ def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
     warnings, refused = list(raw.warnings), None
     try:
         table = table_of(raw, picks, source, as_mixed=True)
-        columns = [{**column, **_as_modelled(column["name"], table)} for column in columns]
+        modelled = _as_modelled(table, recipe)
+        columns = [
+            {**column, **modelled.get(column["name"], {"kind": "left out"} if modelled else {})} for column in columns
+        ]
         warnings = list(table.warnings)
         check_size(table.values, table.columns, source)
     except InputError as error:
@@ -93,20 +107,18 @@ def _of_table(name: str, dialect: Dialect) -> dict[str, Any]:
     }
 
 
-def _as_modelled(name: str, table: "DataTable") -> dict[str, Any]:
-    """The kind that a column of a table with text or missing cells is modelled as, and its atoms."""
+def _as_modelled(table: "DataTable", recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """What each column of a table with text or missing cells is modelled as: its kind, atoms and bounds."""
     from driftfield.codecs.columns import find_columns
 
-    if not table.levels:
+    if not table.levels and not recipe.columns:
         return {}
-    if name not in table.columns:
-        return {"kind": "left out"}
-    j = table.columns.index(name)
-    (part,) = find_columns(table.values[:, [j]], [name], table.levels[j : j + 1])
-    found: dict[str, Any] = {"kind": part.kind}
-    if part.numeric:
-        found |= {"atoms": list(part.values), "low": part.low, "high": part.high}
-        found["kind"] += " with atoms" if part.values else ""
+    levels = table.levels or ((),) * len(table.columns)
+    found: dict[str, dict[str, Any]] = {}
+    for part in find_columns(table.values, table.columns, levels, declared=recipe.columns):
+        kind = part.kind + " with atoms" * (part.numeric and len(part.values) > 0) + " or empty" * part.holes
+        more = {"atoms": list(part.values), "low": part.low, "high": part.high} if part.numeric else {}
+        found[part.name] = {"kind": kind, **more}
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from driftfield.cli.commands import Request, prepared
 from driftfield.cli.progress import Bar
-from driftfield.cli.rows import open_run, read_like, show
+from driftfield.cli.rows import asked_like, open_run, read_like, show
 from driftfield.datasets import SUFFIXES
 from driftfield.datasets.files import path_and_columns
 from driftfield.errors import InputError
@@ -110,12 +110,12 @@ def outliers(run: Path, data: str, out: Path | None, n: int, seed: int, quiet: b
         check_no_input(out, [path_and_columns(data)[0]])
     model = open_run(run, out=out)
     table_codec(model)
-    rows = read_like(model, data)
+    rows, of = read_like(model, data), asked_like(model, data)
     with Bar("scoring", quiet) as bar:
-        surprise = row_surprise(model, rows, seed, lambda done: bar.rows(done, len(rows)))
+        surprise = row_surprise(model, rows, seed, lambda done: bar.rows(done, len(rows)), of=of)
     order = np.argsort(-surprise, kind="stable")[:n]
     with Bar("finding the cells", quiet) as bar:
-        cells = cell_surprise(model, rows[order], seed, lambda done: bar.rows(done, len(order)))
+        cells = cell_surprise(model, rows[order], seed, lambda done: bar.rows(done, len(order)), of)
     odd = np.nan_to_num(cells, nan=-np.inf)
     before = {"row": order + 1.0, "surprise": surprise[order], "cell_surprise": odd.max(1)}
     show(model, rows[order], out, before, {"cell": [model.columns[i] for i in odd.argmax(1)]})

@@ -53,6 +53,16 @@ def read_like(model: "Model", data: str) -> "FloatArray":
     return load_like(data, model.columns, dialect).values
 
 
+def asked_like(model: "Model", data: str, given: Sequence[str] = ()) -> "list[str] | None":
+    """The columns of DATA that are scored beside given ones, None for all; see ``asked_columns``."""
+    from driftfield.codecs import TableCodec
+    from driftfield.model.table_densities import asked_columns
+
+    if not isinstance(model.codec, TableCodec):
+        return None
+    return asked_columns(model.codec, data, given, model.recipe.data.dialect)
+
+
 def levels_of(model: "Model") -> Mapping[str, Sequence[str]]:
     """The texts of the levels of each column that is written as text."""
     return getattr(model.codec, "texts", {})
@@ -94,12 +104,12 @@ def sample_given(
     model: "Model", data: str, n: int, given: Mapping[str, str], seed: int, options: Mapping[str, Any], bar: Bar
 ) -> "tuple[FloatArray, FloatArray]":
     """n rows for each row of DATA, its cells given, and the number of the row that each belongs to, from 1."""
-    from driftfield.model.tables import table_codec, template
+    from driftfield.model.tables import fill, how_of, table_codec, template
 
-    codec = table_codec(model)
-    rows, more = read_like(model, data), template(codec, 1, given)
-    if (~np.isnan(rows) & ~np.isnan(more)).any():
+    rows, (more, drawn) = read_like(model, data), template(table_codec(model), 1, given)
+    missing = np.isnan(rows)
+    if (~missing & ~drawn).any():
         raise InputError("A column is given both by --given and by --given-file: give it once.")
-    rows = np.repeat(np.where(np.isnan(rows), more, rows), n, axis=0)
-    drawn = model.impute(rows, seed, observe=lambda done: bar.rows(done, len(rows)), **options)[0]
-    return drawn, np.repeat(np.arange(1.0, len(rows) // n + 1), n)
+    rows, missing = (np.repeat(each, n, axis=0) for each in (np.where(missing, more, rows), missing & drawn))
+    filled = fill(model, rows, missing, seed, how_of(options), observe=lambda done: bar.rows(done, len(rows)))
+    return filled, np.repeat(np.arange(1.0, len(rows) // n + 1), n)

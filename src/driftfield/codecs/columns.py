@@ -9,7 +9,7 @@ density: a zero where nothing was gained, a cap, round numbers where people gues
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -36,6 +36,7 @@ PILED = 0.05  # the part of them that piles up at a bound
 ROOM = 5.0  # times the distance to it that the next value may be expected at
 VALUES_BESIDE = 10  # distinct values that a column has beside its atoms
 _LARGEST_WHOLE = 2.0**31
+ALL = "*"  # in place of a name: every column
 
 
 class ColumnOptions(Section):
@@ -45,6 +46,7 @@ class ColumnOptions(Section):
     low: float | None = Field(None, description="smallest value that it can have")
     high: float | None = Field(None, description="largest value that it can have")
     atoms: tuple[float, ...] | None = Field(None, description="values that are point masses; [] for none")
+    missing: Literal["model"] | None = Field(None, description='"model": whether a cell is empty is modelled')
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Column:
         places: decimals of a number; None for a real one.
         map: of a number.
         low, high: bounds that its values pile up against, beyond which there are none; None where there is no bound.
+        holes: whether an empty cell is a level of its own, after those of ``values``.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Column:
     map: Map | None = None
     low: float | None = None
     high: float | None = None
+    holes: bool = False
 
     @property
     def numeric(self) -> bool:
@@ -76,8 +80,19 @@ class Column:
 
     @property
     def levels(self) -> int:
-        """How many levels its category has: with "any other number" beside the atoms, and 0 where there are none."""
-        return len(self.values) + (self.numeric and len(self.values) > 0)
+        """How many levels its category has; 0 where there is none.
+
+        Those of ``values``, "empty" where holes are modelled, and "any other number" beside these for a number.
+        """
+        own = len(self.values) + self.holes
+        return own + (self.numeric and own > 0)
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        """The levels of its category as text."""
+        names = self.texts or tuple(f"{value:.10g}" for value in self.values)
+        other = "other" if self.values else "a number"
+        return names + ("empty",) * self.holes + (other,) * (self.numeric and self.levels > 0)
 
     @property
     def widest(self) -> float:
@@ -107,7 +122,7 @@ class Column:
             codes[cells == value] = level
         present = ~np.isnan(cells)
         if self.numeric:
-            codes[present & np.isnan(codes)] = len(self.values)
+            codes[present & np.isnan(codes)] = self.levels - 1
         elif (present & np.isnan(codes)).any():
             row = int((present & np.isnan(codes)).argmax())
             raise InputError(
@@ -123,6 +138,8 @@ class Column:
             found["texts"] = list(self.texts)
         elif self.values:
             found["values"] = list(self.values)
+        if self.holes:
+            found["missing"] = "model"
         if self.map is not None:
             found |= {"places": self.places, "x": list(self.map.x), "z": list(self.map.z)}
             found |= {name: bound for name, bound in (("low", self.low), ("high", self.high)) if bound is not None}
@@ -133,10 +150,11 @@ class Column:
         """The inverse of :meth:`described`. Raises KeyError or ValueError for data that describe no column."""
         texts = tuple(str(text) for text in found.get("texts", ()))
         values = tuple(float(v) for v in range(len(texts))) or tuple(float(v) for v in found.get("values", ()))
+        holes = found.get("missing") == "model"
         if found["kind"] not in KINDS or (found["kind"] == "category") != ("x" not in found):
             raise ValueError(f'the column "{found["name"]}" has no kind that is known')
         if found["kind"] == "category":
-            return cls(found["name"], "category", texts, values)
+            return cls(found["name"], "category", texts, values, holes=holes)
         x, z = (tuple(float(v) for v in found[key]) for key in ("x", "z"))
         knots = np.array([x, z])
         if knots.shape[1] < 2 or not np.isfinite(knots).all() or not (np.diff(knots) > 0).all():
@@ -151,6 +169,7 @@ class Column:
             Map(x, z) if found["kind"] == "whole number" else bent(Map(x, z), low, high),
             low,
             high,
+            holes,
         )
 
 
@@ -168,21 +187,28 @@ def find_columns(
         levels: the texts of columns of text, () for others.
         weights: what each row counts, (n,).
         beside: other rows (m, C), from which only the levels of categories are taken.
-        declared: what is said of some columns, by their names.
+        declared: what is said of some columns, by their names; under "*", of all.
 
     Raises:
         InputError: a column has one value in all rows, or none, or is not what it is said to be.
     """
     declared = declared or {}
     for name in declared:
-        if name not in names:
+        if name not in names and name != ALL:
             raise unknown_name("column", name, names)
     others = np.empty((0, rows.shape[1])) if beside is None else beside
-    columns = zip(rows.T, others.T, names, levels, strict=True)
-    return tuple(
-        _found(cells, more, name, texts, weights, declared.get(name, ColumnOptions()))
-        for cells, more, name, texts in columns
-    )
+    columns = []
+    for cells, more, name, texts in zip(rows.T, others.T, names, levels, strict=True):
+        said = _said(declared, name)
+        holes = said.missing == "model" and bool(np.isnan(cells).any())
+        columns.append(replace(_found(cells, more, name, texts, weights, said), holes=holes))
+    return tuple(columns)
+
+
+def _said(declared: Mapping[str, ColumnOptions], name: str) -> ColumnOptions:
+    """What is said of a column: of all, and beyond that of this one."""
+    given = [declared[key].model_dump(exclude_unset=True) for key in (ALL, name) if key in declared]
+    return ColumnOptions(**{key: value for each in given for key, value in each.items()})
 
 
 def _found(

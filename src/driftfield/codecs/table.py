@@ -2,7 +2,8 @@
 
 Rows (n, C) hold numbers as they are, the number of a level for text, and NaN for a missing cell. The network's rows
 have D numbers z and K categories. A column of numbers is one of the numbers, and where it has atoms one of the
-categories beside: which atom, or any other number, in which case the number is there.
+categories beside: which atom, or any other number, in which case the number is there. Where holes are modelled, "empty"
+is one more level of a column's category.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ class EncodedRows(NamedTuple):
     """n rows as the network sees them: D numbers and K categories.
 
     ``z`` (n, D) float32, 0 where there is none; ``width`` (n, D) of the interval that a whole number stands for, 0 for
-    others; ``present`` (n, D) bool; ``codes`` (n, K) int64, -1 where missing.
+    others; ``present`` (n, D) bool; ``codes`` (n, K) int64, -1 where nothing is known.
     """
 
     z: NDArray[np.float32]
@@ -95,6 +96,11 @@ class TableCodec:
         """How many levels each category has; (K,)."""
         return tuple(self.parts[i].levels for i in self.categories)
 
+    @cached_property
+    def holes(self) -> NDArray[np.bool_]:
+        """In which columns it is modelled whether a cell is empty; (C,)."""
+        return np.array([part.holes for part in self.parts], dtype=bool)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """(D,), of the numbers."""
@@ -120,17 +126,25 @@ class TableCodec:
             raise InputError(f"Row {row + 1}, column {self.columns[column]} is infinite: correct or drop the row.")
         return rows
 
-    def encoded(self, rows: FloatArray) -> EncodedRows:
-        """Rows (n, C) as the network sees them."""
+    def encoded(self, rows: FloatArray, known: NDArray[np.bool_] | None = None) -> EncodedRows:
+        """Rows (n, C) as the network sees them.
+
+        Args:
+            known: which cells are looked at (n, C), all by default: a missing one of these is empty, if holes are
+                modelled, and nothing is known of the others.
+        """
         n, D, K = len(rows), len(self.numbers), len(self.categories)
         codes = np.full((n, K), -1, dtype=np.int64)
+        rows = rows if known is None else np.where(known, rows, np.nan)
         missing = np.isnan(rows)
+        empty = missing & self.holes & (True if known is None else known)
         beside = ~missing  # numbers that are no atoms
         for k, i in enumerate(self.categories):
-            code = self.parts[i].code(rows[:, i])
-            codes[:, k] = np.where(missing[:, i], -1, np.nan_to_num(code)).astype(np.int64)
-            if self.parts[i].numeric:
-                beside[:, i] &= codes[:, k] == len(self.parts[i].values)
+            part = self.parts[i]
+            code = np.nan_to_num(part.code(rows[:, i]), nan=-1)
+            codes[:, k] = np.where(empty[:, i], len(part.values), code)
+            if part.numeric:
+                beside[:, i] &= codes[:, k] == part.levels - 1
         z, width, present = np.zeros((n, D)), np.zeros((n, D)), np.zeros((n, D), dtype=bool)
         for d, i in enumerate(self.numbers):
             there, map_ = beside[:, i], self.parts[i].map
@@ -155,9 +169,10 @@ class TableCodec:
             assert map_ is not None
             rows[:, i] = map_.back(z[:, d].astype(np.float64))
         for k, i in enumerate(self.categories):
-            values = np.array([*self.parts[i].values, np.nan])
-            found = values[codes[:, k]]
-            rows[:, i] = np.where(np.isnan(found), rows[:, i], found) if self.parts[i].numeric else found
+            part = self.parts[i]
+            values = np.array([*part.values, np.nan, np.nan])
+            other = part.numeric & ((codes[:, k] < 0) | (codes[:, k] == part.levels - 1))
+            rows[:, i] = np.where(other, rows[:, i], values[codes[:, k]])
         return rows
 
     def decode(self, z: NDArray[np.floating]) -> FloatArray:

@@ -15,7 +15,7 @@ from driftfield.estimators.blocks import in_blocks
 from driftfield.estimators.rows import read_training
 from driftfield.estimators.targets import read_target, with_target
 from driftfield.model.model import Model
-from driftfield.model.tables import probabilities
+from driftfield.model.table_densities import probabilities
 
 
 class DiffusionClassifier(ClassifierMixin, DiffusionEstimator):

@@ -157,7 +157,8 @@ class DiffusionRegressor(RegressorMixin, DiffusionEstimator):
         def noise() -> Tensor:
             return torch.from_numpy(next(noises)).float().to(model.device)
 
-        found = filled_by(model, many, torch.from_numpy(u).to(model.device), noise, How(), of=[last])
+        drawn = np.broadcast_to(np.arange(rows.shape[1]) == last, many.shape)
+        found = filled_by(model, many, drawn, torch.from_numpy(u).to(model.device), noise, How())
         return found[:, last].reshape(len(rows), M)
 
 

@@ -11,6 +11,7 @@ from driftfield.codecs import Codec, FloatArray, TableCodec
 from driftfield.datasets import Distribution
 from driftfield.datasets.weights import representative
 from driftfield.evaluation.baselines import Baseline, baselines
+from driftfield.evaluation.holes import empty_cells
 from driftfield.evaluation.imputation import DRAWS, Imputation, judge_imputation
 from driftfield.evaluation.memorisation import Memorisation, memorisation
 from driftfield.evaluation.metrics import Metric, nll, two_sample
@@ -100,8 +101,8 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
 
     Where the distribution is known, the real rows are fresh draws from it. Otherwise they are held-out rows, and
     training rows serve as the second real sample, for the floor. Of a table with categories and missing cells, features
-    are compared (:meth:`~driftfield.codecs.table.TableCodec.numeric`), and samples have the holes of the real rows.
-    Where rows have weights, both samples hold rows as often as they weigh
+    are compared (:meth:`~driftfield.codecs.table.TableCodec.numeric`), and samples have the holes of the real rows, or
+    their own where holes are modelled. Where rows have weights, both samples hold rows as often as they weigh
     (:func:`~driftfield.datasets.weights.representative`).
     """
     distribution = model.distribution
@@ -115,12 +116,16 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
                 (model.train, model.train_weights, OTHER),
             )
         )
-    samples = np.where(np.isnan(real), np.nan, model.sample(len(real), seed))
+    own_holes = model.codec.holes if isinstance(model.codec, TableCodec) else np.zeros(real.shape[1], dtype=bool)
+    samples = np.where(np.isnan(real) & ~own_holes, np.nan, model.sample(len(real), seed))
     sides = [model.codec.numeric(rows) for rows in (samples, real, other, model.train)]
     varying = np.ptp(np.concatenate(sides[1:3]), axis=0) > 0  # a feature without holes or of a rare level may not
     made, judged, second, trained = (side[:, varying] for side in sides)
     names = [name for name, kept in zip(model.codec.features, varying, strict=True) if kept]
     metrics = two_sample(made, judged, second, seed, names)
+    if own_holes.any():
+        shown = [name for name, own in zip(model.columns, own_holes, strict=True) if own]
+        metrics.append(empty_cells(samples[:, own_holes], real[:, own_holes], other[:, own_holes], shown))
     copies = memorisation(made, trained, judged, seed)
 
     work = 0 if isinstance(model.codec, TableCodec) else DENSITY_WORK  # the densities of a table take longer

@@ -18,7 +18,7 @@ from driftfield.datasets import DISTRIBUTIONS, Distribution
 from driftfield.diffusion import BaseDenoiser, BoundTerms, Gaussian, LearnedKernel, Schedule, Step
 from driftfield.diffusion.basics.heads import Head
 from driftfield.diffusion.basics.schedules import PriorMismatch
-from driftfield.model import bounds, densities, files, priors, sampling, tables, variants, whole_rows
+from driftfield.model import bounds, densities, files, priors, sampling, table_densities, tables, variants, whole_rows
 from driftfield.model.densities import Observe, Solving
 from driftfield.model.labels import Label, class_names, drawn_labels
 from driftfield.model.sampling import How, Trajectory
@@ -232,7 +232,7 @@ class Model:
         stands in docs/densities.md. A row more than 1e15 standard deviations away has -inf, with an infinite error.
 
         Of a table with text or missing cells it is that of a mass for categories and whole numbers, times a density for
-        other numbers. Missing cells are left out, as are columns that are neither in ``given`` nor in ``of``.
+        other numbers. What is missing (where holes are not modelled) or in neither ``given`` nor ``of`` is left out.
 
         A learned kernel has no such equation: its value is the importance-weighted bound on the data's density
         (:mod:`driftfield.diffusion.further.chain_bound`), with its standard error.
@@ -256,8 +256,8 @@ class Model:
         solving = Solving(steps, tolerance, divergence, probes)
         if given or of is not None or isinstance(self.codec, TableCodec):
             tables.check_no_label(label)
-            tables.check_no_noise(t, noise)
-            return tables.log_prob(self, tables.table_codec(self).read(x), given, of, solving, seed, observe)
+            table_densities.check_no_noise(t, noise)
+            return table_densities.score(self, x, given, of, solving, seed, observe)
         return densities.log_prob(self, x, t, noise, solving, seed, label, observe)
 
     def score(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftfield.codecs import FloatArray
 from driftfield.datasets.weights import representative
 from driftfield.model.densities import Observe, Solving
-from driftfield.model.tables import log_prob, table_codec
+from driftfield.model.table_densities import log_prob
+from driftfield.model.tables import table_codec
 from driftfield.seeds import stream
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ def row_surprise(
     seed: int = 0,
     observe: Observe | None = None,
     usual: FloatArray | None = None,
+    of: Sequence[str] | None = None,
 ) -> FloatArray:
     """-log p of what is there of each row (n, C), above what is usual for such cells; (n,), in nats.
 
@@ -33,15 +37,21 @@ def row_surprise(
 
     Args:
         usual: what :func:`usual_surprise` returned, where it is known.
+        of: the columns that count, all by default.
     """
-    log_p, _ = log_prob(model, rows, solving=Solving(steps=STEPS), seed=seed, observe=observe)
-    there: FloatArray = ~np.isnan(rows) @ (usual_surprise(model, seed) if usual is None else usual)
+    log_p, _ = log_prob(model, rows, of=of, solving=Solving(steps=STEPS), seed=seed, observe=observe)
+    there: FloatArray = _there(model, rows, of) @ (usual_surprise(model, seed) if usual is None else usual)
     return -log_p - there
 
 
-def cell_surprise(model: Model, rows: FloatArray, seed: int = 0, observe: Observe | None = None) -> FloatArray:
-    """-log p(cell | the other cells of its row) above its mean over held-out rows; (n, C), NaN for missing cells."""
-    found: FloatArray = _raw(model, rows, seed, observe) - usual_surprise(model, seed)
+def cell_surprise(
+    model: Model, rows: FloatArray, seed: int = 0, observe: Observe | None = None, of: Sequence[str] | None = None
+) -> FloatArray:
+    """-log p(cell | the other cells of its row) above its mean over held-out rows; (n, C), NaN for missing cells.
+
+    Where holes are modelled, an empty cell has a surprise as well. ``of`` are the columns that count, all by default.
+    """
+    found: FloatArray = _raw(model, rows, seed, observe, of=of) - usual_surprise(model, seed)
     return found
 
 
@@ -63,14 +73,29 @@ def _usual(model: Model) -> FloatArray:
     return rows[order[:USUAL_ROWS]]
 
 
-def _raw(model: Model, rows: FloatArray, seed: int, observe: Observe | None = None, steps: int = STEPS) -> FloatArray:
+def _there(model: Model, rows: FloatArray, of: Sequence[str] | None) -> NDArray[np.bool_]:
+    """Which cells of rows (n, C) have a probability: those that are not missing, and empty ones if that is modelled."""
+    codec = table_codec(model)
+    asked = np.array([of is None or name in of for name in codec.columns])
+    found: NDArray[np.bool_] = (~np.isnan(rows) | codec.holes) & asked
+    return found
+
+
+def _raw(
+    model: Model,
+    rows: FloatArray,
+    seed: int,
+    observe: Observe | None = None,
+    steps: int = STEPS,
+    of: Sequence[str] | None = None,
+) -> FloatArray:
     columns = table_codec(model).columns
-    found = np.full(rows.shape, np.nan)
+    found, there = np.full(rows.shape, np.nan), _there(model, rows, of)
     for j, name in enumerate(columns):
-        there = np.flatnonzero(~np.isnan(rows[:, j]))
-        others = [other for other in columns if other != name]
-        if len(there):
-            found[there, j] = -log_prob(model, rows[there], others, [name], Solving(steps=steps), seed)[0]
+        those = np.flatnonzero(there[:, j])
+        others = [other for other in columns if other != name and (of is None or other in of)]
+        if len(those):
+            found[those, j] = -log_prob(model, rows[those], others, [name], Solving(steps=steps), seed)[0]
         if observe is not None:
             observe((j + 1) * len(rows) // len(columns))
     return found

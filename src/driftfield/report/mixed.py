@@ -20,12 +20,6 @@ SHOWN_COLUMNS = 30  # of associations
 _SIZE = (3.3, 2.5)
 
 
-def level_names(part: Column) -> tuple[str, ...]:
-    """The levels of a category as text; of a column with atoms, these and "other"."""
-    names = part.texts or tuple(f"{value:.10g}" for value in part.values)
-    return (*names, "other") if part.numeric and names else names
-
-
 def understood(parts: Sequence[Column], rows: FloatArray) -> Table:
     """What each column is: its kind, what it holds, and how many cells of the training rows are missing."""
     lines = []
@@ -38,11 +32,12 @@ def understood(parts: Sequence[Column], rows: FloatArray) -> Table:
                 share = float(np.isin(present, part.values).mean())
                 holds += f"; exactly {' or '.join(f'{value:g}' for value in part.values)} in {share:.0%}"
         else:
-            names = level_names(part)
+            names = part.level_names
             more = f" and {len(names) - 4} more" if len(names) > 4 else ""
             holds = f"{len(names)} levels: {', '.join(shorten(name, 16) for name in names[:4])}{more}"
         missing = 1 - len(present) / max(len(cells), 1)
-        lines.append((shorten(part.name, 24), part.kind, holds, f"{missing:.1%}" if missing else "0"))
+        holes = f"{missing:.1%}{', modelled' * part.holes}" if missing else "0"
+        lines.append((shorten(part.name, 24), part.kind, holds, holes))
     return Table(("column", "kind", "holds", "missing"), tuple(lines))
 
 
@@ -54,11 +49,11 @@ def marginals(parts: Sequence[Column], train: FloatArray, samples: FloatArray) -
     """Each column, data and samples: histograms of numbers, bars of levels, both where a number has atoms."""
     bins = int(np.clip(np.sqrt(len(train)), 10, 40))
     for i, part in enumerate(parts):
-        real, made = (rows[~np.isnan(rows[:, i]), i] for rows in (train, samples))
+        real, made = (rows[part.holes | ~np.isnan(rows[:, i]), i] for rows in (train, samples))
         if part.levels:
             yield bars(f"levels-{i + 1}", part, real, made)
         if part.numeric:
-            real, made = (cells[~np.isin(cells, part.values)] for cells in (real, made))
+            real, made = (cells[~np.isin(cells, part.values) & ~np.isnan(cells)] for cells in (real, made))
             label = shorten(part.name, 26) + (", other values" if part.values else "")
             if len(real) and len(made):
                 yield histogram(f"marginal-{i + 1}", "", real, made, bins, label, size=_SIZE)
@@ -66,10 +61,12 @@ def marginals(parts: Sequence[Column], train: FloatArray, samples: FloatArray) -
 
 def bars(name: str, part: Column, real: FloatArray, made: FloatArray) -> Panel:
     """How often each level occurs, data beside samples; of many levels, the most common ones."""
-    names = level_names(part)
+    names = part.level_names
     shares = []
     for cells in (real, made):
         counts = np.array([(cells == value).sum() for value in part.values], dtype=float)
+        if part.holes:
+            counts = np.append(counts, np.isnan(cells).sum())
         if part.numeric:
             counts = np.append(counts, len(cells) - counts.sum())
         shares.append(100 * counts / max(len(cells), 1))

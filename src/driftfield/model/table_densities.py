@@ -1,0 +1,174 @@
+"""Densities of tables: log-probabilities of some cells given others, and the probabilities of a category's levels.
+
+With c the categories and x the numbers of a row, of which some are given,
+
+    log p(c, x | given) = sum_k log P(c_k | c_1, .., c_{k - 1}, given) + log p(x | c, given numbers).
+
+What is neither given nor asked for is absent, and the network's own marginals leave it out. The density of a whole
+number is integrated over its interval, the mean over some places in it, so that it is a mass. Where holes are modelled,
+a missing cell is empty, with a probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from driftfield.codecs import FloatArray, TableCodec
+from driftfield.codecs.rows import named
+from driftfield.datasets.dialect import Dialect
+from driftfield.datasets.tables import raw_table
+from driftfield.diffusion import Cells, categories_log_prob
+from driftfield.diffusion import log_prob as ode_log_prob
+from driftfield.diffusion.further.probability_flow import MOST_NUMBERS, end_coefficients
+from driftfield.diffusion.further.row_noise import BlockNoise
+from driftfield.diffusion.further.table_denoiser import idle_log_prob
+from driftfield.errors import InputError, unknown_name
+from driftfield.model.bounds import slices
+from driftfield.model.densities import Observe, Solving, solver
+from driftfield.model.tables import before_numbers, cells_of, denoiser_of, prior_of, table_codec
+from driftfield.modes import own_modes
+
+if TYPE_CHECKING:
+    from driftfield.model.model import Model
+
+# In the interval of a whole number, at so many places its density is evaluated: in wide ones, in standard deviations of
+# the column, it may change much, and in the narrowest ones not at all. The widest of a column decides, so that a row's
+# mass does not depend on others.
+PLACES = ((0.02, 1), (0.2, 2), (float("inf"), 8))
+MOST_PLACES = 8
+
+
+def check_no_noise(t: float | None, noise: float | None) -> None:
+    """Raises InputError for a time or a noise level, at which a table has no density."""
+    if t is not None or noise is not None:
+        raise InputError("The density of a table is that of the data: leave out the time and the noise level.")
+
+
+def asked_columns(codec: TableCodec, x: Any, given: Sequence[str], dialect: Dialect | None = None) -> list[str] | None:
+    """Which columns of a frame or file are asked for beside given ones; None for all.
+
+    Where holes are modelled, the cells of a column that is not there are unknown, not empty.
+    """
+    if not codec.holes.any() or named(x, codec.columns) is None:
+        return None
+    raw, picks, _ = raw_table(x, dialect)
+    return [name for name in codec.columns if name in (picks or raw.columns) and name not in given]
+
+
+@own_modes
+def probabilities(model: Model, rows: FloatArray, column: str) -> FloatArray:
+    """P(level | the other cells that are there) of a category, for each row (n, C); (n, levels).
+
+    Raises:
+        InputError: the column is not a category.
+    """
+    codec = table_codec(model)
+    i = int(_chosen(codec, [column]).argmax())
+    if i not in codec.categories:
+        raise InputError(f'Column "{column}" holds numbers, which have densities: ask for those of a category.')
+    others = np.broadcast_to(np.arange(rows.shape[1]) != i, rows.shape)
+    with torch.no_grad():
+        logits = denoiser_of(model).logits(cells_of(model, codec, rows, np.zeros(rows.shape, dtype=np.bool_), others))
+    found: FloatArray = logits[codec.categories.index(i)].double().softmax(1).cpu().numpy()
+    return found
+
+
+def score(
+    model: Model,
+    x: Any,
+    given: Sequence[str],
+    of: Sequence[str] | None,
+    solving: Solving,
+    seed: int,
+    observe: Observe | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """log p of rows as the user has them, and its error; see :meth:`Model.log_prob`."""
+    codec = table_codec(model)
+    of = asked_columns(codec, x, given) if of is None else of
+    return log_prob(model, codec.read(x), given, of, solving, seed, observe)
+
+
+@own_modes
+def log_prob(
+    model: Model,
+    rows: FloatArray,
+    given: Sequence[str] = (),
+    of: Sequence[str] | None = None,
+    solving: Solving | None = None,
+    seed: int = 0,
+    observe: Observe | None = None,
+    order: Sequence[int] | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """log p of the cells of each row in the columns ``of`` given those in ``given``, and its error, in nats; (n,).
+
+    Missing cells, and those of other columns, are left out. Where holes are modelled, a missing cell is an empty one.
+
+    Raises:
+        InputError: an unknown column, or one that is both asked for and given.
+    """
+    codec, denoiser = table_codec(model), denoiser_of(model)
+    is_given = _chosen(codec, given)
+    is_asked = ~is_given if of is None else _chosen(codec, of)
+    if (is_given & is_asked).any():
+        raise InputError(f'Column "{codec.columns[int((is_given & is_asked).argmax())]}" is both given and asked for.')
+    known, asked = (np.broadcast_to(each, rows.shape) for each in (is_given | is_asked, is_asked))
+    rows = np.where(known, rows, np.nan)
+    values, errors = np.empty(len(rows)), np.zeros(len(rows))
+    for part in slices(len(rows), max(1, MOST_NUMBERS // max(codec.shape[0], 1) // MOST_PLACES)):
+        cells = cells_of(model, codec, rows[part], asked[part], known[part])
+        categories = torch.from_numpy(asked[part][:, codec.categories]).to(model.device)
+        found = categories_log_prob(denoiser.logits, before_numbers(cells), categories, order)
+        values[part] = found.cpu().numpy()
+        more, errors[part] = _numbers_log_prob(model, codec, rows[part], cells, solving or Solving(), seed, part.start)
+        values[part] += more
+        if observe is not None:
+            observe(part.stop)
+    return values, errors
+
+
+def _numbers_log_prob(
+    model: Model, codec: TableCodec, rows: FloatArray, cells: Cells, solving: Solving, seed: int, first: int
+) -> tuple[FloatArray, FloatArray]:
+    """log p of the generated numbers given all else, and its error; (n,) each."""
+    (D,), n, denoiser = codec.shape, len(rows), denoiser_of(model)
+    free = cells.free
+    if not D or not bool(free.any()):
+        return np.zeros(n), np.zeros(n)
+    encoded = codec.encoded(rows)
+    z, width = (torch.from_numpy(each).to(model.device) for each in (encoded.z, encoded.width))
+    width = torch.where(free, width, 0.0)
+    z = torch.where(free, z, 0.0)
+    over = torch.where(free.any(0))[0].tolist()
+    asked = [codec.parts[codec.numbers[d]] for d in over]
+    places = next(count for most, count in PLACES if max(part.widest for part in asked) <= most)
+    options = solver(model, solving, n) | {"seed": seed, "first": first, "over": over}
+    end = prior_of(denoiser, cells, *end_coefficients(denoiser.schedule, 1.0))
+    uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (D,), model.device)
+    start = torch.special.ndtr(uniform().double())  # (1, D): the same for all rows, so that each is scored on its own
+    found, errors = [], []
+    for place in range(places):
+        u = ((start + place / places) % 1 - 0.5).to(z)  # evenly spread, from a random start
+        density = ode_log_prob(denoiser, z + u * width, end, cond=cells.packed, **options)
+        found.append(density.value)
+        errors.append(density.total_error)
+    each, error = torch.stack(found), torch.stack(errors).mean(0)
+    value = torch.logsumexp(each, 0) - np.log(places)
+    if places > 1:
+        relative = (each - value).exp()
+        error = torch.hypot(error, relative.std(0) / places**0.5)
+    slopes = np.where(free.cpu().numpy(), codec.log_slopes(rows), 0.0).sum(1)
+    volume = torch.where(width > 0, width, 1.0).double().log().sum(1)
+    total = value - idle_log_prob(denoiser.schedule, cells) + volume
+    return total.cpu().numpy() + slopes, error.cpu().numpy()
+
+
+def _chosen(codec: TableCodec, names: Sequence[str]) -> NDArray[np.bool_]:
+    for name in names:
+        if name not in codec.columns:
+            raise unknown_name("column", name, codec.columns)
+    return np.array([name in names for name in codec.columns])
