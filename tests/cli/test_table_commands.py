@@ -87,6 +87,20 @@ def test_outliers_are_ranked_and_name_a_cell(driftfield: Run, run: Path, tmp_pat
     assert len(found) == 3
 
 
+def test_a_table_is_verified_and_its_report_says_so(driftfield: Run, run: Path) -> None:
+    done = driftfield("verify", "run", "--json")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == any(
+        check["status"] == "fail" for check in checks.values()
+    )  # after 20 steps some may fail
+    assert {checks[name]["status"] for name in ("units", "sums", "masses")} == {"pass"}
+    assert "no latent codes" in checks["latents"]["reason"]
+    done = driftfield("report", "run")
+    assert done.returncode == 0, done.stderr
+    page = (run / "report.html").read_text()
+    assert "Conditionals against ratios of joints" in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -99,7 +113,6 @@ def test_outliers_are_ranked_and_name_a_cell(driftfield: Run, run: Path, tmp_pat
         (["score", "run", "t.csv", "--given", "kind", "--of", "kind"], ['"kind" is both']),
         (["score", "run", "t.csv", "--of", "size"], ["column", "size"]),
         (["score", "run", "t.csv", "--noise", "0.1"], ["density of a table"]),
-        (["verify", "run"], ["no verification yet"]),
         (["animate", "run", "-o", "a.gif"], ["no path between noise and data"]),
         (["score", "run", "t.csv", "--bound"], ["no bound"]),
         (["score", "run", "t.csv", "--latent"], ["no latent code"]),
@@ -141,34 +154,6 @@ def test_the_kind_of_a_column_is_shown_and_can_be_changed(driftfield: Run, tmp_p
         done = driftfield("fit", "t.csv", "-o", "no", "--steps", "2", "-q", "--set", wrong)
         assert done.returncode == 2
         assert word in done.stderr
-
-
-def test_dates_are_shown_given_filled_and_written_as_dates(driftfield: Run, tmp_path: Path) -> None:
-    lines = [
-        f"{'' if i % 9 == 0 else f'{1 + i % 28:02d}.{1 + i % 12:02d}.2023'},{i % 24:02d}:{i % 60:02d}"
-        for i in range(200)
-    ]
-    (tmp_path / "d.csv").write_text("when,at\n" + "\n".join(lines) + "\n")
-    shown = driftfield("data", "d.csv")
-    assert "01.01.2023" in shown.stdout
-    assert "time of day" in shown.stdout
-    found = json.loads(driftfield("data", "d.csv", "--json").stdout)["columns"][0]
-    assert (found["kind"], found["max"]) == ("date", "28.12.2023")
-    done = driftfield("fit", "d.csv", "-o", "run", "--steps", "20", "-q")
-    assert done.returncode == 0, done.stderr
-    full = pl.read_csv(driftfield("impute", "run", "d.csv", "-q").stdout.encode())
-    assert full["when"].str.to_date("%d.%m.%Y", strict=True).null_count() == 0
-    given = pl.read_csv(driftfield("sample", "run", "-n", "2", "--given", "when=29.02.2024", "-q").stdout.encode())
-    assert given["when"].to_list() == ["29.02.2024"] * 2
-    for wrong in ("30.02.2024", "7"):
-        done = driftfield("sample", "run", "-n", "2", "--given", f"when={wrong}")
-        assert done.returncode == 2
-        assert f"must be a date like 01.05.2024, got {wrong}" in done.stderr
-    done = driftfield("sample", "run", "-n", "2", "-o", "out.npy", "-q")
-    assert done.returncode == 2
-    odd = driftfield("outliers", "run", "d.csv", "-n", "1", "-q").stdout.splitlines()[1]
-    assert ".2023," in odd
-    assert driftfield("report", "run").returncode == 0
 
 
 def test_holes_that_are_modelled_are_drawn_given_and_filled(driftfield: Run, tmp_path: Path, table: str) -> None:

@@ -28,14 +28,14 @@ def verify(run: Path, out: Path | None, rows: int | None, theme: str | None, see
     from driftfield.model.loading import load_model
     from driftfield.report import render_verification
     from driftfield.report.style import find_theme
-    from driftfield.verification import QUESTIONS
+    from driftfield.verification import questions_of
     from driftfield.verification import verify as verify_model
 
     chosen = None if theme is None else find_theme(theme)
     model = load_model(run, device=str(choose_device("auto")))
     with Bar("verifying") as bar:
-        places = {question.label: place for place, question in enumerate(QUESTIONS)}
-        found = verify_model(model, rows, seed, lambda label: bar.show(places[label], len(QUESTIONS), label))
+        places = {question.label: place for place, question in enumerate(questions_of(model))}
+        found = verify_model(model, rows, seed, lambda label: bar.show(places[label], len(places), label))
     whole = _with_map(found)
     page = render_verification(whole, model.columns, model.source, chosen)
     write_atomically(out or run / runs.VERIFY_PAGE, page.encode())

@@ -1,7 +1,8 @@
 """The most likely cause of failures, from their pattern.
 
-Some checks point to a single part, regardless of the others: units, sign, memorisation, the clock of the schedule. They
-come first. If only the density fails, its integration is to blame; everything else points to the network.
+Some checks point to a single part, regardless of the others: units, the codes of levels, sign, memorisation, the clock
+of the schedule. They come first. If only the density fails, its integration is to blame; everything else points to the
+network.
 
 A network that was barely trained fails the clock too. Under a swapped schedule, in contrast, it has learned something:
 with the right level as its input it beats every linear estimate, and all levels are off in the same direction.
@@ -13,12 +14,13 @@ from collections.abc import Sequence
 
 from driftfield.verification.check import Check
 
-UNITS, SIGN, MEMORISED, SCHEDULE, NETWORK, SAMPLER, PRIOR, DENSITY, NOTHING = (
-    "units", "sign", "memorised", "schedule", "network", "sampler", "prior", "density", "nothing",
+UNITS, CODES, SIGN, MEMORISED, SCHEDULE, NETWORK, SAMPLER, PRIOR, DENSITY, NOTHING = (
+    "units", "codes", "sign", "memorised", "schedule", "network", "sampler", "prior", "density", "nothing",
 )  # fmt: skip
 
 SENTENCES = {
     UNITS: "the units are wrong: the scaling stored with the model is not that of its training rows",
+    CODES: "the levels of a category are not told apart: two have the same code, or rows are not scored on their own",
     SIGN: "the score has the wrong sign: the estimated noise points away from the true noise",
     MEMORISED: "the model has memorised its training rows",
     SCHEDULE: "the schedule is not the one that the network was trained with: it gets wrong noise levels as its input",
@@ -27,7 +29,7 @@ SENTENCES = {
     PRIOR: "the forward process ends before it reaches the prior, which only another schedule can fix",
     DENSITY: "log-densities are integrated too coarsely: more steps would fix them; samples are not affected",
 }
-OF_NETWORK = ("calibration", "clock", "score", "exact_score", "latents", "network")
+OF_NETWORK = ("calibration", "clock", "score", "exact_score", "latents", "network", "order", "ratios")
 LEARNED = 0.95  # of the error of the linear estimate: 0.78 to 0.91 under swapped schedules, 0.98 after two epochs
 ONE_SIDED = 0.8  # of the gain; 0.97 and more under swapped schedules
 THROUGH_PRIOR = (
@@ -46,6 +48,8 @@ def likely_cause(checks: Sequence[Check]) -> str:
         return NOTHING
     if "units" in failed:
         return UNITS
+    if "sums" in failed:
+        return CODES
     if _runs_backwards(by_name.get("calibration")):
         return SIGN
     if "memorisation" in failed:

@@ -18,6 +18,7 @@ from driftfield.codecs import FloatArray, Scaler
 from driftfield.errors import InputError
 from driftfield.evaluation import memorisation
 from driftfield.evaluation.distances import sliced_wasserstein2
+from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Measured
 from driftfield.evaluation.rows import standardised
 from driftfield.verification.check import DoesNotApply, Finding
@@ -37,7 +38,7 @@ def network(subject: Subject) -> Finding:
     how = "its own sampler" if subject.is_kernel else "a fine sampler"
     value, floor = _distance(subject, made), _distance(subject, subject.other)
     note = f"sliced Wasserstein-2 between {len(made):,} rows drawn with {how} and real rows"
-    return _beside_floor(value, floor, note)
+    return beside_floor(value, floor, note)
 
 
 def sampler(subject: Subject) -> Finding:
@@ -54,7 +55,7 @@ def sampler(subject: Subject) -> Finding:
             raise DoesNotApply(f"the sampler needs more than an exact denoiser: {error}") from None
         found, floor = _distance(subject, made), _distance(subject, subject.other[: len(made)])
         note = f"sliced Wasserstein-2 between {len(made):,} rows of the exact denoiser with this sampler, and real rows"
-        return _beside_floor(found, floor, note)
+        return beside_floor(found, floor, note)
     made = subject.draw(subject.model.denoiser, own)
     if _is_deterministic(subject):
         moved = (made - subject.reference) / subject.real.std(0)
@@ -64,7 +65,7 @@ def sampler(subject: Subject) -> Finding:
     second = subject.draw(subject.model.denoiser, own, purpose="second")
     found, floor = _distance(subject, made, subject.reference), _distance(subject, made, second)
     note = f"sliced Wasserstein-2 between {len(made):,} rows by this sampler and as many by a fine one"
-    return _beside_floor(found, floor, note)
+    return beside_floor(found, floor, note)
 
 
 def _is_deterministic(subject: Subject) -> bool:
@@ -80,7 +81,7 @@ def _distance(subject: Subject, made: FloatArray, real: FloatArray | None = None
     return sliced_wasserstein2(standardised(scaler, made[:n]), standardised(scaler, real[:n]), subject.seed)
 
 
-def _beside_floor(value: Measured, floor: Measured, note: str) -> Finding:
+def beside_floor(value: Measured, floor: Measured, note: str) -> Finding:
     """A distance that may exceed its floor by a slack, added in squares, and by two standard errors."""
     high = math.hypot(floor.value, SLACK) + 2 * (floor.error or 0.0)
     details = {"floor_error": floor.error}
@@ -89,7 +90,11 @@ def _beside_floor(value: Measured, floor: Measured, note: str) -> Finding:
 
 def copies(subject: Subject) -> Finding:
     """The fraction of samples closer to a training row than the closest per cent of fresh rows, or equal to one."""
-    found = memorisation(subject.samples, subject.model.train, subject.real, subject.seed)
+    return memorised(memorisation(subject.samples, subject.model.train, subject.real, subject.seed))
+
+
+def memorised(found: Memorisation) -> Finding:
+    """The finding of distances to training rows."""
     value, floor, error, high = found.closer, found.expected, found.error, found.highest
     what = "suspiciously close to"
     if found.present and value <= high:  # copies in a table with repeated rows, where a small distance means nothing

@@ -1,8 +1,8 @@
 """Subject: the model under test, with the rows and draws that several checks use.
 
 Noised rows are x_t / alpha_t = z + kappa eps in the network's units, at a noise level kappa = sigma / alpha; in these
-units the noise is isotropic. All draws come from streams of (seed, purpose), so that no check changes the numbers of
-another.
+units the noise is isotropic. A row of a table gets noise in the numbers that are there, given its categories. All draws
+come from streams of (seed, purpose), so that no check changes the numbers of another.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from driftfield.codecs import FloatArray, NumericCodec, Scaler
+from driftfield.codecs import FloatArray, NumericCodec, Scaler, TableCodec
 from driftfield.datasets.distribution import Distribution
-from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, LearnedKernel, sample
+from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, Cells, LearnedKernel, sample
 from driftfield.diffusion.basics.loop import Step
+from driftfield.diffusion.further.cells import ABSENT, GENERATED
 from driftfield.errors import DriftfieldError
 from driftfield.evaluation.rows import choose
 from driftfield.model.model import Model
+from driftfield.model.sampling import How
 from driftfield.model.whole_rows import check_held_out
 from driftfield.recipes.sampling import build_sampling
 from driftfield.seeds import derive, stream
+from driftfield.verification.table_draws import new_rows
 
 REFERENCE_STEPS = 100  # of Heun's method: halving them moves samples of the default recipe by less than 0.01 std
 
@@ -73,9 +76,26 @@ class Subject:
         return choose(rows, len(rows), self.stream("weighted training rows"), self.model.train_weights)
 
     @cached_property
+    def cells(self) -> Cells | None:
+        """The real rows of a table: every category given, every number that is there generated; else None."""
+        codec = self.model.codec
+        if not isinstance(codec, TableCodec):
+            return None
+        encoded = codec.encoded(self.real)
+        there = encoded.present & np.isfinite(encoded.z)  # beyond a bound they are not
+        state, z = np.where(there, GENERATED, ABSENT).astype(np.float32), np.where(there, encoded.z, np.float32(0))
+        return Cells(*(torch.from_numpy(part).to(self.model.device) for part in (state, z, encoded.codes)))
+
+    @cached_property
     def z(self) -> FloatArray:
-        """The real rows in the network's units (n, D)."""
-        return self.model.codec.encode(self.real).astype(np.float64)
+        """The real rows in the network's units (n, D); of a table, its numbers, 0 where there is none."""
+        rows = self.model.codec.encode(self.real) if self.cells is None else self.cells.values.cpu().numpy()
+        return rows.astype(np.float64)
+
+    @cached_property
+    def free(self) -> FloatArray | float:
+        """1 for numbers that get noise, 0 for those of a table that are not there (n, D)."""
+        return 1.0 if self.cells is None else self.cells.free.double().cpu().numpy()
 
     @property
     def scaler(self) -> Scaler:
@@ -108,18 +128,18 @@ class Subject:
     def noisy(self, noise: float, purpose: str, rows: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
         """(z + noise eps, eps), both (n, D), of the real rows in the network's units, or of ``rows`` in those."""
         z = self.z if rows is None else rows
-        eps = self.stream(f"{purpose} {noise:.6g}").standard_normal(z.shape)
+        eps = self.free * self.stream(f"{purpose} {noise:.6g}").standard_normal(z.shape)
         return z + noise * eps, eps
 
     def eps_hat(self, y: FloatArray, noise: float, denoiser: BaseDenoiser | None = None) -> FloatArray:
         """The estimate of the noise in y (n, D) = x_t / alpha_t by the model's denoiser, or by another; float64."""
         denoiser = denoiser or self.model.denoiser
         t = self.time(noise)
-        alpha = float(denoiser.schedule.alpha(t))
+        alpha, cond = float(denoiser.schedule.alpha(t)), None if self.cells is None else self.cells.packed
         with torch.no_grad():
             x_t = torch.as_tensor(alpha * y, dtype=torch.float32, device=self.model.device)
-            found: FloatArray = denoiser(x_t, t).eps.double().cpu().numpy()
-        return found
+            found: FloatArray = denoiser(x_t, t, cond).eps.double().cpu().numpy()
+        return self.free * found
 
     @cached_property
     def samples(self) -> FloatArray:
@@ -173,7 +193,11 @@ class Subject:
 
     @cached_property
     def reference(self) -> FloatArray:
-        """Samples of the model's denoiser by the reference sampler (n, D)."""
+        """Samples of the model's denoiser by the reference sampler (n, D); of a table new rows (n, C), not rounded."""
+        if self.cells is not None:
+            T = self.model.denoiser.schedule.T
+            grid, steps = ("karras", REFERENCE_STEPS) if T is None else ("uniform", T)
+            return new_rows(self.model, len(self.real), How(sampler="heun", steps=steps, grid=grid), self.seed)
         return self.draw(self.model.denoiser, self.reference_sampler())
 
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from driftfield.codecs import TableCodec
 from driftfield.errors import InputError
 from driftfield.files import plain
 from driftfield.model.model import Model
-from driftfield.model.whole_rows import check_whole
 from driftfield.verification import truth
 from driftfield.verification.cause import conclusion, likely_cause
-from driftfield.verification.check import Check
+from driftfield.verification.check import Check, Question
 from driftfield.verification.questions import QUESTIONS
 from driftfield.verification.subject import Subject
+from driftfield.verification.table_questions import TABLE_QUESTIONS
 
 ROWS = 4_000
 FEWEST_ROWS = 20
@@ -65,6 +66,11 @@ class Verification:
         return found
 
 
+def questions_of(model: Model) -> tuple[Question, ...]:
+    """What a verification asks of a model."""
+    return TABLE_QUESTIONS if isinstance(model.codec, TableCodec) else QUESTIONS
+
+
 def verify(
     model: Model, rows: int | None = None, seed: int = 0, observe: Callable[[str], None] | None = None
 ) -> Verification:
@@ -76,9 +82,8 @@ def verify(
         observe: called with the name of each check before it runs.
 
     Raises:
-        InputError: ``rows`` is below 20, or fewer rows are held out; or a table has text or missing cells.
+        InputError: ``rows`` is below 20, or fewer rows are held out.
     """
-    check_whole(model, "verification yet")
     rows = ROWS if rows is None else rows
     if rows < FEWEST_ROWS:
         raise InputError(f"A verification needs at least {FEWEST_ROWS} rows, got {rows}.")
@@ -87,7 +92,7 @@ def verify(
     if len(subject.real) < FEWEST_ROWS:
         raise InputError(f"Only {len(subject.real)} rows are held out: a verification needs at least {FEWEST_ROWS}.")
     checks = []
-    for question in QUESTIONS:
+    for question in questions_of(model):
         if observe is not None:
             observe(question.label)
         checks.append(question.answer(subject))
@@ -95,7 +100,7 @@ def verify(
         conclusion(checks),
         likely_cause(checks),
         checks,
-        truth.error_map(subject),
+        None if subject.cells is not None else truth.error_map(subject),
         len(subject.real),
         seed,
         time.monotonic() - started,
