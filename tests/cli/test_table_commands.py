@@ -156,6 +156,34 @@ def test_the_kind_of_a_column_is_shown_and_can_be_changed(driftfield: Run, tmp_p
         assert word in done.stderr
 
 
+def test_dates_are_shown_given_filled_and_written_as_dates(driftfield: Run, tmp_path: Path) -> None:
+    lines = [
+        f"{'' if i % 9 == 0 else f'{1 + i % 28:02d}.{1 + i % 12:02d}.2023'},{i % 24:02d}:{i % 60:02d}"
+        for i in range(200)
+    ]
+    (tmp_path / "d.csv").write_text("when,at\n" + "\n".join(lines) + "\n")
+    shown = driftfield("data", "d.csv")
+    assert "01.01.2023" in shown.stdout
+    assert "time of day" in shown.stdout
+    found = json.loads(driftfield("data", "d.csv", "--json").stdout)["columns"][0]
+    assert (found["kind"], found["max"]) == ("date", "28.12.2023")
+    done = driftfield("fit", "d.csv", "-o", "run", "--steps", "20", "-q")
+    assert done.returncode == 0, done.stderr
+    full = pl.read_csv(driftfield("impute", "run", "d.csv", "-q").stdout.encode())
+    assert full["when"].str.to_date("%d.%m.%Y", strict=True).null_count() == 0
+    given = pl.read_csv(driftfield("sample", "run", "-n", "2", "--given", "when=29.02.2024", "-q").stdout.encode())
+    assert given["when"].to_list() == ["29.02.2024"] * 2
+    for wrong in ("30.02.2024", "7"):
+        done = driftfield("sample", "run", "-n", "2", "--given", f"when={wrong}")
+        assert done.returncode == 2
+        assert f"must be a date like 01.05.2024, got {wrong}" in done.stderr
+    done = driftfield("sample", "run", "-n", "2", "-o", "out.npy", "-q")
+    assert done.returncode == 2
+    odd = driftfield("outliers", "run", "d.csv", "-n", "1", "-q").stdout.splitlines()[1]
+    assert ".2023," in odd
+    assert driftfield("report", "run").returncode == 0
+
+
 def test_holes_that_are_modelled_are_drawn_given_and_filled(driftfield: Run, tmp_path: Path, table: str) -> None:
     (tmp_path / "t.csv").write_text(table)
     setting = ["--set", "columns.*.missing=model"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.table import Table
 
 from driftfield.cli.streams import say
@@ -21,9 +22,11 @@ from driftfield.recipes.settings import parse_settings
 from driftfield.wording import number
 
 if TYPE_CHECKING:
+    from driftfield.codecs.columns import Column
     from driftfield.datasets import Distribution
     from driftfield.datasets import Table as DataTable
 
+LONGEST_NAME = 20  # that is written on one line in any case
 WIDE = 110  # characters of a terminal, from which all that is known of a column fits on its line
 
 
@@ -115,11 +118,20 @@ def _as_modelled(table: "DataTable", recipe: Recipe) -> dict[str, dict[str, Any]
         return {}
     levels = table.levels or ((),) * len(table.columns)
     found: dict[str, dict[str, Any]] = {}
-    for part in find_columns(table.values, table.columns, levels, declared=recipe.columns):
-        kind = part.kind + " with atoms" * (part.numeric and len(part.values) > 0) + " or empty" * part.holes
-        more = {"atoms": list(part.values), "low": part.low, "high": part.high} if part.numeric else {}
-        found[part.name] = {"kind": kind, **more}
+    parts = find_columns(table.values, table.columns, levels, declared=recipe.columns, dates=table.dates)
+    for part, cells in zip(parts, table.values.T, strict=True):
+        found[part.name] = {"kind": part.shown}
+        ends = {"min": np.nanmin(cells), "max": np.nanmax(cells)} if part.dates else {}
+        known = ends | ({"low": part.low, "high": part.high} if part.numeric else {})
+        found[part.name] |= {key: _written(part, value) for key, value in known.items()}
+        if part.numeric:
+            found[part.name]["atoms"] = [_written(part, value) for value in part.values]
     return found
+
+
+def _written(part: "Column", value: float | None) -> float | str | None:
+    """A number as plain data: a date as text."""
+    return value if value is None or part.dates is None else part.written(value)
 
 
 def _print(described: Mapping[str, Any]) -> None:
@@ -146,17 +158,23 @@ def _table(columns: list[dict[str, Any]], width: int) -> Table:
     numbers = ("mean", "std", "min", "max") if wide or not kinds else ("min", "max")
     counts = ("missing", "distinct", "decimals") if kinds else ()
     table = Table(box=None, pad_edge=False)
-    table.add_column("column", overflow="fold")
+    longest = max((len(column["name"]) for column in columns), default=0)
+    table.add_column("column", overflow="fold", min_width=min(longest, LONGEST_NAME))
     for heading in (*(["kind"] if kinds else []), *numbers, *counts):
         table.add_column(heading, justify="left" if heading == "kind" else "right", no_wrap=True)
     if kinds and wide:
         table.add_column("examples")
     for column in columns:
         cells = [column["name"], *([column["kind"]] if kinds else [])]
-        cells += [number(column[key], 4) if key in column else "" for key in numbers]
+        cells += [_cell(column.get(key, "")) for key in numbers]
         if kinds:
             places = column.get("decimals", "")
             cells += [f"{column['missing']:,}", f"{column['distinct']:,}", "more" if places is None else str(places)]
-            cells += ["; ".join(column["examples"])] if wide else []
+            shown = [] if isinstance(column.get("min"), str) else column["examples"]  # the ends of dates are examples
+            cells += ["; ".join(shown)] if wide else []
         table.add_row(*cells)
     return table
+
+
+def _cell(value: float | str) -> str:
+    return value if isinstance(value, str) else number(value, 4)

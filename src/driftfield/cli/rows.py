@@ -11,6 +11,7 @@ from driftfield.cli.progress import Bar
 from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
 from driftfield.datasets.files import path_and_columns
 from driftfield.datasets.tables import load_mixed
+from driftfield.datasets.writing import Written
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable
 from driftfield.model import run as runs
@@ -46,10 +47,11 @@ def _sources(run: Path, source: str) -> list[Path]:
 
 def read_like(model: "Model", data: str) -> "FloatArray":
     """The rows of DATA as a model takes them."""
+    from driftfield.codecs import TableCodec
+
     dialect = model.recipe.data.dialect
-    texts = getattr(model.codec, "levels_of_text", None)
-    if texts is not None:
-        return load_mixed(data, model.columns, texts, dialect).values
+    if isinstance(model.codec, TableCodec):
+        return load_mixed(data, model.columns, model.codec.levels_of_text, model.codec.dates, dialect).values
     return load_like(data, model.columns, dialect).values
 
 
@@ -63,9 +65,9 @@ def asked_like(model: "Model", data: str, given: Sequence[str] = ()) -> "list[st
     return asked_columns(model.codec, data, given, model.recipe.data.dialect)
 
 
-def levels_of(model: "Model") -> Mapping[str, Sequence[str]]:
-    """The texts of the levels of each column that is written as text."""
-    return getattr(model.codec, "texts", {})
+def levels_of(model: "Model") -> Written:
+    """How columns are written that hold no numbers: the texts of their levels, or dates."""
+    return getattr(model.codec, "written", {})
 
 
 def show(
@@ -78,7 +80,7 @@ def show(
     """Write rows of a model to a file, or to stdout, with columns of numbers before them and of text after."""
     levels, places = levels_of(model), model.codec.places if model.recipe.sample.round else ()
     if out is not None and out.suffix.lower() == ".npy" and levels:
-        raise InputError(f"{out} can hold numbers alone, but {next(iter(levels))} is text: write .csv or .parquet.")
+        raise InputError(f"{out} can hold numbers alone, but {next(iter(levels))} has none: write .csv or .parquet.")
     extra = before or {}
     whole = [0 if bool((column == np.round(column)).all()) else None for column in extra.values()]
     table = np.concatenate([*(column[:, None] for column in extra.values()), rows], 1)
@@ -91,7 +93,7 @@ def put(
     out: Path | None,
     places: Sequence[int | None] = (),
     texts: Mapping[str, Sequence[str]] | None = None,
-    levels: Mapping[str, Sequence[str]] | None = None,
+    levels: Written | None = None,
 ) -> None:
     if out is not None:
         write_rows(out, rows, columns, places, texts, levels)

@@ -9,7 +9,7 @@ density: a zero where nothing was gained, a cap, round numbers where people gues
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from driftfield.codecs.decimals import decimals
-from driftfield.codecs.maps import Map, bent, choose_map
+from driftfield.codecs.maps import GAIN, GAIN_AT_AN_EDGE, Map, bent, choose_map
+from driftfield.datasets.dates import Dates
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.mixed import MOST_LEVELS
+from driftfield.datasets.mixed import MOST_LEVELS, AllDates
 from driftfield.errors import InputError, unknown_name
 from driftfield.options import Section
 
@@ -60,6 +61,7 @@ class Column:
         places: decimals of a number; None for a real one.
         map: of a number.
         low, high: bounds that its values pile up against, beyond which there are none; None where there is no bound.
+        dates: how its numbers are written, if they are dates or times.
         holes: whether an empty cell is a level of its own, after those of ``values``.
     """
 
@@ -72,6 +74,7 @@ class Column:
     low: float | None = None
     high: float | None = None
     holes: bool = False
+    dates: Dates | None = None
 
     @property
     def numeric(self) -> bool:
@@ -95,7 +98,7 @@ class Column:
     @property
     def level_names(self) -> tuple[str, ...]:
         """The levels of its category as text."""
-        names = self.texts or tuple(f"{value:.10g}" for value in self.values)
+        names = tuple(self.written(value) for value in self.values)
         other = "other" if self.values else "a number"
         return names + ("empty",) * self.holes + (other,) * (self.numeric and self.levels > 0)
 
@@ -116,6 +119,38 @@ class Column:
         low = None if self.low is None else float(np.ceil(self.low / step) * step)
         return low, None if self.high is None else float(np.floor(self.high / step) * step)
 
+    @property
+    def shown(self) -> str:
+        """What it is, in a word or two."""
+        kind = self.dates.kind if self.dates and self.numeric else self.kind
+        return kind + " with atoms" * (self.numeric and len(self.values) > 0) + " or empty" * self.holes
+
+    def written(self, value: float) -> str:
+        """A cell as text."""
+        if self.texts:
+            return self.texts[int(value)]
+        return self.dates.written(value) if self.dates else f"{value:.10g}"
+
+    def cell(self, value: Any) -> float:
+        """What rows hold for a cell as the user writes it.
+
+        Raises:
+            InputError: the column cannot hold it.
+        """
+        if self.texts:
+            if str(value) not in self.texts:
+                raise unknown_name(f"value of {self.name}", str(value), self.texts)
+            return float(self.texts.index(str(value)))
+        try:
+            cell = float(self.dates.read([str(value)])[0] if self.dates else value)
+        except (TypeError, ValueError):
+            cell = np.nan
+        if not np.isfinite(cell):
+            wanted = f"{self.dates.kind} like {self.dates.example}" if self.dates else "finite number"
+            raise InputError(f'The given value of "{self.name}" must be a {wanted}, got {value}.')
+        self.code(np.array([cell]))
+        return cell
+
     def code(self, cells: FloatArray) -> FloatArray:
         """The level of each cell (n,); NaN for a missing one, and the last level for numbers beside atoms.
 
@@ -131,7 +166,7 @@ class Column:
         elif (present & np.isnan(codes)).any():
             row = int((present & np.isnan(codes)).argmax())
             raise InputError(
-                f'Row {row + 1} has {cells[row]:g} in the column "{self.name}", which is not one of its '
+                f'Row {row + 1} has {self.written(cells[row])} in the column "{self.name}", which is not one of its '
                 f"{len(self.values):,} levels: correct it, or leave it empty."
             )
         return codes
@@ -145,6 +180,8 @@ class Column:
             found["values"] = list(self.values)
         if self.holes:
             found["missing"] = "model"
+        if self.dates is not None:
+            found["dates"] = asdict(self.dates)
         if self.map is not None:
             found |= {"places": self.places, "x": list(self.map.x), "z": list(self.map.z)}
             found |= {name: bound for name, bound in (("low", self.low), ("high", self.high)) if bound is not None}
@@ -156,10 +193,11 @@ class Column:
         texts = tuple(str(text) for text in found.get("texts", ()))
         values = tuple(float(v) for v in range(len(texts))) or tuple(float(v) for v in found.get("values", ()))
         holes = found.get("missing") == "model"
+        dates = Dates(**found["dates"]) if "dates" in found else None
         if found["kind"] not in KINDS or (found["kind"] == "category") != ("x" not in found):
             raise ValueError(f'the column "{found["name"]}" has no kind that is known')
         if found["kind"] == "category":
-            return cls(found["name"], "category", texts, values, holes=holes)
+            return cls(found["name"], "category", texts, values, holes=holes, dates=dates)
         x, z = (tuple(float(v) for v in found[key]) for key in ("x", "z"))
         knots = np.array([x, z])
         if knots.shape[1] < 2 or not np.isfinite(knots).all() or not (np.diff(knots) > 0).all():
@@ -175,6 +213,7 @@ class Column:
             low,
             high,
             holes,
+            dates,
         )
 
 
@@ -185,6 +224,7 @@ def find_columns(
     weights: FloatArray | None = None,
     beside: FloatArray | None = None,
     declared: Mapping[str, ColumnOptions] | None = None,
+    dates: AllDates = (),
 ) -> tuple[Column, ...]:
     """What each column of training rows (n, C) is.
 
@@ -193,6 +233,7 @@ def find_columns(
         weights: what each row counts, (n,).
         beside: other rows (m, C), from which only the levels of categories are taken.
         declared: what is said of some columns, by their names; under "*", of all.
+        dates: how the dates of each column are written, None for one without; () where there are none.
 
     Raises:
         InputError: a column has one value in all rows, or none, or is not what it is said to be.
@@ -203,10 +244,11 @@ def find_columns(
             raise unknown_name("column", name, names)
     others = np.empty((0, rows.shape[1])) if beside is None else beside
     columns = []
-    for cells, more, name, texts in zip(rows.T, others.T, names, levels, strict=True):
+    all_dates = dates or (None,) * len(names)
+    for cells, more, name, texts, own in zip(rows.T, others.T, names, levels, all_dates, strict=True):
         said = _said(declared, name)
         holes = said.missing == "model" and bool(np.isnan(cells).any())
-        columns.append(replace(_found(cells, more, name, texts, weights, said), holes=holes))
+        columns.append(replace(_found(cells, more, name, texts, weights, said, own), holes=holes, dates=own))
     return tuple(columns)
 
 
@@ -223,12 +265,13 @@ def _found(
     texts: tuple[str, ...],
     weights: FloatArray | None,
     said: ColumnOptions,
+    dates: Dates | None,
 ) -> Column:
     present = ~np.isnan(cells)
     found, own = cells[present], None if weights is None else weights[present]
     distinct, counts = np.unique(found, return_counts=True)
     if len(distinct) < 2:
-        one = "" if not len(distinct) else texts[int(distinct[0])] if texts else f"{distinct[0]:g}"
+        one = Column(name, "number", texts, dates=dates).written(distinct[0]) if len(distinct) else ""
         raise InputError(
             f'Column "{name}" has {f"one value, {one}," if one else "no value"} in all training rows: leave it out.'
         )
@@ -257,9 +300,11 @@ def _found(
         atoms, beside = (), np.ones(len(found), dtype=bool)
     numbers, own = found[beside], None if own is None else own[beside]
     kind: Kind = "whole number" if whole else "number"
-    low, high = _said_bounds(name, numbers, said, bounds(numbers, whole))
+    low, high = _said_bounds(name, numbers, said, bounds(numbers, whole, dates))
     extra = 1 / 12 if whole else 0.0  # the variance within an interval
-    map_ = choose_map(numbers, own, extra, bounded=not whole and (low, high) != (None, None))
+    edge = said.low is not None or said.high is not None or (dates is not None and dates.ends[0] is not None)
+    gain = GAIN_AT_AN_EDGE if edge else GAIN
+    map_ = choose_map(numbers, own, extra, not whole and (low, high) != (None, None), gain)
     return Column(name, kind, (), atoms, places, map_ if whole else bent(map_, low, high), low, high)
 
 
@@ -277,13 +322,13 @@ def _said_bounds(
     return low, high
 
 
-def bounds(values: FloatArray, whole: bool = False) -> tuple[float | None, float | None]:
+def bounds(values: FloatArray, whole: bool = False, dates: Dates | None = None) -> tuple[float | None, float | None]:
     """(low, high) of values (n,) that pile up at an end of their range, None for an end where they thin out.
 
     They pile up where the outermost tenth of the way from the end to the median holds a twentieth of the values on
     that side, half as many as if they were spread evenly. The bound of whole numbers is half a unit beyond the
     outermost one. Of other numbers it is 5/n of the way to the median beyond, which one in e^5 new values of an even
-    distribution would exceed; of few numbers nothing is concluded.
+    distribution would exceed; of few numbers nothing is concluded. Times of day are in any case within the day.
     """
     middle = float(np.median(values))
     found: list[float | None] = []
@@ -293,7 +338,10 @@ def bounds(values: FloatArray, whole: bool = False) -> tuple[float | None, float
         piled = enough and (np.abs(side - end) <= reach / 10).mean() >= PILED
         room = 0.5 if whole else ROOM * reach / len(values)
         found.append(float(end) + (room if end > middle else -room) if piled else None)
-    return found[0], found[1]
+    ends = dates.ends if dates is not None else (None, None)
+    shift = 0.5 if whole else 0.0
+    low, high = (own if own is not None or end is None else end - shift for own, end in zip(found, ends, strict=True))
+    return low, high
 
 
 def _atoms(distinct: FloatArray, counts: NDArray[np.int64]) -> tuple[float, ...]:

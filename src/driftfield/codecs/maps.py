@@ -22,7 +22,9 @@ import numpy as np
 
 from driftfield.datasets.distribution import FloatArray
 
-GAIN = 0.2  # nats of held-out log-likelihood for each value, for which a column is mapped to normal scores
+# Nats of held-out log-likelihood for each value, for which a column is mapped to normal scores; a small gain where
+# values end at a bound that is known, as a hard edge on the line of z would be blurred.
+GAIN, GAIN_AT_AN_EDGE = 0.2, 0.02
 FEWEST_VALUES = 100  # distinct ones, for normal scores
 _KNOTS = 17
 _ROWS_OF_A_KNOT = 20
@@ -148,8 +150,14 @@ def bent(map_: Map, low: float | None, high: float | None) -> Map:
     return Map(x, map_.z, None if low is None or low >= x[0] else low, None if high is None or high <= x[-1] else high)
 
 
-def choose_map(values: FloatArray, weights: FloatArray | None = None, extra: float = 0.0, bounded: bool = False) -> Map:
-    """A linear map, unless normal scores make held-out values (n,) likelier under N(0, 1) by 0.2 nats each.
+def choose_map(
+    values: FloatArray,
+    weights: FloatArray | None = None,
+    extra: float = 0.0,
+    bounded: bool = False,
+    least_gain: float = GAIN,
+) -> Map:
+    """A linear map, unless normal scores make held-out values (n,) likelier under N(0, 1) by ``least_gain`` nats each.
 
     The knots of a linear map for values with a bound are the outermost of them, so that it can be bent beyond.
     """
@@ -165,4 +173,4 @@ def choose_map(values: FloatArray, weights: FloatArray | None = None, extra: flo
         ways = (linear_map(fitted, extra=extra), scores_map(fitted))
         plain, scores = (float(np.mean(-0.5 * way.forward(judged) ** 2 + way.log_slope(judged))) for way in ways)
         gain += (scores - plain) / 2
-    return scores_map(values) if gain > GAIN else linear
+    return scores_map(values) if gain > least_gain else linear

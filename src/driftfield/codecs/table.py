@@ -19,8 +19,9 @@ from driftfield.codecs.codec import FloatArray
 from driftfield.codecs.columns import Column, ColumnOptions, find_columns
 from driftfield.codecs.decimals import rounded
 from driftfield.codecs.rows import array_of, named
+from driftfield.datasets.mixed import AllDates
 from driftfield.datasets.tables import load_mixed
-from driftfield.datasets.writing import rows_frame
+from driftfield.datasets.writing import Written, rows_frame
 from driftfield.errors import DriftfieldError, InputError
 
 if TYPE_CHECKING:
@@ -55,9 +56,10 @@ class TableCodec:
         weights: FloatArray | None = None,
         beside: FloatArray | None = None,
         declared: Mapping[str, ColumnOptions] | None = None,
+        dates: AllDates = (),
     ) -> "TableCodec":
         """The codec of training rows (n, C); as :func:`~driftfield.codecs.columns.find_columns`."""
-        return cls(find_columns(rows, names, levels, weights, beside, declared))
+        return cls(find_columns(rows, names, levels, weights, beside, declared, dates))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -72,14 +74,19 @@ class TableCodec:
         )
 
     @property
-    def texts(self) -> dict[str, tuple[str, ...]]:
-        """The texts of the levels of each column that is written as text."""
-        return {part.name: part.texts for part in self.parts if part.texts}
+    def written(self) -> Written:
+        """How columns are written that hold no numbers: the texts of their levels, or dates."""
+        return {part.name: part.dates or part.texts for part in self.parts if part.texts or part.dates}
 
     @property
     def levels_of_text(self) -> tuple[tuple[str, ...], ...]:
         """The texts of the levels of each column, () for one that is not text; (C,)."""
         return tuple(part.texts for part in self.parts)
+
+    @property
+    def dates(self) -> AllDates:
+        """How the dates of each column are written, None for one without; (C,)."""
+        return tuple(part.dates for part in self.parts)
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
@@ -114,7 +121,7 @@ class TableCodec:
         """
         frame = named(x, self.columns)
         if frame is not None:
-            return load_mixed(frame, self.columns, self.levels_of_text).values
+            return load_mixed(frame, self.columns, self.levels_of_text, self.dates).values
         rows = array_of(x)
         C = len(self.parts)
         rows = rows.reshape(1, -1) if rows.ndim == 1 and rows.size == C else rows
@@ -211,7 +218,7 @@ class TableCodec:
         """Names of the columns of :meth:`numeric`."""
         names: list[str] = []
         for part in self.parts:
-            levels = part.texts or tuple(f"{value:.10g}" for value in part.values)
+            levels = [part.written(value) for value in part.values]
             names += [part.name] if part.numeric else [f"{part.name} = {level}" for level in levels]
         return tuple(names) + tuple(f"{part.name} missing" for part in self.parts)
 
@@ -231,7 +238,7 @@ class TableCodec:
 
     def frame(self, rows: FloatArray) -> "pl.DataFrame":
         """Rows (n, C) as a polars frame, with categories as the user writes them and missing cells as nulls."""
-        return rows_frame(rows, self.columns, self.places, levels=self.texts)
+        return rows_frame(rows, self.columns, self.places, levels=self.written)
 
     def tensors(self) -> dict[str, NDArray[np.float64]]:
         """None: all is in the description."""

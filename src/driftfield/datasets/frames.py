@@ -1,6 +1,7 @@
 """Data frames (pandas, polars and others that narwhals reads) and arrays as raw tables."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +67,9 @@ def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterato
             yield np.full(len(column), np.nan)
         else:
             row = int((~column.is_null()).arg_true()[0])
-            yield NotNumeric(_kind(column.dtype), str(column[row : row + 1].to_list()[0]), row)
+            cell = column[row : row + 1].to_list()[0]
+            dtype = _dtype_of_dates(column.dtype)
+            yield NotNumeric("dates or times" if dtype else _kind(column.dtype), str(cell), row, dtype=dtype)
 
 
 def _numbers(column: "nw.Series[Any]") -> FloatArray:
@@ -79,8 +82,17 @@ def _numbers(column: "nw.Series[Any]") -> FloatArray:
 
 
 def frame_text(column: "nw.Series[Any]") -> list[str | None]:
-    """The cells of a column of a frame as text, None for a missing one; whole numbers without a decimal point."""
-    return [None if _is_missing(cell) else _text(cell) for cell in column.to_list()]
+    """The cells of a column of a frame as text, None for a missing one; whole numbers without a decimal point.
+
+    Dates and times are in the format of ISO 8601, and those with a time zone in UTC.
+    """
+    cells: list[Any] = [None if _is_missing(cell) else cell for cell in column.to_list()]
+    if not _dtype_of_dates(column.dtype).startswith(("datetime", "time")):
+        return [None if cell is None else _text(cell) for cell in cells]
+    if any(getattr(cell, "tzinfo", None) for cell in cells):
+        cells = [None if cell is None else cell.astimezone(UTC).replace(tzinfo=None) for cell in cells]
+    step = "microseconds" if any(cell is not None and cell.microsecond for cell in cells) else "seconds"
+    return [None if cell is None else cell.isoformat(timespec=step).replace("T", " ") for cell in cells]
 
 
 def _is_missing(cell: Any) -> bool:
@@ -145,4 +157,13 @@ def _kind(dtype: "nw.dtypes.DType") -> str:
 
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return "text"
-    return "dates or times" if dtype.is_temporal() else f"values of type {dtype}"
+    return "durations" if dtype == nw.Duration else f"values of type {dtype}"
+
+
+def _dtype_of_dates(dtype: "nw.dtypes.DType") -> str:
+    """How :class:`~driftfield.datasets.dates.Dates` names a type of dates and times; "" for others."""
+    import narwhals as nw
+
+    if isinstance(dtype, nw.Datetime):
+        return f"datetime {dtype.time_unit} {dtype.time_zone or ''}".strip()
+    return "date" if dtype == nw.Date else "time" if dtype == nw.Time else ""

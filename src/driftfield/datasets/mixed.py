@@ -1,13 +1,16 @@
 """Mixed columns: numbers and text, with missing cells, as one array of numbers.
 
-A row of such a table is an array of float64: a number is itself, text is the number of its level in the order of the
-column's levels, and a missing cell is NaN.
+A row of such a table is an array of float64: a number is itself, a date or time the number of its days or seconds
+(:mod:`~driftfield.datasets.dates`), other text is the number of its level in the order of the column's levels, and a
+missing cell is NaN.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from driftfield.datasets.dates import Dates, find_dates
 from driftfield.datasets.dialect import is_number
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.raw_table import NotNumeric, RawTable, check_rows, differs_beyond, selected
@@ -19,27 +22,52 @@ OWN_TEXT = 0.5  # different texts for each row, above which they are names
 MOST_STRANGE = 0.2  # of the texts of a column of numbers that are none,
 RARE = 0.02  # or of its cells
 Levels = tuple[tuple[str, ...], ...]  # for each column the text of its levels; () for a column of numbers
+AllDates = tuple[Dates | None, ...]  # for each column how its dates are written; None for other columns
+
+
+class Mixed(NamedTuple):
+    """Values (n, C), and of each column its name, the text of its levels, and how its dates are written; warnings."""
+
+    values: FloatArray
+    columns: tuple[str, ...]
+    levels: Levels
+    dates: AllDates
+    warnings: tuple[str, ...] = ()
 
 
 def mixed(
-    raw: RawTable, picks: Sequence[str] | None, fewest: int = 2, known: Levels | None = None
-) -> tuple[FloatArray, tuple[str, ...], Levels]:
-    """The picked columns of a raw table (all of them for None): values (n, C), names and levels (C,).
+    raw: RawTable,
+    picks: Sequence[str] | None,
+    fewest: int = 2,
+    known: Levels | None = None,
+    known_dates: AllDates = (),
+    with_dates: bool = True,
+) -> Mixed:
+    """The picked columns of a raw table, all of them for None.
 
     Args:
         known: the levels of each column, where the rows are for a model that has them; by default those that occur, in
             alphabetical order.
+        known_dates: the same of the dates; () where there are none.
+        with_dates: whether dates are looked for.
 
     Raises:
-        InputError: as :func:`~driftfield.datasets.raw_table.numbers` does, but not for text and missing cells; dates,
-            text with more than 1,000 levels, or text that is not among the known levels.
+        InputError: as :func:`~driftfield.datasets.raw_table.numbers` does, but not for text and missing cells; text
+            with more than 1,000 levels, or text that is not among the known levels, or no date of the known format.
     """
     indices = selected(raw, picks)
     columns = tuple(raw.columns[i] for i in indices)
     values: list[FloatArray] = []
     levels: list[tuple[str, ...]] = []
+    dates: list[Dates | None] = []
+    warnings: list[str] = []
     for j, (i, column) in enumerate(zip(indices, raw.read(indices), strict=True)):
         own = known[j] if known is not None else ()
+        written = known_dates[j] if known_dates else None
+        if written is not None:
+            column = _known_dates(raw, i, column, written)
+        elif known is None and with_dates and isinstance(column, NotNumeric) and not column.hint:
+            written, column = _found_dates(raw, i, column, warnings)
         if isinstance(column, NotNumeric) or own:
             if isinstance(column, NotNumeric) and (column.what != "text" or column.hint):
                 raise InputError(
@@ -57,22 +85,71 @@ def mixed(
                 )
             values.append(column)
         levels.append(own)
+        dates.append(written)
     check_rows(raw, len(values[0]), fewest)
-    return np.stack(values, 1), columns, tuple(levels)
+    return Mixed(np.stack(values, 1), columns, tuple(levels), tuple(dates), tuple(warnings))
 
 
-def left_out(values: FloatArray, columns: Sequence[str], levels: Levels, raw: RawTable | None = None) -> dict[str, str]:
+def _found_dates(
+    raw: RawTable, i: int, column: NotNumeric, warnings: list[str]
+) -> tuple[Dates | None, FloatArray | NotNumeric]:
+    """How a column of dates is written, and its numbers; None and the column for one of other text."""
+    if column.what != "text" and not column.dtype:
+        return None, column
+    cells = list(raw.text(i))
+    found = find_dates(cells, column.dtype)
+    if found.doubtful:
+        warnings.append(
+            f'Column "{raw.columns[i]}" can be read with the day or the month first, as in "{found.doubtful}", so that '
+            "it is taken for text: write its dates as 2024-05-31."
+        )
+    if found.dates is None:
+        return None, column
+    if not found.strange:
+        return found.dates, found.dates.read(cells)
+    if _are_few(cells, set(cells) - {None}, found.strange):
+        row = next(row for row, cell in enumerate(cells) if cell in found.strange)
+        cell = str(cells[row])[:40]
+        raise InputError(
+            f'Column "{raw.columns[i]}" of {raw.name} holds dates like {found.dates.example}, but "{cell}" in '
+            f"{raw.locate(row)}: correct it, or say --missing {cell} if it marks a missing cell."
+        )
+    return None, column
+
+
+def _known_dates(raw: RawTable, i: int, column: FloatArray | NotNumeric, dates: Dates) -> FloatArray:
+    """A column as numbers of dates that are written in a known way."""
+    if not isinstance(column, NotNumeric) and np.isnan(column).all():
+        return column
+    cells = list(raw.text(i))
+    numbers = dates.read(cells)
+    strange = [cell is not None and bool(np.isnan(number)) for cell, number in zip(cells, numbers, strict=True)]
+    if any(strange):
+        row = strange.index(True)
+        raise InputError(
+            f'Column "{raw.columns[i]}" of {raw.name} has "{str(cells[row])[:40]}" in {raw.locate(row)}, which is no '
+            f"{dates.kind} like {dates.example}: correct it, or leave it empty."
+        )
+    return numbers
+
+
+def left_out(
+    values: FloatArray, columns: Sequence[str], levels: Levels, raw: RawTable | None = None, dates: AllDates = ()
+) -> dict[str, str]:
     """Columns of which nothing can be learned, and why: one value, or a text of its own in most rows."""
     found = {}
-    for name, cells, texts in zip(columns, values.T, levels, strict=True):
+    all_dates = dates or (None,) * len(columns)
+    for name, cells, texts, written in zip(columns, values.T, levels, all_dates, strict=True):
         present = cells[~np.isnan(cells)]
         distinct = len(np.unique(present))
+        first = present[0] if distinct else 0.0
         if raw and distinct == 1 and not texts and differs_beyond(raw, name, present[0]):
             found[name] = (
                 f'Column "{name}" has whole numbers beyond 2^53, which float64 cannot tell apart: it is left out.'
             )
         elif distinct < 2:
-            one = "no value" if not distinct else f"one value, {texts[0] if texts else f'{present[0]:g}'},"
+            value = texts[0] if texts else written.written(first) if written else f"{first:g}"
+            one = f"one value, {value}," if distinct else "no value"
             found[name] = f'Column "{name}" has {one} in all rows: it is left out.'
         elif texts and len(present) >= FEWEST_TO_TELL and distinct > OWN_TEXT * len(present):
             found[name] = (
@@ -113,8 +190,7 @@ def _check_no_numbers(raw: RawTable, i: int, cells: Sequence[str | None], levels
         return
     if not strange:
         return
-    rare = sum(cell in strange for cell in cells) <= RARE * len(cells) and len(cells) >= FEWEST_TO_TELL
-    if not rare and (len(levels) < FEWEST_TO_TELL or len(strange) > MOST_STRANGE * len(levels)):
+    if not _are_few(cells, levels, set(strange)):
         return
     row = cells.index(strange[0])
     raise InputError(
@@ -123,11 +199,17 @@ def _check_no_numbers(raw: RawTable, i: int, cells: Sequence[str | None], levels
     )
 
 
+def _are_few(cells: Sequence[str | None], levels: Collection[str | None], strange: Collection[str]) -> bool:
+    """Whether strange cells are so few, or of so few of the levels, that they are mistakes or marks."""
+    rare = sum(cell in strange for cell in cells) <= RARE * len(cells) and len(cells) >= FEWEST_TO_TELL
+    return rare or (len(levels) >= FEWEST_TO_TELL and len(strange) <= MOST_STRANGE * len(levels))
+
+
 def _pick(raw: RawTable, i: int) -> str:
     others = [name for name in raw.columns if name != raw.columns[i]]
     return f", as in {raw.pick(others[:8])}" if others else ""
 
 
-def is_mixed(values: FloatArray, levels: Levels) -> bool:
-    """Whether a table has text or missing cells, so that it is more than rows of numbers."""
-    return any(levels) or bool(np.isnan(values).any())
+def is_mixed(values: FloatArray, levels: Levels, dates: AllDates = ()) -> bool:
+    """Whether a table has text, dates or missing cells, so that it is more than rows of numbers."""
+    return any(levels) or any(dates) or bool(np.isnan(values).any())

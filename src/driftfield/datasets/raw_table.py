@@ -28,12 +28,16 @@ _EXAMPLE_SHOWN = 40  # characters of a cell
 
 @dataclass(frozen=True)
 class NotNumeric:
-    """A column that is not numeric: what it holds, an example and the index of its row, and what to do about it."""
+    """A column that is not numeric: what it holds, an example and the index of its row, and what to do about it.
+
+    ``dtype`` is that of dates and times in a frame, as :class:`~driftfield.datasets.dates.Dates` names it.
+    """
 
     what: str  # "text"
     example: str
     row: int
     hint: str = ""
+    dtype: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.frames import array_table, count_from_zero, frame_table, numbered_names
 from driftfield.datasets.inspection import warnings_of
-from driftfield.datasets.mixed import Levels, is_mixed, left_out, mixed
+from driftfield.datasets.mixed import AllDates, Levels, is_mixed, left_out, mixed
 from driftfield.datasets.raw_table import RawTable, capital, check_varying, differs_beyond, labels, numbers, suggestion
 from driftfield.datasets.text_files import text_table
 from driftfield.datasets.weights import checked_weights, column_weights
@@ -38,7 +38,7 @@ CLASS_COLUMN = "class"
 class Table:
     """Rows of numbers: every cell is finite and every column varies.
 
-    With ``levels`` (:mod:`driftfield.datasets.mixed`), a cell may also be missing, NaN, or stand for a text.
+    With ``levels`` (:mod:`driftfield.datasets.mixed`), a cell may also be missing, NaN, or stand for a text or a date.
     """
 
     values: FloatArray  # (n, D)
@@ -51,6 +51,7 @@ class Table:
     warnings: tuple[str, ...] = ()  # what should be known before a model is fitted, a sentence each
     weights: FloatArray | None = None  # (n,) positive, with mean 1; None where all rows count the same
     levels: Levels = ()  # (D,) the texts of each column of text; none where all cells are numbers, without holes
+    dates: AllDates = ()  # (D,) how the dates of each column are written; none where there are no levels
     real: frozenset[str] = frozenset()  # columns that are real numbers, also where few whole ones look like levels
 
 
@@ -114,17 +115,19 @@ def table_of(
         picks = [name for name in picks or raw.columns if name not in aside]
     words = raw.warnings
     if as_mixed:
-        values, columns, levels = mixed(raw, picks)
-        idle = left_out(values, columns, levels, raw)
+        values, columns, levels, dates, doubts = mixed(raw, picks)
+        idle = left_out(values, columns, levels, raw, dates)
         kept = [j for j, name in enumerate(columns) if name not in idle]
         if not kept:
             raise InputError(f"{capital(raw.name)} has no column to learn from. {next(iter(idle.values()))}")
-        words += tuple(idle.values())
+        words += doubts + tuple(idle.values())
         picks, values, levels = [columns[j] for j in kept], values[:, kept], tuple(levels[j] for j in kept)
-        if is_mixed(values, levels):
-            words += _warnings_of_mixed(raw, values, picks, levels)
-            table = Table(values, tuple(picks), source, None, numbered, classes, raw.notes, words, levels=levels)
-            return _weighted(table, weights, raw.name)
+        dates = tuple(dates[j] for j in kept)
+        if is_mixed(values, levels, dates):
+            numeric = [not texts and written is None for texts, written in zip(levels, dates, strict=True)]
+            words += _warnings_of_mixed(raw, values, picks, numeric)
+            table = Table(values, tuple(picks), source, None, numbered, classes, raw.notes, words)
+            return _weighted(replace(table, levels=levels, dates=dates), weights, raw.name)
     values, columns = numbers(raw, picks)
     warnings = words + (() if source.startswith(PREFIX) else warnings_of(raw, values, columns))
     table = Table(values, columns, source, None, numbered, classes, raw.notes, warnings)
@@ -140,13 +143,15 @@ def table_of(
     return table
 
 
-def _warnings_of_mixed(raw: RawTable, values: FloatArray, columns: Sequence[str], levels: Levels) -> tuple[str, ...]:
+def _warnings_of_mixed(
+    raw: RawTable, values: FloatArray, columns: Sequence[str], numeric: Sequence[bool]
+) -> tuple[str, ...]:
     """Warnings on the columns of numbers of a mixed table: together on those without holes, alone on each other."""
     holes = [bool(np.isnan(column).any()) for column in values.T]
-    whole = [j for j, texts in enumerate(levels) if not texts and not holes[j]]
+    whole = [j for j, is_number in enumerate(numeric) if is_number and not holes[j]]
     found = warnings_of(raw, values[:, whole], [columns[j] for j in whole], all_rows=False) if whole else ()
     for j, has_holes in enumerate(holes):
-        if has_holes and not levels[j]:
+        if has_holes and numeric[j]:
             present = values[~np.isnan(values[:, j]), j]
             found += warnings_of(raw, present[:, None], [columns[j]], all_rows=False)
     return found
@@ -205,7 +210,9 @@ def load_like(data: Any, columns: Sequence[str], dialect: Dialect | None = None)
     return replace(table, columns=tuple(columns))
 
 
-def load_mixed(data: Any, columns: Sequence[str], levels: Levels, dialect: Dialect | None = None) -> Table:
+def load_mixed(
+    data: Any, columns: Sequence[str], levels: Levels, dates: AllDates, dialect: Dialect | None = None
+) -> Table:
     """The rows of DATA as input of a model of a mixed table; columns that are not there are missing cells.
 
     Columns are matched by name. Raises InputError as `load` does, and where none of the columns is there.
@@ -215,10 +222,10 @@ def load_mixed(data: Any, columns: Sequence[str], levels: Levels, dialect: Diale
     if not known:
         listed = ", ".join(columns[:6]) + (", …" if len(columns) > 6 else "")
         raise InputError(f"{source} has none of the model's columns: it needs some of {listed}.")
-    own = tuple(levels[columns.index(name)] for name in known)
-    found, _, _ = mixed(raw, known, fewest=1, known=own)
+    places = [columns.index(name) for name in known]
+    found = mixed(raw, known, 1, tuple(levels[j] for j in places), tuple(dates[j] for j in places)).values
     values = np.full((len(found), len(columns)), np.nan)
-    values[:, [columns.index(name) for name in known]] = found
+    values[:, places] = found
     return Table(values, tuple(columns), source, notes=raw.notes, levels=tuple(levels))
 
 

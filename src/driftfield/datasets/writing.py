@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from driftfield.datasets.dates import Dates
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.files import SUFFIXES
 from driftfield.errors import InputError
@@ -17,6 +18,7 @@ from driftfield.files import check_writable, write_atomically
 if TYPE_CHECKING:
     import polars as pl
 
+Written = Mapping[str, Sequence[str] | Dates]  # the texts of the levels of a column, or how its dates are written
 _LARGEST_WHOLE = 2.0**63  # that int64 holds
 
 
@@ -26,13 +28,13 @@ def write_rows(
     columns: Sequence[str],
     places: Sequence[int | None] = (),
     texts: Mapping[str, Sequence[str]] | None = None,
-    levels: Mapping[str, Sequence[str]] | None = None,
+    levels: Written | None = None,
 ) -> None:
     """Write values (n, D) under the names (D,) to a file in the format of its extension; float64 is kept bit for bit.
 
     The rows are written to a temporary file in the same folder, which then replaces the target. An NPY file has no
     column names. Columns with 0 decimal `places` (see `decimals`) are written as integers. In CSV and Parquet, numbers
-    that are not finite are empty cells, and a column of `levels` holds the text whose number it has.
+    that are not finite are empty cells, and a column of `levels` holds the text whose number it has, or dates.
 
     Raises InputError for an unknown extension, a missing folder, a file that cannot be written, and names that do not
     match the columns.
@@ -53,7 +55,7 @@ def csv_text(
     columns: Sequence[str],
     places: Sequence[int | None] = (),
     texts: Mapping[str, Sequence[str]] | None = None,
-    levels: Mapping[str, Sequence[str]] | None = None,
+    levels: Written | None = None,
 ) -> str:
     """What `write_rows` writes to a CSV file, as text."""
     text: str = rows_frame(values, columns, places, texts, levels).write_csv()
@@ -65,7 +67,7 @@ def rows_frame(
     columns: Sequence[str],
     places: Sequence[int | None] = (),
     texts: Mapping[str, Sequence[str]] | None = None,
-    levels: Mapping[str, Sequence[str]] | None = None,
+    levels: Written | None = None,
 ) -> "pl.DataFrame":
     """The rows as a polars frame; arguments as in `write_rows`."""
     import polars as pl
@@ -74,8 +76,11 @@ def rows_frame(
     for i, (name, place) in enumerate(zip_longest(columns, places[: len(columns)])):
         cells = pl.Series(name, values[:, i])
         cells = cells.set(~cells.is_finite(), None)
-        if levels and name in levels:
-            cells = cells.cast(pl.Int64).replace_strict(range(len(levels[name])), levels[name], return_dtype=pl.String)
+        own = levels.get(name) if levels else None
+        if isinstance(own, Dates):
+            cells = own.series(values[:, i]).alias(name)
+        elif own is not None:
+            cells = cells.cast(pl.Int64).replace_strict(range(len(own)), own, return_dtype=pl.String)
         elif place == 0 and np.abs(np.nan_to_num(values[:, i])).max(initial=0) < _LARGEST_WHOLE:
             cells = cells.cast(pl.Int64)
         series.append(cells)

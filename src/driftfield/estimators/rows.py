@@ -71,7 +71,7 @@ def read_training(estimator: BaseEstimator, X: Any) -> tuple[FloatArray, Layout]
     """The training rows X as (n, C) with NaN for missing cells, and their layout."""
     if has_text(X):
         validate_data(estimator, X, skip_check_array=True)
-        values, columns, levels = mixed(frame_table(X), None)
+        values, columns, levels, *_ = mixed(frame_table(X), None, with_dates=False)
         library: Any = "polars" if type(X).__module__.startswith("polars") else "pandas"
     else:
         values = validate_data(estimator, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)

@@ -1,6 +1,6 @@
 """Plan: all that a training depends on, as plain data, and its files in a run folder."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.codecs import FloatArray
-from driftfield.datasets.mixed import Levels
+from driftfield.datasets.dates import Dates
+from driftfield.datasets.mixed import AllDates, Levels
 from driftfield.files import replacing
 from driftfield.model import run as runs
 from driftfield.recipes.defaults import steps_of_a_pass
@@ -42,6 +43,7 @@ class Plan:
         seconds: a time budget, or None.
         command: the command line that started the training, or "".
         levels: the texts of each column of text, where the rows have text or missing cells.
+        dates: how the dates of each of these columns are written, None for one without.
         real: columns of a table that are real numbers, whatever their values look like.
         shrink: whether whitening shrinks the covariance, as it does since 0.2.
     """
@@ -62,6 +64,7 @@ class Plan:
     seconds: float | None = None
     command: str = ""
     levels: Levels = ()
+    dates: AllDates = ()
     real: frozenset[str] = frozenset()
     shrink: bool = True
 
@@ -100,6 +103,7 @@ def write_plan(plan: Plan, folder: Path, device: str) -> None:
         "classes": list(plan.classes),
         "device": device,
         "levels": [list(texts) for texts in plan.levels],
+        "dates": [None if dates is None else asdict(dates) for dates in plan.dates],
         "real": sorted(plan.real),
         "shrink": plan.shrink,
         "recipe": plan.recipe.model_dump(mode="json"),
@@ -121,6 +125,7 @@ def read_plan(folder: Path) -> tuple[Plan, str]:
         command=setup["command"],
         classes=tuple(setup["classes"]),
         levels=tuple(tuple(texts) for texts in setup.get("levels", ())),
+        dates=tuple(None if dates is None else Dates(**dates) for dates in setup.get("dates", ())),
         real=frozenset(setup.get("real", ())),
         shrink=setup.get("shrink", False),
         **arrays,

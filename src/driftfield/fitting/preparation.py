@@ -88,6 +88,7 @@ def prepare(
         held_out_weights=split.held_out_weights,
         classes=train.classes,
         levels=levels,
+        dates=train.dates,
         real=train.real,
         seconds=seconds,
         command=command,
@@ -104,7 +105,8 @@ def _codec(plan: Plan) -> NumericCodec | TableCodec:
     if plan.levels:
         others = [plan.held_out, *([] if plan.validation is None else [plan.validation])]
         declared = {name: ColumnOptions(kind="number") for name in plan.real} | dict(plan.recipe.columns)
-        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, np.concatenate(others), declared)
+        beside = np.concatenate(others)
+        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, beside, declared, plan.dates)
     scaling = plan.recipe.data.scaling or "standard"
     return NumericCodec.fit(plan.rows, plan.columns, scaling, plan.weights, shrink=plan.shrink)
 

@@ -74,19 +74,7 @@ def template(codec: TableCodec, n: int, given: Given | None) -> tuple[FloatArray
         drawn[:, i] = False
         if part.holes and value in (None, ""):
             continue
-        if part.texts:
-            if str(value) not in part.texts:
-                raise unknown_name(f"value of {name}", str(value), part.texts)
-            cell = float(part.texts.index(str(value)))
-        else:
-            try:
-                cell = float(value)
-            except (TypeError, ValueError):
-                cell = np.nan
-            if not np.isfinite(cell):
-                raise InputError(f'The given value of "{name}" must be a finite number, got {value}.')
-            part.code(np.array([cell]))
-        rows[:, i] = cell
+        rows[:, i] = part.cell(value)
     return rows, drawn
 
 

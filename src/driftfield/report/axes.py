@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Side
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from driftfield.datasets.dates import DAY, Dates
 from driftfield.report.style import Theme
 from driftfield.wording import number, power_of_ten, shorten
 
@@ -26,6 +28,7 @@ class Axis:
     whole: bool = False  # only whole numbers have ticks
     ends: tuple[float, float] | None = None
     ticks: Sequence[float] | None = None
+    dates: Dates | None = None  # what the values are written as
 
 
 def name_axes(axes: Axes, x: Axis, y: Axis) -> None:
@@ -41,7 +44,9 @@ def name_axes(axes: Axes, x: Axis, y: Axis) -> None:
 
 def _place_ticks(side: Side, axis: Axis) -> None:
     low, high = side.get_view_interval()
-    if axis.ticks is not None:
+    if axis.dates is not None:
+        side.set_ticks(*_date_ticks(low, high, axis.dates))
+    elif axis.ticks is not None:
         side.set_major_locator(FixedLocator(axis.ticks))
         side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     elif axis.log and high >= _NARROW * low:  # else a round number of each decade would be one tick or none
@@ -53,6 +58,21 @@ def _place_ticks(side: Side, axis: Axis) -> None:
         if axis.log or axis.whole:
             side.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if axis.whole else number(v, 2)))
     side.set_minor_locator(NullLocator())
+
+
+def _date_ticks(low: float, high: float, dates: Dates) -> tuple[list[float], list[str]]:
+    """Places of round dates or times between two numbers, and their names."""
+    from matplotlib import dates as untyped
+
+    calendar: Any = untyped
+    scale = dates.unit / DAY
+    locator = calendar.AutoDateLocator(minticks=3, maxticks=5)
+    ticks = locator.tick_values(calendar.num2date(low * scale), calendar.num2date(high * scale))
+    days = [float(day) for day in ticks if low <= day / scale <= high]
+    names = calendar.ConciseDateFormatter(locator).format_ticks(days)
+    if dates.ends[1] is not None:
+        names = [Dates("%H:%M", DAY).written(day) for day in days]
+    return [day / scale for day in days], names
 
 
 def plane(axes: Axes, columns: Sequence[str]) -> None:

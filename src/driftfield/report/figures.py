@@ -31,10 +31,12 @@ def samples(contents: Contents) -> Section:
             "The levels of a category are bands; rows with a missing cell are left out of its pairs."
         )
         train, made = (mixed.filled(rows, contents.parts) for rows in (train, made))
-        extents = [f"{part.levels} levels" if not part.numeric else None for part in contents.parts]
+        extents = [mixed.extent(part, rows) for part, rows in zip(contents.parts, contents.train.T, strict=True)]
         return Section("samples", title, (prose,), (clouds.pairs(train, made, names, extents),))
     if len(names) == 1:
         prose = f"{len(train):,} rows of data as an area, {len(made):,} samples as a line."
+        if contents.parts:
+            return Section("samples", title, (prose,), tuple(mixed.marginals(contents.parts, train, made)))
         return Section("samples", title, (prose,), tuple(histograms.marginals(train, made, names)))
     if len(names) == 2:
         prose = "The same number of points on the same axes: real rows in blue, generated rows in orange."

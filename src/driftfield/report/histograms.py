@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from driftfield.codecs import FloatArray
+from driftfield.datasets.dates import Dates
 from driftfield.report.axes import Axis, legend_above, name_axes
 from driftfield.report.panels import Panel
 from driftfield.report.style import Theme
@@ -21,10 +22,12 @@ def histogram(
     exact: tuple[FloatArray, FloatArray] | None = None,
     legend: tuple[str, str] = ("data", "samples"),
     size: tuple[float, float] = (4.4, 2.9),
+    dates: Dates | None = None,
 ) -> Panel:
     """Real values as an area and generated ones as a line, in so many bins or between these edges.
 
-    `exact` is a density as places and values; it is drawn as what a bin of mean width would hold of it.
+    `exact` is a density as places and values; it is drawn as what a bin of mean width would hold of it. `dates` says
+    how the values are written, if they are dates or times.
     """
     edges = np.linspace(*common_interval(real, generated, pad=0.02), bins + 1) if isinstance(bins, int) else bins
     percent = [100 * np.histogram(v[np.isfinite(v)], edges)[0] / max(len(v), 1) for v in (real, generated)]
@@ -38,7 +41,7 @@ def histogram(
         if exact is not None and line is not None:
             axes.plot(exact[0], line, color=theme.ink, linewidth=0.9, zorder=3, label="exact")
         ends = float(edges[0]), float(edges[-1])
-        name_axes(axes, Axis(label, ends=ends), Axis("% of rows", ends=(0, top or 1.0)))
+        name_axes(axes, Axis(label, ends=ends, dates=dates), Axis("% of rows", ends=(0, top or 1.0)))
         legend_above(axes, theme, size[0])
 
     what = f"{title}: histograms" if title else "Histograms"

@@ -26,23 +26,36 @@ def understood(parts: Sequence[Column], rows: FloatArray) -> Table:
     for part, cells in zip(parts, rows.T, strict=True):
         present = cells[~np.isnan(cells)]
         if part.numeric:
-            low, high = (_written(float(end), part.places) for end in (present.min(), present.max()))
+            low, high = (written(part, float(end)) for end in (present.min(), present.max()))
             holds = f"{low} to {high}"
             if part.values:
                 share = float(np.isin(present, part.values).mean())
-                holds += f"; exactly {' or '.join(f'{value:g}' for value in part.values)} in {share:.0%}"
+                holds += f"; exactly {' or '.join(part.written(value) for value in part.values)} in {share:.0%}"
         else:
             names = part.level_names
             more = f" and {len(names) - 4} more" if len(names) > 4 else ""
             holds = f"{len(names)} levels: {', '.join(shorten(name, 16) for name in names[:4])}{more}"
         missing = 1 - len(present) / max(len(cells), 1)
         holes = f"{missing:.1%}{', modelled' * part.holes}" if missing else "0"
-        lines.append((shorten(part.name, 24), part.kind, holds, holes))
+        lines.append((shorten(part.name, 24), part.shown, holds, holes))
     return Table(("column", "kind", "holds", "missing"), tuple(lines))
 
 
-def _written(value: float, places: int | None) -> str:
-    return number(value, 4) if places is None else f"{value:,.{places}f}"
+def written(part: Column, value: float) -> str:
+    """A number of a column as text, a date as a date."""
+    if part.dates is not None:
+        return part.dates.written(value)
+    return number(value, 4) if part.places is None else f"{value:,.{part.places}f}"
+
+
+def extent(part: Column, cells: FloatArray) -> str | None:
+    """What stands under the name of a column beside a picture of it; None for the range of its numbers."""
+    if not part.numeric:
+        return f"{part.levels} levels"
+    if part.dates is None:
+        return None
+    low, high = (part.dates.written(float(end(cells))) for end in (np.nanmin, np.nanmax))
+    return f"{low}\nto {high}"
 
 
 def marginals(parts: Sequence[Column], train: FloatArray, samples: FloatArray) -> Iterator[Panel]:
@@ -56,7 +69,7 @@ def marginals(parts: Sequence[Column], train: FloatArray, samples: FloatArray) -
             real, made = (cells[~np.isin(cells, part.values) & ~np.isnan(cells)] for cells in (real, made))
             label = shorten(part.name, 26) + (", other values" if part.values else "")
             if len(real) and len(made):
-                yield histogram(f"marginal-{i + 1}", "", real, made, bins, label, size=_SIZE)
+                yield histogram(f"marginal-{i + 1}", "", real, made, bins, label, size=_SIZE, dates=part.dates)
 
 
 def bars(name: str, part: Column, real: FloatArray, made: FloatArray) -> Panel:
