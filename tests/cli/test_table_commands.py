@@ -99,6 +99,7 @@ def test_a_table_is_verified_and_its_report_says_so(driftfield: Run, run: Path) 
     assert done.returncode == 0, done.stderr
     page = (run / "report.html").read_text()
     assert "Conditionals against ratios of joints" in page
+    assert "Do probabilities and masses sum to 1" in page
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,19 @@ from driftfield.wording import plus_minus, within
 
 HEADER = ("check", "result", "value", "allowed", "what was measured")
 
+OF_ROWS = "Does the density integrate to 1, is the score its gradient, do the latent codes of new rows look like noise?"
+OF_A_TABLE = (
+    "Do probabilities and masses sum to 1, does the order of the categories matter, do conditional probabilities agree "
+    "with joint ones?"
+)
+
 
 def verification_section(found: Mapping[str, Any], columns: Sequence[str]) -> Section:
     """What `verify.json` holds, as a section."""
+    is_table = any(check["name"] == "masses" for check in found["checks"])
     prose = (
-        "Does the density integrate to 1, is the score its gradient, do the latent codes of new rows look like noise? "
-        "Each number is shown with its allowed range. The tolerances were measured: a well-trained model passes, a "
-        "broken one does not.",
+        f"{OF_A_TABLE if is_table else OF_ROWS} Each number is shown with its allowed range. The tolerances were "
+        "measured: a well-trained model passes, a broken one does not.",
     )
     failed = not found["passed"]
     return Section(
