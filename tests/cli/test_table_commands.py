@@ -213,3 +213,35 @@ def test_holes_that_are_modelled_are_drawn_given_and_filled(driftfield: Run, tmp
     assert whole < some  # by the columns that are not there
     odd = driftfield("outliers", "run", "given.csv", "-n", "1", "-q")
     assert odd.stdout.splitlines()[1].endswith(",cat,,,,kind")
+
+
+def test_rules_hold_in_what_is_drawn_and_filled(driftfield: Run, tmp_path: Path) -> None:
+    lines = [f"{i % 9},{i % 9 + i % 5},{'' if i % 7 == 0 else i % 11 / 10},{i % 13 / 10}" for i in range(200)]
+    lines = [f"{line},{i % 11 / 10 + i % 13 / 10:.1f}" for i, line in enumerate(lines)]
+    (tmp_path / "r.csv").write_text("start,end,net,tax,total\n" + "\n".join(lines) + "\n")
+    setting = ["--set", "rules.hold=start <= end; total = net + tax"]
+    assert "In every row: start <= end" in driftfield("data", "r.csv", *setting).stdout
+    done = driftfield("fit", "r.csv", "-o", "run", "--steps", "20", "-q", *setting)
+    assert done.returncode == 0, done.stderr
+    assert "samples break the rule" not in done.stderr
+    assert 'hold = ["start <= end", "total = net + tax"]' in (tmp_path / "run" / "recipe.toml").read_text()
+    for command in (["sample", "run", "-n", "200"], ["impute", "run", "r.csv"], ["impute", "run", "r.csv", "--point"]):
+        found = pl.read_csv(driftfield(*command, "-q").stdout.encode())
+        assert (found["start"] <= found["end"]).all()
+        assert (found["total"] - found["net"] - found["tax"]).abs().max() < 1e-9
+    for command in ("score", "outliers"):
+        assert driftfield(command, "run", "r.csv", "-q").returncode == 0
+    assert driftfield("report", "run").returncode == 0
+    broken = ["start,end,net,tax,total", lines[0], "3,2,1,1,2", *lines[2:]]
+    (tmp_path / "broken.csv").write_text("\n".join(broken) + "\n")
+    for arguments, words in (
+        (["sample", "run", "-n", "3", "--given", "end=3"], ["Row 1 has", '"end"', '"start <= end"']),
+        (["score", "run", "broken.csv"], ['Row 2 breaks the rule "start <= end", with start = 3, end = 2']),
+        (["fit", "broken.csv", "-o", "x", *setting], ["Row 2 of broken.csv breaks the rule"]),
+        (["fit", "r.csv", "-o", "x", "--set", "rules.hold=a = b"], ["column of a rule", '"a"']),
+        (["fit", "r.csv", "-o", "x", "--set", "rules.holds=a = b"], ["rules.holds"]),
+    ):
+        done = driftfield(*arguments)
+        assert done.returncode == 2
+        for word in words:
+            assert word in done.stderr

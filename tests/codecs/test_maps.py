@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from driftfield.codecs.maps import Map, choose_map, linear_map, scores_map
+from driftfield.codecs.maps import Map, bent, choose_map, linear_map, scores_map
 
 RNG = np.random.default_rng(0)
 COLUMNS = {
@@ -72,3 +72,13 @@ def test_no_value_lies_beyond_a_bound() -> None:
     assert np.allclose(found.log_slope(inside), np.log(numeric), atol=1e-2)
     above = np.linspace(plain.x[0], 20, 100)
     assert np.array_equal(found.forward(above), plain.forward(above))
+
+
+def test_values_at_a_bound_and_beyond_are_told_apart_and_stay_finite() -> None:
+    map_ = bent(linear_map(np.array([1.0, 2.0, 4.0])), 0.0, 5.0)
+    values = np.array([-1.0, 0.0, 1e-8, 1.0, 5.0, 7.0])
+    assert map_.outside(values).tolist() == [True, True, False, False, True, True]
+    with np.errstate(divide="raise", invalid="raise"):
+        assert np.isfinite(map_.forward(values)).all()
+        assert np.isfinite(map_.log_slope(values)).all()
+    assert not bent(map_, None, None).outside(values).any()

@@ -237,3 +237,12 @@ def test_only_the_cells_that_are_asked_for_are_drawn(model: Model) -> None:
     drawn = filled_by(model, rows, only, u, lambda: z, How())
     assert set(drawn[:, 0]) == {0.0, 1.0}
     assert np.isnan(drawn[:, 1]).all()
+
+
+def test_a_value_beyond_a_bound_has_density_0() -> None:
+    x = np.random.default_rng(0).exponential(size=300) + 0.1
+    table = pl.DataFrame({"x": x, "kind": ["a", "b", "c"] * 100})
+    model = driftfield.fit(table, steps=5, columns={"x": {"low": 0.0}})
+    log_p, error = model.log_prob(np.array([[-1.0, 0.0], [0.0, 1.0], [1e-9, 2.0], [1.0, 0.0]]))
+    assert np.isneginf(log_p).tolist() == [True, True, False, False]
+    assert np.isfinite(error).all()

@@ -17,6 +17,7 @@ from driftfield.datasets.raw_table import check_size
 from driftfield.datasets.tables import check_is_text, raw_table, table_of
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable, plain
+from driftfield.fitting.splitting import ruled
 from driftfield.recipes.schema import Recipe, load_recipe
 from driftfield.recipes.settings import parse_settings
 from driftfield.wording import number
@@ -91,6 +92,7 @@ def _of_table(name: str, dialect: Dialect, recipe: Recipe) -> dict[str, Any]:
     warnings, refused = list(raw.warnings), None
     try:
         table = table_of(raw, picks, source, as_mixed=True)
+        table = ruled(table, recipe.rules.hold)
         modelled = _as_modelled(table, recipe)
         columns = [
             {**column, **modelled.get(column["name"], {"kind": "left out"} if modelled else {})} for column in columns
@@ -105,6 +107,7 @@ def _of_table(name: str, dialect: Dialect, recipe: Recipe) -> dict[str, Any]:
         "dialect": dict(raw.dialect),
         "notes": list(raw.notes),
         "columns": columns,
+        "rules": list(recipe.rules.hold),
         "warnings": warnings,
         "refused": refused,
     }
@@ -112,14 +115,15 @@ def _of_table(name: str, dialect: Dialect, recipe: Recipe) -> dict[str, Any]:
 
 def _as_modelled(table: "DataTable", recipe: Recipe) -> dict[str, dict[str, Any]]:
     """What each column of a table with text or missing cells is modelled as: its kind, atoms and bounds."""
-    from driftfield.codecs.columns import find_columns
+    from driftfield.codecs import TableCodec
 
-    if not table.levels and not recipe.columns:
+    hold = recipe.rules.hold
+    if not table.levels and not recipe.columns and not hold:
         return {}
     levels = table.levels or ((),) * len(table.columns)
     found: dict[str, dict[str, Any]] = {}
-    parts = find_columns(table.values, table.columns, levels, declared=recipe.columns, dates=table.dates)
-    for part, cells in zip(parts, table.values.T, strict=True):
+    codec = TableCodec.fit(table.values, table.columns, levels, declared=recipe.columns, dates=table.dates, hold=hold)
+    for part, cells in zip(codec.parts, table.values.T, strict=True):
         found[part.name] = {"kind": part.shown}
         ends = {"min": np.nanmin(cells), "max": np.nanmax(cells)} if part.dates else {}
         known = ends | ({"low": part.low, "high": part.high} if part.numeric else {})
@@ -146,6 +150,8 @@ def _print(described: Mapping[str, Any]) -> None:
     if described.get("notes"):
         console.print(f"read {', '.join(described['notes'])}", soft_wrap=True)
     console.print(_table(described["columns"], console.width))
+    for rule in described.get("rules", ()):
+        console.print(f"In every row: {rule}", soft_wrap=True)
     for warning in described.get("warnings", ()):
         console.print(f"Warning: {warning}", soft_wrap=True)
     if described.get("refused"):

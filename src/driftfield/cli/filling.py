@@ -16,7 +16,6 @@ from driftfield.files import check_no_input, check_writable
 from driftfield.model import run as runs
 
 if TYPE_CHECKING:
-    from driftfield.codecs import FloatArray
     from driftfield.model.model import Model
 
 POINT_DRAWS = 20  # whose mean or mode --point writes
@@ -55,6 +54,8 @@ def impute(
     quiet: bool,
 ) -> None:
     """Fill the missing cells of DATA by a run, or by a model that is fitted to DATA itself."""
+    from driftfield.model.tables import table_codec
+
     run = Path(source)
     known = runs.is_complete(run)
     if data is None and known:
@@ -73,7 +74,7 @@ def impute(
         count = POINT_DRAWS if point else draws
         filled = model.impute(rows, seed, draws=count, observe=lambda done: bar.rows(done, count * len(rows)))
     if point:
-        filled = middle(model, filled)[None]
+        filled = table_codec(model).middle(filled)[None]
     number = {"draw": np.repeat(np.arange(1.0, draws + 1), len(rows))} if draws > 1 else None
     show(model, np.concatenate(list(filled)), out, number)
 
@@ -86,19 +87,6 @@ def _fitted(data: str, seed: int, settings: Sequence[str], quiet: bool) -> "Mode
     ready = prepared(Request(data, seed=seed, settings=settings, quiet=quiet))
     with Bar("training", quiet) as bar:
         return fitting.carry_out(ready, None, "auto", Callbacks(observe=bar.training, message=lambda text: None))
-
-
-def middle(model: "Model", filled: "FloatArray") -> "FloatArray":
-    """The mean of numbers and the mode of categories over draws (M, n, C); (n, C)."""
-    from driftfield.model.tables import table_codec
-
-    codec = table_codec(model)
-    found = codec.finish(filled.mean(0))
-    for i, part in enumerate(codec.parts):
-        if not part.numeric:
-            counts = np.stack([(filled[:, :, i] == value).sum(0) for value in part.values])
-            found[:, i] = np.array(part.values)[counts.argmax(0)]
-    return found
 
 
 def outliers(run: Path, data: str, out: Path | None, n: int, seed: int, quiet: bool) -> None:

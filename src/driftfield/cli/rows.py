@@ -108,10 +108,20 @@ def sample_given(
     """n rows for each row of DATA, its cells given, and the number of the row that each belongs to, from 1."""
     from driftfield.model.tables import fill, how_of, table_codec, template
 
-    rows, (more, drawn) = read_like(model, data), template(table_codec(model), 1, given)
+    codec = table_codec(model)
+    rows, (more, drawn) = read_like(model, data), template(codec, 1, given)
     missing = np.isnan(rows)
     if (~missing & ~drawn).any():
         raise InputError("A column is given both by --given and by --given-file: give it once.")
-    rows, missing = (np.repeat(each, n, axis=0) for each in (np.where(missing, more, rows), missing & drawn))
-    filled = fill(model, rows, missing, seed, how_of(options), observe=lambda done: bar.rows(done, len(rows)))
+    rows, missing = np.where(missing, more, rows), missing & drawn
+    codec.inward(rows, ~missing)  # refuses what rules cannot answer
+    rows = np.repeat(rows, n, axis=0)
+    filled = fill(
+        model,
+        rows,
+        np.repeat(missing, n, axis=0),
+        seed,
+        how_of(options),
+        observe=lambda done: bar.rows(done, len(rows)),
+    )
     return filled, np.repeat(np.arange(1.0, len(rows) // n + 1), n)

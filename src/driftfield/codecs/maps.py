@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftfield.datasets.distribution import FloatArray
 
@@ -26,6 +27,7 @@ from driftfield.datasets.distribution import FloatArray
 # values end at a bound that is known, as a hard edge on the line of z would be blurred.
 GAIN, GAIN_AT_AN_EDGE = 0.2, 0.02
 FEWEST_VALUES = 100  # distinct ones, for normal scores
+NEXT = 1e-15  # of the way from a bound to the last knot before it
 _KNOTS = 17
 _ROWS_OF_A_KNOT = 20
 
@@ -53,8 +55,24 @@ class Map:
             d[0], d[-1] = secant[0], secant[-1]
         return x, z, secant, d
 
+    def outside(self, values: FloatArray) -> NDArray[np.bool_]:
+        """Which values x (n,) lie at a bound or beyond, where nothing can; (n,)."""
+        low, high = (-np.inf if self.low is None else self.low), (np.inf if self.high is None else self.high)
+        found: NDArray[np.bool_] = (values <= low) | (values >= high)
+        return found
+
+    def _within(self, values: FloatArray) -> FloatArray:
+        """Values (n,), those at a bound and beyond just before it, so that all that is computed is finite."""
+        low, high = -np.inf, np.inf
+        if self.low is not None:
+            low = max(np.nextafter(self.low, np.inf), self.low + NEXT * (self.x[0] - self.low))
+        if self.high is not None:
+            high = min(np.nextafter(self.high, -np.inf), self.high - NEXT * (self.high - self.x[-1]))
+        return np.clip(values, low, high)
+
     def forward(self, values: FloatArray) -> FloatArray:
-        """z of values x (n,)."""
+        """z of values x (n,); of those at a bound and beyond, that just before it."""
+        values = self._within(values)
         x, z, secant, d = self._spline
         k = np.clip(np.searchsorted(x, values, side="right") - 1, 0, len(secant) - 1)
         xi = np.clip((values - x[k]) / (x[k + 1] - x[k]), 0.0, 1.0)
@@ -71,6 +89,7 @@ class Map:
 
     def log_slope(self, values: FloatArray) -> FloatArray:
         """log dz/dx at x (n,)."""
+        values = self._within(values)
         x, _, secant, d = self._spline
         k = np.clip(np.searchsorted(x, values, side="right") - 1, 0, len(secant) - 1)
         xi = np.clip((values - x[k]) / (x[k + 1] - x[k]), 0.0, 1.0)
@@ -106,11 +125,10 @@ class Map:
 
 
 def _stretched(distance: FloatArray, room: float | None) -> FloatArray:
-    """A distance beyond the last knot, so that it is infinite at a bound so far away."""
+    """A distance beyond the last knot, so that it would be infinite at a bound so far away."""
     if room is None:
         return distance
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: FloatArray = -room * np.log1p(-distance / room)
+    found: FloatArray = -room * np.log1p(-distance / room)
     return found
 
 

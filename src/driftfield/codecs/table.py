@@ -7,7 +7,7 @@ is one more level of a column's category.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,8 @@ from driftfield.codecs.codec import FloatArray
 from driftfield.codecs.columns import Column, ColumnOptions, find_columns
 from driftfield.codecs.decimals import rounded
 from driftfield.codecs.rows import array_of, named
+from driftfield.codecs.rule_texts import read_rules
+from driftfield.codecs.rules import Rules
 from driftfield.datasets.mixed import AllDates
 from driftfield.datasets.tables import load_mixed
 from driftfield.datasets.writing import Written, rows_frame
@@ -43,9 +45,17 @@ class EncodedRows(NamedTuple):
 
 @dataclass(frozen=True)
 class TableCodec:
-    """Rows (n, C) of a table; see the module's docstring. ``parts`` are its columns."""
+    """Rows (n, C) of a table; see the module's docstring.
+
+    Attributes:
+        parts: its columns.
+        rules: that hold in every row, if any.
+        inner_parts: with rules, the columns that are modelled; (C',).
+    """
 
     parts: tuple[Column, ...]
+    rules: Rules | None = None
+    inner_parts: tuple[Column, ...] = ()
 
     @classmethod
     def fit(
@@ -57,9 +67,46 @@ class TableCodec:
         beside: FloatArray | None = None,
         declared: Mapping[str, ColumnOptions] | None = None,
         dates: AllDates = (),
+        hold: Sequence[str] = (),
     ) -> "TableCodec":
-        """The codec of training rows (n, C); as :func:`~driftfield.codecs.columns.find_columns`."""
-        return cls(find_columns(rows, names, levels, weights, beside, declared, dates))
+        """The codec of training rows (n, C); as :func:`~driftfield.codecs.columns.find_columns`.
+
+        ``hold`` are the texts of rules (:mod:`driftfield.codecs.rules`).
+        """
+        parts = find_columns(rows, names, levels, weights, beside, declared, dates)
+        if not hold:
+            return cls(parts)
+        rules = read_rules(hold, names, cls(parts).places, levels, dates)
+        inner = rules.find_columns(rows, levels, weights, beside, declared or {})
+        return cls(
+            tuple(replace(part, holes=part.holes and part.name not in rules.used) for part in parts), rules, inner
+        )
+
+    @cached_property
+    def core(self) -> "TableCodec":
+        """The codec of what is modelled: this one, or with rules that of rows (n, C') that they are mapped to."""
+        return self if self.rules is None else TableCodec(self.inner_parts)
+
+    def inward(
+        self, rows: FloatArray, known: NDArray[np.bool_], lenient: bool = False
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """What is modelled of rows (n, C) of which some cells are known (n, C), and which of that is known; (n, C').
+
+        Raises:
+            InputError: a row breaks a rule or, unless ``lenient``, has a cell that a rule cannot use without others.
+        """
+        if self.rules is None:
+            return rows, known
+        inner = self.rules.inward(np.where(known, rows, np.nan), lenient)
+        return inner, known[:, self.rules.kept] & self.core.holes | ~np.isnan(inner)
+
+    def usable(self, rows: FloatArray) -> FloatArray:
+        """Rows (n, C) with NaN for cells that a rule cannot use without others."""
+        return rows if self.rules is None else np.where(self.rules.lost(rows), np.nan, rows)
+
+    def outward(self, inner: FloatArray, rounded: bool = True) -> FloatArray:
+        """Rows (n, C) from what is modelled of them (n, C'), ``rounded`` where the rules compute them."""
+        return inner if self.rules is None else self.rules.outward(inner, rounded)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -101,7 +148,7 @@ class TableCodec:
     @property
     def levels(self) -> tuple[int, ...]:
         """How many levels each category has; (K,)."""
-        return tuple(self.parts[i].levels for i in self.categories)
+        return tuple(self.core.parts[i].levels for i in self.core.categories)
 
     @cached_property
     def holes(self) -> NDArray[np.bool_]:
@@ -111,7 +158,7 @@ class TableCodec:
     @property
     def shape(self) -> tuple[int, ...]:
         """(D,), of the numbers."""
-        return (len(self.numbers),)
+        return (len(self.core.numbers),)
 
     def read(self, x: ArrayLike | Tensor) -> FloatArray:
         """Rows (n, C) as float64: a frame or file by its column names, arrays and tensors by their shape.
@@ -140,6 +187,9 @@ class TableCodec:
             known: which cells are looked at (n, C), all by default: a missing one of these is empty, if holes are
                 modelled, and nothing is known of the others.
         """
+        if self.rules is not None:
+            every = np.ones(rows.shape, dtype=bool) if known is None else known
+            return self.core.encoded(*self.inward(rows, every, lenient=True))
         n, D, K = len(rows), len(self.numbers), len(self.categories)
         codes = np.full((n, K), -1, dtype=np.int64)
         rows = rows if known is None else np.where(known, rows, np.nan)
@@ -188,12 +238,29 @@ class TableCodec:
 
     def finish(self, rows: FloatArray) -> FloatArray:
         """Rows (n, C) with the decimals of the data; the outermost intervals before a bound are open."""
+        if self.rules is not None:
+            inner, _ = self.inward(rows, np.ones(rows.shape, dtype=bool), lenient=True)
+            return self.outward(self.core.finish(inner))
         found = rounded(rows, self.places)
         for i, part in enumerate(self.parts):
             if part.low is not None or part.high is not None:
                 atom = np.isin(found[:, i], part.values)
                 found[:, i] = np.where(atom, found[:, i], np.clip(found[:, i], *part.ends))
         return found
+
+    def middle(self, draws: FloatArray) -> FloatArray:
+        """The mean of numbers and the mode of categories over draws (M, n, C), as the user writes them; (n, C)."""
+        if self.rules is not None:
+            every = np.ones(draws.shape[1:], dtype=bool)
+            inner = np.stack([self.inward(rows, every, lenient=True)[0] for rows in draws])
+            found = self.outward(self.core.middle(inner))
+        else:
+            found = self.finish(draws.mean(0))
+            for i, part in enumerate(self.parts):
+                if not part.numeric:
+                    counts = np.stack([(draws[:, :, i] == value).sum(0) for value in part.values])
+                    found[:, i] = np.array(part.values)[counts.argmax(0)]
+        return np.where((draws == draws[0]).all(0), draws[0], found)
 
     def log_slopes(self, rows: FloatArray) -> FloatArray:
         """log dz/dx of each number of rows (n, C), 0 for whole numbers, whose intervals have a width; (n, D)."""
@@ -204,6 +271,12 @@ class TableCodec:
                 there = ~np.isnan(rows[:, i])
                 found[there, d] = map_.log_slope(rows[there, i])
         return found
+
+    def outside(self, rows: FloatArray) -> NDArray[np.bool_]:
+        """Which numbers of rows (n, C) lie at a bound of their column or beyond; (n, D)."""
+        maps = [self.parts[i].map for i in self.numbers]
+        found = [map_.outside(rows[:, i]) for i, map_ in zip(self.numbers, maps, strict=True) if map_ is not None]
+        return np.stack(found, 1) if found else np.zeros((len(rows), 0), dtype=bool)
 
     def log_det(self, rows: FloatArray) -> FloatArray:
         """Not defined for a table: it depends on the cells that are there."""
@@ -251,6 +324,8 @@ class TableCodec:
             "columns": list(self.columns),
             "places": list(self.places),
             "table": [part.described() for part in self.parts],
+            "rules": [] if self.rules is None else list(self.rules.texts),
+            "modelled": [part.described() for part in self.inner_parts],
         }
 
     @classmethod
@@ -261,7 +336,11 @@ class TableCodec:
             DriftfieldError: it describes no table.
         """
         try:
-            codec = cls(tuple(Column.restored(part) for part in description["table"]))
+            parts, inner = (tuple(map(Column.restored, description.get(key, ()))) for key in ("table", "modelled"))
+            codec = cls(parts)
+            if description.get("rules"):
+                rules = read_rules(description["rules"], codec.columns, codec.places, codec.levels_of_text, codec.dates)
+                codec = cls(parts, rules, inner)
         except (KeyError, TypeError, ValueError) as error:
             raise DriftfieldError(f"its columns cannot be read ({error})") from None
         if codec.columns != tuple(description["columns"]):

@@ -29,6 +29,7 @@ MARKS = (
 )  # of missing cells
 NEAR_CONSTANT = 0.99
 REPEATED = 0.1  # fraction of rows that occur before
+BREAKS = "or samples break the rule."  # unless it is one of the recipe's
 _SHOWN = 4  # names in a sentence
 Finding = Callable[[FloatArray], str | None]
 
@@ -185,7 +186,7 @@ def _counts(x: FloatArray) -> bool:
 def _follows(name: str, of: Sequence[str], kind: str) -> str:
     listed = _listed(of)
     listed = listed[0].lower() + listed[1:]
-    return f'Column "{name}" is {kind} of {listed}: leave it out and compute it afterwards, or samples break the rule.'
+    return f'Column "{name}" is {kind} of {listed}: leave it out and compute it afterwards, {BREAKS}'
 
 
 def _repeated(values: FloatArray, some: FloatArray) -> str | None:

@@ -127,6 +127,8 @@ def _for_a_target(recipe: Recipe, n: int) -> dict[str, dict[str, Any]]:
 def _of_last_column(codec: Codec) -> TargetLoss:
     """The objective of the last column of a table given the others."""
     assert isinstance(codec, TableCodec)
+    if codec.rules is not None:
+        raise InputError("An estimator of a target takes no rules: leave out rules.hold.")
     last = len(codec.columns) - 1
     number, category = (each.index(last) if last in each else None for each in (codec.numbers, codec.categories))
     return TargetLoss(number, category)

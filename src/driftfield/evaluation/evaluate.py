@@ -129,7 +129,8 @@ def evaluate(model: Judged, rows: int = 10_000, seed: int = 0) -> Evaluation:
     copies = memorisation(made, trained, judged, seed)
 
     work = 0 if isinstance(model.codec, TableCodec) else DENSITY_WORK  # the densities of a table take longer
-    judges = real[: max(FEWEST_DENSITIES, work // real.shape[1])]
+    usable = model.codec.usable(real) if isinstance(model.codec, TableCodec) else real
+    judges = usable[: max(FEWEST_DENSITIES, work // real.shape[1])]
     log_density, _ = model.log_prob(judges)
     bounded = getattr(model, "density_is_bound", False)
     densities = [nll(log_density, None if distribution is None else distribution.entropy, bounded)]

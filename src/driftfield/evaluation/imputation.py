@@ -60,8 +60,10 @@ def judge_imputation(
     codec: TableCodec, own: Fill, train: FloatArray, held_out: FloatArray, seed: int = 0, rivals: bool = True
 ) -> list[Imputation]:
     """The model's own imputation of hidden cells of held-out rows (n, C), then those of scikit-learn's imputers."""
-    rows = held_out[:MOST_ROWS]
+    rows = codec.usable(held_out[:MOST_ROWS])
     hidden = hide(rows, seed)
+    for _ in codec.columns:  # what a rule cannot use without a hidden cell is hidden as well
+        hidden = np.isnan(codec.usable(np.where(hidden, np.nan, rows))) & ~np.isnan(rows)
     if not hidden.any():
         return []
     holes = np.where(hidden, np.nan, rows)

@@ -68,7 +68,7 @@ def prepare(
     count, D = train.values.shape
     if seconds is not None and recipe.train.steps is None and recipe.train.epochs is None:
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
-    levels = train.levels or ((),) * D * (is_table(recipe) or bool(recipe.columns))
+    levels = train.levels or ((),) * D * (is_table(recipe) or bool(recipe.columns) or bool(recipe.rules.hold))
     if levels:
         recipe = as_table(recipe)
         check_recipe(recipe)
@@ -106,7 +106,8 @@ def _codec(plan: Plan) -> NumericCodec | TableCodec:
         others = [plan.held_out, *([] if plan.validation is None else [plan.validation])]
         declared = {name: ColumnOptions(kind="number") for name in plan.real} | dict(plan.recipe.columns)
         beside = np.concatenate(others)
-        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, beside, declared, plan.dates)
+        hold = plan.recipe.rules.hold
+        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, beside, declared, plan.dates, hold)
     scaling = plan.recipe.data.scaling or "standard"
     return NumericCodec.fit(plan.rows, plan.columns, scaling, plan.weights, shrink=plan.shrink)
 

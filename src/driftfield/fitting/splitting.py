@@ -1,10 +1,16 @@
 """Splitting: the rows that a model is trained on, those that decide when to stop, and those that judge it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from driftfield.codecs import FloatArray
+from driftfield.codecs.decimals import decimals
+from driftfield.codecs.rule_texts import read_rules
 from driftfield.datasets import Table, load, split
+from driftfield.datasets.inspection import BREAKS
 from driftfield.datasets.raw_table import check_size
 from driftfield.datasets.weights import effective_rows
 from driftfield.errors import InputError
@@ -59,12 +65,29 @@ def split_rows(data: Any, recipe: Recipe, seed: int, weights: Any = None) -> Spl
     if section.fresh:
         raise InputError(f"Only a distribution can give fresh rows, not {table.source}: leave out data.fresh.")
     check_size(table.values, table.columns, table.source)
+    table = ruled(table, recipe.rules.hold)
     train, rest = _judged(table, section.held_out, seed)
     fraction = VALIDATION if fraction is None else fraction
     if fraction == 0 or len(train.values) < FEWEST_TO_STOP:
         return Split(train, None, rest.values, rest.weights)
     train, stopping = split(train, fraction, MOST_VALIDATION_ROWS, seed=derive(seed, "validation rows"))
     return Split(train, stopping, rest.values, rest.weights)
+
+
+def ruled(table: Table, hold: Sequence[str]) -> Table:
+    """A table whose rows obey rules, without warnings that they follow from each other.
+
+    Raises:
+        InputError: a rule cannot be read or is not on columns of the table, or a row breaks it.
+    """
+    if not hold:
+        return table
+    places = [decimals(cells[~np.isnan(cells), None])[0] for cells in table.values.T]
+    rules = read_rules(hold, table.columns, places, table.levels, table.dates)
+    rules.check(rules.completed(table.values), f" of {table.source}")
+    told = tuple(f'Column "{name}" is ' for name in rules.used)
+    warnings = [text for text in table.warnings if not (text.startswith(told) and text.endswith(BREAKS))]
+    return replace(table, warnings=tuple(warnings))
 
 
 def _judged(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:

@@ -35,6 +35,8 @@ class About(BaseModel):
     checksums: bool = False
     kind: str = "numeric"
     table: list[dict[str, Any]] = []
+    rules: list[str] = []
+    modelled: list[dict[str, Any]] = []
 
 
 @own_modes

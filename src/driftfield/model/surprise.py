@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from driftfield.codecs import FloatArray
 from driftfield.datasets.weights import representative
 from driftfield.model.densities import Observe, Solving
-from driftfield.model.table_densities import log_prob
+from driftfield.model.table_densities import inner_log_prob, log_prob
 from driftfield.model.tables import table_codec
 from driftfield.seeds import stream
 
@@ -61,7 +61,9 @@ def usual_surprise(model: Model, seed: int = 0, rows: int = USUAL_ROWS, steps: i
     Args:
         steps: Runge-Kutta steps of the densities.
     """
-    found: FloatArray = np.nanmean(_raw(model, _usual(model)[:rows], seed, steps=steps), axis=0)
+    each = _raw(model, _usual(model)[:rows], seed, steps=steps)
+    count = (~np.isnan(each)).sum(0)  # none for a column that a rule computes
+    found: FloatArray = np.nansum(each, axis=0) / np.maximum(count, 1)
     return found
 
 
@@ -70,14 +72,21 @@ def _usual(model: Model) -> FloatArray:
     if not len(rows):
         rows, weights = model.train, model.train_weights
     order = representative(len(rows), weights, stream(0, "rows that say what is usual"))
-    return rows[order[:USUAL_ROWS]]
+    return table_codec(model).usable(rows[order[:USUAL_ROWS]])
+
+
+def _asked(model: Model, rows: FloatArray, of: Sequence[str] | None) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """What is modelled of rows (n, C), and which cells of that have a probability; (n, C')."""
+    codec = table_codec(model)
+    of_those = np.array([of is None or name in of for name in codec.columns])
+    known = np.broadcast_to(of_those, rows.shape) & (~np.isnan(rows) | codec.holes)
+    return codec.inward(rows, known)
 
 
 def _there(model: Model, rows: FloatArray, of: Sequence[str] | None) -> NDArray[np.bool_]:
-    """Which cells of rows (n, C) have a probability: those that are not missing, and empty ones if that is modelled."""
-    codec = table_codec(model)
-    asked = np.array([of is None or name in of for name in codec.columns])
-    found: NDArray[np.bool_] = (~np.isnan(rows) | codec.holes) & asked
+    """Which cells of rows (n, C) have a probability of their own: not missing ones, unless holes are modelled."""
+    codec, found = table_codec(model), np.zeros(rows.shape, dtype=bool)
+    found[:, [codec.columns.index(name) for name in codec.core.columns]] = _asked(model, rows, of)[1]
     return found
 
 
@@ -89,13 +98,14 @@ def _raw(
     steps: int = STEPS,
     of: Sequence[str] | None = None,
 ) -> FloatArray:
-    columns = table_codec(model).columns
-    found, there = np.full(rows.shape, np.nan), _there(model, rows, of)
-    for j, name in enumerate(columns):
-        those = np.flatnonzero(there[:, j])
-        others = [other for other in columns if other != name and (of is None or other in of)]
+    codec = table_codec(model)
+    found, (inside, known) = np.full(rows.shape, np.nan), _asked(model, rows, of)
+    for j, name in enumerate(codec.core.columns):
+        those = np.flatnonzero(known[:, j])
+        asked = np.broadcast_to(np.arange(inside.shape[1]) == j, inside.shape)[those]
         if len(those):
-            found[those, j] = -log_prob(model, rows[those], others, [name], Solving(steps=steps), seed)[0]
+            log_p = inner_log_prob(model, inside[those], known[those], asked, Solving(steps=steps), seed)[0]
+            found[those, codec.columns.index(name)] = -log_p
         if observe is not None:
-            observe((j + 1) * len(rows) // len(columns))
+            observe((j + 1) * len(rows) // inside.shape[1])
     return found

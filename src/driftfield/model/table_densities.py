@@ -68,13 +68,16 @@ def probabilities(model: Model, rows: FloatArray, column: str) -> FloatArray:
         InputError: the column is not a category.
     """
     codec = table_codec(model)
-    i = int(_chosen(codec, [column]).argmax())
-    if i not in codec.categories:
+    _chosen(codec, [column])
+    core = codec.core
+    i = core.columns.index(column) if column in core.columns else -1
+    if i not in core.categories:
         raise InputError(f'Column "{column}" holds numbers, which have densities: ask for those of a category.')
-    others = np.broadcast_to(np.arange(rows.shape[1]) != i, rows.shape)
+    others = np.broadcast_to(np.array([name != column for name in codec.columns]), rows.shape)
+    inside, known = codec.inward(rows, others)
     with torch.no_grad():
-        logits = denoiser_of(model).logits(cells_of(model, codec, rows, np.zeros(rows.shape, dtype=np.bool_), others))
-    found: FloatArray = logits[codec.categories.index(i)].double().softmax(1).cpu().numpy()
+        logits = denoiser_of(model).logits(cells_of(model, core, inside, np.zeros_like(known), known))
+    found: FloatArray = logits[core.categories.index(i)].double().softmax(1).cpu().numpy()
     return found
 
 
@@ -93,7 +96,6 @@ def score(
     return log_prob(model, codec.read(x), given, of, solving, seed, observe)
 
 
-@own_modes
 def log_prob(
     model: Model,
     rows: FloatArray,
@@ -111,12 +113,29 @@ def log_prob(
     Raises:
         InputError: an unknown column, or one that is both asked for and given.
     """
-    codec, denoiser = table_codec(model), denoiser_of(model)
+    codec = table_codec(model)
     is_given = _chosen(codec, given)
     is_asked = ~is_given if of is None else _chosen(codec, of)
     if (is_given & is_asked).any():
         raise InputError(f'Column "{codec.columns[int((is_given & is_asked).argmax())]}" is both given and asked for.')
-    known, asked = (np.broadcast_to(each, rows.shape) for each in (is_given | is_asked, is_asked))
+    inside, known = codec.inward(rows, np.broadcast_to(is_given | is_asked, rows.shape))
+    given_alone = codec.inward(rows, np.broadcast_to(is_given, rows.shape))[1]
+    return inner_log_prob(model, inside, known, known & ~given_alone, solving, seed, observe, order)
+
+
+@own_modes
+def inner_log_prob(
+    model: Model,
+    rows: FloatArray,
+    known: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
+    solving: Solving | None = None,
+    seed: int = 0,
+    observe: Observe | None = None,
+    order: Sequence[int] | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """log p of the cells that are asked for given all others that are known (n, C); with rules, of what is modelled."""
+    codec, denoiser = table_codec(model).core, denoiser_of(model)
     rows = np.where(known, rows, np.nan)
     values, errors = np.empty(len(rows)), np.zeros(len(rows))
     for part in slices(len(rows), max(1, MOST_NUMBERS // max(codec.shape[0], 1) // MOST_PLACES)):
@@ -164,7 +183,8 @@ def _numbers_log_prob(
     slopes = np.where(free.cpu().numpy(), codec.log_slopes(rows), 0.0).sum(1)
     volume = torch.where(width > 0, width, 1.0).double().log().sum(1)
     total = value - idle_log_prob(denoiser.schedule, cells) + volume
-    return total.cpu().numpy() + slopes, error.cpu().numpy()
+    impossible = (codec.outside(rows) & free.cpu().numpy()).any(1)
+    return np.where(impossible, -np.inf, total.cpu().numpy() + slopes), error.cpu().numpy()
 
 
 def _chosen(codec: TableCodec, names: Sequence[str]) -> NDArray[np.bool_]:

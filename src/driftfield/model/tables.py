@@ -83,7 +83,10 @@ def sample_rows(
 ) -> FloatArray:
     """n new rows (n, C) with the given cells; see :meth:`Model.sample`."""
     check_number(n)
-    return fill(model, *template(table_codec(model), n, given), seed, how, start, observe)
+    codec = table_codec(model)
+    rows, drawn = template(codec, 1, given)
+    codec.inward(rows, ~drawn)  # refuses what rules cannot answer
+    return fill(model, np.repeat(rows, n, axis=0), np.repeat(drawn, n, axis=0), seed, how, start, observe)
 
 
 def check_no_label(label: Any) -> None:
@@ -103,6 +106,7 @@ def impute(model: Model, x: Any, draws: int, seed: int, how: How, observe: Obser
     rows = table_codec(model).read(x)
     if draws < 1:
         raise InputError(f"The number of draws must be at least 1, got {draws}.")
+    table_codec(model).inward(rows, ~np.isnan(rows))  # refuses what rules cannot answer
     many = np.tile(rows, (draws, 1))
     missing = np.isnan(many)
     empty = missing & table_codec(model).holes
@@ -130,30 +134,25 @@ def fill(
         holes: whether a cell that is drawn may be empty, where that is modelled.
     """
     codec, n = table_codec(model), len(rows)
+    inside, known = codec.inward(rows, ~drawn)
     if how.guidance is not None:
         raise InputError("Guidance needs a model with classes: fit one with data.label, or leave it out.")
     require(8 * _COPIES * n * len(codec.columns), f"{n:,} rows", "draw fewer at a time, each time with another seed")
-    filled = [np.empty((0, len(codec.columns)))]
+    filled = [np.empty((0, len(codec.core.columns)))]
     for first in range(0, n, CHUNK):
-        part, missing = rows[first : first + CHUNK], drawn[first : first + CHUNK]
-        filled.append(_filled(model, codec, part, missing, seed, how, start + first, holes))
+        part, missing = inside[first : first + CHUNK], ~known[first : first + CHUNK]
+        filled.append(_filled(model, part, missing, seed, how, start + first, holes))
         if observe is not None:
             observe(first + len(part))
-    found = np.concatenate(filled)
-    found = codec.finish(found) if model.recipe.sample.round else found
-    return np.where(drawn, found, rows)
+    found, rounded = np.concatenate(filled), model.recipe.sample.round
+    found = np.where(known, inside, codec.core.finish(found) if rounded else found)
+    return np.where(drawn, codec.outward(found, rounded), rows)
 
 
 def _filled(
-    model: Model,
-    codec: TableCodec,
-    rows: FloatArray,
-    drawn: NDArray[np.bool_],
-    seed: int,
-    how: How,
-    first: int,
-    holes: bool,
+    model: Model, rows: FloatArray, drawn: NDArray[np.bool_], seed: int, how: How, first: int, holes: bool
 ) -> FloatArray:
+    codec = table_codec(model)
     n, (D,), K = len(rows), codec.shape, len(codec.levels)
     u = torch.special.ndtr(BlockNoise(seed, "categories of samples", first, n, (K,), model.device)().double())
     return filled_by(model, rows, drawn, u, BlockNoise(seed, SAMPLES, first, n, (D,), model.device), how, holes)
@@ -168,11 +167,12 @@ def filled_by(
     how: How,
     holes: bool = True,
 ) -> FloatArray:
-    """Rows (n, C) with some cells drawn (n, C), from numbers that decide: u (n, K) of categories, noise (n, D).
+    """Rows with some cells drawn (n, C), from numbers that decide: u (n, K) of categories, noise (n, D).
 
+    With rules, these are the rows (n, C') that the user's are mapped to.
     Missing cells that are not drawn are left out, or empty if that is modelled, and mean nothing in the result.
     """
-    codec, denoiser = table_codec(model), denoiser_of(model)
+    codec, denoiser = table_codec(model).core, denoiser_of(model)
     known = cells_of(model, codec, rows, generated=drawn, known=~drawn)
     order = [k for k, i in enumerate(codec.categories) if drawn[:, i].any()]
     logits = denoiser.logits if holes else _never_empty(codec, denoiser.logits)

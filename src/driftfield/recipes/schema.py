@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from driftfield.codecs.columns import ColumnOptions
+from driftfield.codecs.rule_texts import RulesSection
 from driftfield.datasets.dialect import Dialect
 from driftfield.diffusion import GRIDS, HEADS, OBJECTIVES, SAMPLERS, SCHEDULES
 from driftfield.errors import InputError, reason, unknown_name
@@ -169,6 +170,7 @@ class Recipe(Section):
     sample: SampleSection = Field(default_factory=SampleSection)
     likelihood: LikelihoodSection = LikelihoodSection()
     evaluate: EvaluateSection = EvaluateSection()
+    rules: RulesSection = RulesSection()
     columns: dict[str, ColumnOptions] = Field({}, description="what is said of a column of a table, by its name")
 
     @classmethod

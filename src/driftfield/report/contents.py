@@ -78,5 +78,6 @@ class Contents:
     facts: Mapping[str, str] = field(default_factory=dict)
     next_steps: Sequence[tuple[str, str]] = ()  # a command, and what it does
     parts: Sequence[Column] = ()  # of a table with text or missing cells: what each column is
+    rules: Sequence[str] = ()  # that hold in every row of it
     imputation: Sequence[Imputation] = ()  # this model first
     chapters: Sequence[Section] = ()  # before all other sections, under anchors that no figure has

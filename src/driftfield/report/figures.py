@@ -68,7 +68,9 @@ def understood(contents: Contents) -> Section | None:
         "What was found out about each column. A category has a probability for each level, a whole number a mass on "
         "each integer, any other number a density. Missing cells are never filled in for training."
     )
-    return Section("columns", "What each column is", (prose,), table=mixed.understood(contents.parts, contents.train))
+    rules = (f"In every row: {'; '.join(contents.rules)}.",) if contents.rules else ()
+    table = mixed.understood(contents.parts, contents.train)
+    return Section("columns", "What each column is", (prose, *rules), table=table)
 
 
 def associations(contents: Contents) -> Section | None:

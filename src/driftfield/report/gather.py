@@ -46,6 +46,7 @@ def gather(model: Model, judged: Evaluation, run: str) -> Contents:
         verification=runs.read_json(verified) if verified.is_file() else None,
         neighbours=(judged.memorisation.generated, judged.memorisation.held_out),
         parts=parts,
+        rules=model.recipe.rules.hold,
         imputation=judged.imputation,
         recipe=model.recipe.toml(),
         facts={
