@@ -239,3 +239,14 @@ def test_a_table_of_numbers_with_holes_has_no_order() -> None:
     model = fitted(frame()[:, 2:4], steps=20)
     assert {name for name in ("sums", "order") if answered(model, name).passed is None} == {"sums", "order"}
     assert answered(model, "ratios").finding is not None
+
+
+def test_a_table_with_rules_is_verified_as_what_is_modelled() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=400).round(2)
+    table = pl.DataFrame({"start": start, "end": (start + rng.exponential(size=400)).round(2)})
+    table = table.with_columns(total=(pl.col("start") + pl.col("end")).round(2))
+    found = fitted(table, rules={"hold": ["start <= end", "total = start + end"]})
+    assert found.codec.shape == (2,)
+    checks = verify(found, rows=80)
+    assert not any(check.status == "fail" for check in checks.checks)

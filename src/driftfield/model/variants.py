@@ -1,4 +1,4 @@
-"""Variants: the same model under another schedule or head, or with the weights of an earlier step."""
+"""Variants: the same model under another schedule or head, with the weights of an earlier step, or without rules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from driftfield.codecs import TableCodec
 from driftfield.diffusion import SCHEDULES, LearnedKernel, ReparametrisedDenoiser, RescheduledDenoiser, Schedule
 from driftfield.diffusion.basics.heads import Head
 from driftfield.errors import InputError, unknown_name
@@ -31,6 +34,17 @@ def converted(model: Model, schedule: str | Schedule | None, head: str | Head | 
     if head is not None:
         denoiser = ReparametrisedDenoiser(denoiser, head)
     return replace(model, denoiser=denoiser, snapshots={})
+
+
+def without_rules(model: Model) -> Model:
+    """The same model of what is modelled in place of rows that rules hold in; a model without rules as it is."""
+    codec = model.codec
+    if not isinstance(codec, TableCodec) or codec.rules is None:
+        return model
+    train, held_out = (
+        codec.inward(rows, np.ones(rows.shape, dtype=bool), lenient=True)[0] for rows in (model.train, model.held_out)
+    )
+    return replace(model, codec=codec.core, train=train, held_out=held_out)
 
 
 def at(model: Model, step: int) -> Model:

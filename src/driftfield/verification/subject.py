@@ -82,7 +82,7 @@ class Subject:
         if not isinstance(codec, TableCodec):
             return None
         encoded = codec.encoded(self.real)
-        there = encoded.present & np.isfinite(encoded.z)  # beyond a bound they are not
+        there = encoded.present & ~codec.outside(self.real)
         state, z = np.where(there, GENERATED, ABSENT).astype(np.float32), np.where(there, encoded.z, np.float32(0))
         return Cells(*(torch.from_numpy(part).to(self.model.device) for part in (state, z, encoded.codes)))
 

@@ -11,6 +11,7 @@ from driftfield.codecs import TableCodec
 from driftfield.errors import InputError
 from driftfield.files import plain
 from driftfield.model.model import Model
+from driftfield.model.variants import without_rules
 from driftfield.verification import truth
 from driftfield.verification.cause import conclusion, likely_cause
 from driftfield.verification.check import Check, Question
@@ -74,7 +75,7 @@ def questions_of(model: Model) -> tuple[Question, ...]:
 def verify(
     model: Model, rows: int | None = None, seed: int = 0, observe: Callable[[str], None] | None = None
 ) -> Verification:
-    """Check a model as a scientific instrument.
+    """Check a model as a scientific instrument; one of a table with rules as a model of what stands in their place.
 
     Args:
         rows: of each side, at most; 4,000 by default. Held-out rows, or fresh ones of a known distribution.
@@ -87,7 +88,7 @@ def verify(
     rows = ROWS if rows is None else rows
     if rows < FEWEST_ROWS:
         raise InputError(f"A verification needs at least {FEWEST_ROWS} rows, got {rows}.")
-    started = time.monotonic()
+    started, model = time.monotonic(), without_rules(model)
     subject = Subject(model, rows, seed)
     if len(subject.real) < FEWEST_ROWS:
         raise InputError(f"Only {len(subject.real)} rows are held out: a verification needs at least {FEWEST_ROWS}.")
