@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+import driftfield
 from driftfield.codecs import EncodedRows
-from driftfield.diffusion import VE, Cells, TableDenoiser, TableMixture
+from driftfield.diffusion import VE, Cells, Denoiser, MixtureDenoiser, TableDenoiser, TableMixture
 from driftfield.diffusion.further.cells import ABSENT, GENERATED, GIVEN, UNKNOWN
 from driftfield.fitting.mixture import fit_mixture
-from driftfield.networks import TableNetwork
+from driftfield.networks import MLP, TableNetwork
 
 LEVELS = (2, 3)
 PATTERNS = torch.tensor([[GENERATED, GENERATED, GIVEN], [ABSENT, GENERATED, GIVEN], [GENERATED, ABSENT, ABSENT]])
@@ -93,6 +94,42 @@ def test_an_untrained_network_is_the_mixture() -> None:
     eps = denoiser(X_T, t, cells.packed).eps
     direct = mixture().eps_hat(X_T, torch.ones(1, 1), torch.full((1, 1), 0.8), cells)
     assert torch.allclose(eps[cells.free].double(), direct[cells.free], atol=1e-5)
+
+
+def test_numbers_alone_are_denoised_as_an_exact_mixture_does() -> None:
+    classical = mixture()
+    network = MLP(3, width=8, depth=1, components=2)
+    assert network.mixture is not None
+    network.mixture.load_state_dict({**classical.state_dict(), "log_levels": torch.zeros(2, 0)})
+    exact = MixtureDenoiser(VE(), classical.log_weights.exp(), classical.means, classical.covariances)
+    t = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    for head in ("edm", "eps", "flow"):
+        found = Denoiser(network, VE(), head, scale_output=head == "flow")(X_T, t)
+        # x_hat of the head eps is x_t - sigma eps, of which x_t and eps are float32 and up to 20.
+        assert torch.allclose(found.x0.double(), exact(X_T.double(), t).x0, atol=1e-4)
+
+
+def test_rows_with_all_numbers_are_estimated_beside_others_as_alone() -> None:
+    model, sigma = mixture(), torch.tensor([[0.3], [0.8], [2.0]])
+    state = torch.where(torch.arange(3)[:, None] == 0, GENERATED, PATTERNS)  # the first row has all of them
+    cells = Cells(state, VALUES, CODES)
+    together = model.eps_hat(X_T, torch.ones(3, 1), sigma, cells)
+    for i in range(3):
+        own = Cells(*(part[i : i + 1] for part in (cells.state, cells.values, cells.codes)))
+        alone = model.eps_hat(X_T[i : i + 1], torch.ones(1, 1), sigma[i : i + 1], own)
+        assert torch.allclose(together[i : i + 1], alone, atol=1e-9)  # float64
+
+
+def test_a_network_starts_from_a_mixture_that_nobody_can_tell_from_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    middle = rng.normal(0, 3, (3, 6))
+    gaussians = middle[rng.integers(3, size=3_000)] + rng.standard_normal((3_000, 6))
+    angles = rng.uniform(0, 2 * np.pi, (3_000, 3))
+    rings = np.concatenate([np.cos(angles), np.sin(angles)], 1) + 0.05 * rng.standard_normal((3_000, 6))
+    assert driftfield.fit(gaussians, steps=1).recipe.network.components == 3
+    assert driftfield.fit(rings, steps=1).recipe.network.components == 0
+    assert driftfield.fit(gaussians[:300], steps=1).recipe.network.components == 0  # nor do few rows
+    assert driftfield.fit(gaussians[:, :2], steps=1).recipe.network.components == 0  # two columns need none
 
 
 def drawn(n: int) -> EncodedRows:

@@ -32,6 +32,7 @@ CONTRADICTIONS = {
     # Sampling.
     "a sampler without its kernel": ("default", "sample.sampler=kernel", "draws from a learned kernel"),
     "a sampler without its variance": ("default", "sample.sampler=ancestral-learned", "denoiser.variance = learned"),
+    "a mixture with classes": ("moons-classes", "network.components=2", "set network.components = 0"),
     "guidance without labels": ("default", "sample.guidance=2.0", "data.label names none"),
     # Data.
     "hidden labels without labels": ("default", "objective.label_dropout=0.1", "data.label names none"),

@@ -42,6 +42,11 @@ class EncodedRows(NamedTuple):
     present: NDArray[np.bool_]
     codes: NDArray[np.int64]
 
+    @classmethod
+    def whole(cls, z: NDArray[np.float32]) -> "EncodedRows":
+        """Rows of numbers (n, D) alone, none of them missing."""
+        return cls(z, np.zeros_like(z), np.ones(z.shape, np.bool_), np.empty((len(z), 0), np.int64))
+
 
 @dataclass(frozen=True)
 class TableCodec:

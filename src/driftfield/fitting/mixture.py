@@ -4,10 +4,10 @@ With r_im = P(m | row i), and for the missing numbers of a row their conditional
 under component m (Hunt, Jorgensen 2003),
 
     w_m = mean_i r_im,    mu_m = sum_i r_im x_im / N_m,    N_m = sum_i r_im
-    C_m = (sum_i r_im ((x_im - mu_m)(x_im - mu_m)^T + V_im) + a I) / (N_m + a)
+    C_m = (sum_i r_im ((x_im - mu_m)(x_im - mu_m)^T + V_im) + I) / (N_m + 1)
     P_mk(c) = (sum_i r_im [c_ik = c] + b) / (N_m + b levels)
 
-with a = 1 and b = 1/2 against components of few rows. The number of components is that with the smallest BIC.
+with b = 1/2, against components of few rows. The number of components is that with the smallest BIC.
 """
 
 import math
@@ -25,9 +25,10 @@ from driftfield.seeds import derive
 
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16)
 SEARCH_ROWS, MOST_ROWS = 3_000, 20_000
+TOLD_ROWS = 2_000  # on either side
 ITERATIONS, TOLERANCE = 50, 3e-4  # nats for each row
 ROWS_OF_A_PATTERN = 8  # in the mean, from which rows with the same missing numbers are taken together
-A, B = 1.0, 0.5
+B = 0.5
 CHUNK_NUMBERS = 1 << 22  # in memory at once
 
 
@@ -65,6 +66,26 @@ def fit_mixture(
                 break
     assert best is not None
     return _em(best, most)[0] if len(most.z) > len(some.z) else best
+
+
+def stands_in(mixture: TableMixture, rows: EncodedRows, seed: int) -> bool:
+    """Whether a classifier cannot tell draws of a mixture of numbers from training rows: within two errors of chance.
+
+    Where it can, a network that adds to the mixture has to undo it first, and ends no better than without.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import cross_val_score
+
+    rng = np.random.default_rng(derive(seed, "draws of a mixture"))
+    real = rows.z[rng.permutation(len(rows.z))[:TOLD_ROWS]]
+    n, chances = len(real), mixture.log_weights.exp().numpy()
+    m = rng.choice(len(chances), n, p=chances / chances.sum())
+    scaled = (mixture.axes * mixture.variances[:, None].sqrt()).numpy()[m]
+    made = mixture.means.numpy()[m] + np.einsum("nde,ne->nd", scaled, rng.standard_normal(real.shape))
+    classifier = HistGradientBoostingClassifier(random_state=0)
+    labels = np.repeat([0, 1], n)
+    accuracy = cross_val_score(classifier, np.concatenate([real, made]), labels, cv=2).mean()
+    return bool(accuracy <= 0.5 + 2 * math.sqrt(0.25 / (2 * n)))
 
 
 def parameters(components: int, D: int, levels: tuple[int, ...]) -> int:
@@ -150,7 +171,7 @@ def _maximised(mixture: TableMixture, rows: Rows, chances: Tensor) -> TableMixtu
             scatter += torch.einsum("nm,nmd,nme->mde", r[part], centred, centred) + torch.einsum(
                 "nm,nmde->mde", r[part], V
             )
-        new.covariances = (scatter + A * torch.eye(D, dtype=torch.float64)) / (N + A)[:, None, None]
+        new.covariances = (scatter + torch.eye(D, dtype=torch.float64)) / (N + 1)[:, None, None]
     tables = []
     for k, count in enumerate(mixture.levels):
         hot = torch.nn.functional.one_hot(rows.codes[:, k] + 1, count + 1)[:, 1:].double()

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from driftfield.codecs import Codec, FloatArray, NumericCodec, TableCodec
+from driftfield.codecs import Codec, EncodedRows, FloatArray, NumericCodec, TableCodec
 from driftfield.codecs.columns import ColumnOptions
 from driftfield.diffusion import BaseDenoiser, TableMixture
 from driftfield.errors import InputError
-from driftfield.fitting.mixture import fit_mixture
+from driftfield.fitting.mixture import fit_mixture, stands_in
 from driftfield.fitting.plan import Plan
 from driftfield.fitting.splitting import split_rows
 from driftfield.recipes.building import Parts, build_denoiser, build_loss, check_recipe, is_table
@@ -127,25 +127,32 @@ def prepare_again(plan: Plan, parts: Parts) -> Preparation:
     return _built(plan, _codec(plan), parts)
 
 
-def _mixed(plan: Plan, codec: TableCodec) -> tuple[Plan, TableMixture | None]:
-    """The mixture that the network of a table starts from, and the plan with the number of its components."""
+def _mixed(plan: Plan, codec: NumericCodec | TableCodec) -> tuple[Plan, TableMixture | None]:
+    """The mixture that the network starts from, and the plan with the number of its components."""
     components = plan.recipe.network.get("components")
-    if components == 0 or plan.recipe.network.kind != "table":
+    if components == 0 or plan.recipe.network.kind not in ("mlp", "table"):
         return plan, None
-    mixture = fit_mixture(codec.encoded(plan.rows), codec.levels, plan.seed, plan.weights, components)
-    recipe = plan.recipe.updated({"network": {"components": len(mixture.means)}})
-    return replace(plan, recipe=recipe), mixture
+    if isinstance(codec, TableCodec):
+        rows, levels = codec.encoded(plan.rows), codec.levels
+    else:
+        rows, levels = EncodedRows.whole(codec.encode(plan.rows)), ()
+    mixture = fit_mixture(rows, levels, plan.seed, plan.weights, components)
+    found = len(mixture.means)
+    if components is None and plan.recipe.network.kind == "mlp":  # which starts from one Gaussian as it is
+        found = 0 if found == 1 or not stands_in(mixture, rows, plan.seed) else found
+    recipe = plan.recipe.updated({"network": {"components": found}})
+    return replace(plan, recipe=recipe), mixture if found else None
 
 
 def _built(plan: Plan, codec: NumericCodec | TableCodec, parts: Parts) -> Preparation:
+    plan, mixture = _mixed(plan, codec)
     if isinstance(codec, TableCodec):
-        plan, mixture = _mixed(plan, codec)
         denoiser = build_denoiser(plan.recipe, codec.shape[0], parts, plan.seed, levels=codec.levels)
-        if mixture is not None and parts.network is None:
-            denoiser.network.mixture.load_state_dict(mixture.state_dict())  # type: ignore[union-attr]
     else:
         directions = torch.from_numpy(codec.directions) if plan.recipe.network.get("frequencies") else None
         classes = len(plan.classes)
         denoiser = build_denoiser(plan.recipe, len(plan.columns), parts, plan.seed, directions, classes=classes)
+    if mixture is not None and parts.network is None:
+        denoiser.network.mixture.load_state_dict(mixture.state_dict())  # type: ignore[union-attr]
     build_loss(plan.recipe, denoiser, parts)  # refuses an objective that cannot be built, before anything is written
     return Preparation(plan, codec, denoiser, parts)

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from driftfield.diffusion.further.table_mixture import TableMixture
 from driftfield.errors import InputError, unknown_name
 from driftfield.networks.embeddings import Concat, Position, Sine, sine_time
 from driftfield.options import FROM_DATA, NameIn, Positive, PositiveFloat
@@ -63,6 +64,7 @@ class MLP(nn.Module):
         init: "zero" (of the output layer), "torch" or "xavier".
         outputs: size of the output; D by default.
         classes: number of class labels; each of them, and the absence of a label, has learned features.
+        components: of a mixture of Gaussians, to which the network adds; 0 for none.
 
     Attributes:
         label: the form in which it takes the time, "log-sigma" or "t".
@@ -88,6 +90,9 @@ class MLP(nn.Module):
         init: Annotated[str, NameIn("init", INITS), Field(description="of the weights")] = "zero",
         outputs: int | None = None,
         classes: int = 0,
+        components: Annotated[
+            int, Field(ge=0, description="of the mixture that it starts from; 0 for none"), FROM_DATA
+        ] = 0,
     ) -> None:
         super().__init__()
         if widths is not None and (width is not None or depth is not None):
@@ -107,6 +112,7 @@ class MLP(nn.Module):
         self.label = self.embedding.label
         directions = torch.eye(dimensions, dtype=torch.float32) if directions is None else directions
         self.position = Position(tuple(frequencies), directions) if frequencies else None
+        self.mixture = TableMixture(components, dimensions, ()) if components else None
         self.classes = nn.Embedding(classes + 1, CLASS_FEATURES, dtype=torch.float32) if classes else None
         features = dimensions + self.embedding.size + 2 * directions.shape[1] * len(frequencies)
         sizes = [features + CLASS_FEATURES * (classes > 0), *widths]

@@ -29,6 +29,7 @@ class TableNetwork(nn.Module):
         width, depth: units of a hidden layer, and number of hidden layers, of each perceptron.
         activation: "silu", "gelu", "relu", "softplus" or "tanh".
         components: of a mixture of Gaussians and categories, to which the perceptrons add; 0 for none.
+        dropout: fraction of hidden units that are left out at random in training (Srivastava et al. 2014).
         frequencies: of the positional features of x, as in :class:`~driftfield.networks.mlp.MLP`.
 
     Attributes:
@@ -50,6 +51,9 @@ class TableNetwork(nn.Module):
         components: Annotated[
             int, Field(ge=0, description="of the mixture that it starts from; 0 for none"), FROM_DATA
         ] = 0,
+        dropout: Annotated[
+            float, Field(ge=0, lt=1, description="fraction of hidden units that are left out in training"), FROM_DATA
+        ] = 0.0,
     ) -> None:
         super().__init__()
         width, depth = 128 if width is None else width, 3 if depth is None else depth
@@ -61,8 +65,8 @@ class TableNetwork(nn.Module):
         self.of_numbers, self.of_categories = Features(levels), Features(levels)
         known = 3 * dimensions + self.of_numbers.size
         features = dimensions + self.embedding.size + 2 * dimensions * len(frequencies) + known
-        self.hidden = _perceptron([features, *[width] * depth], activation)
-        self.category_hidden = _perceptron([known, *[width] * depth], activation)
+        self.hidden = _perceptron([features, *[width] * depth], activation, dropout)
+        self.category_hidden = _perceptron([known, *[width] * depth], activation, dropout)
         self.out, self.category_out = _zero_linear(width, dimensions), _zero_linear(width, sum(levels))
 
     def forward(self, x: Tensor, label: Tensor, cond: Tensor) -> Tensor:
@@ -125,8 +129,12 @@ def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-def _perceptron(sizes: Sequence[int], activation: str) -> nn.Sequential:
+def _perceptron(sizes: Sequence[int], activation: str, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for size, following in itertools.pairwise(sizes):
-        layers += [nn.Linear(size, following, dtype=torch.float32), ACTIVATIONS[activation]()]
+        layers += [
+            nn.Linear(size, following, dtype=torch.float32),
+            ACTIVATIONS[activation](),
+            *[nn.Dropout(dropout)] * (dropout > 0),
+        ]
     return nn.Sequential(*layers)

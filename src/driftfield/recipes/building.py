@@ -19,6 +19,7 @@ from driftfield.diffusion import (
     Loss,
     Schedule,
     TableDenoiser,
+    TableMixture,
     diffusion_bound,
     table_bound,
     trained_gammas,
@@ -108,6 +109,8 @@ def build_denoiser(
     make = LearnedVarianceDenoiser if learned_variance else TableDenoiser if is_table(recipe) else Denoiser
     section = recipe.denoiser
     network = network.float()  # also one of the user's own, made under another default dtype
+    if isinstance(mixture := getattr(network, "mixture", None), TableMixture):
+        mixture.double()
     return make(network, schedule, section.head, label, section.scale_input, bool(section.scale_output))
 
 

@@ -12,7 +12,14 @@ from driftfield.recipes.schema import Recipe
 
 def check_combination(recipe: Recipe, schedule: Schedule) -> None:
     """Raise an InputError for the first thing in a recipe that contradicts another."""
-    rules = _kernel(recipe, schedule), _objective(recipe, schedule), _sampling(recipe), _table(recipe), _data(recipe)
+    rules = (
+        _kernel(recipe, schedule),
+        _objective(recipe, schedule),
+        _sampling(recipe),
+        _table(recipe),
+        _data(recipe),
+        _mixture(recipe),
+    )
     for reason in chain.from_iterable(rules):
         raise InputError(f"The recipe contradicts itself: {reason}.")
 
@@ -99,6 +106,20 @@ def _table(recipe: Recipe) -> Iterator[str]:
         yield "the classes of a table are one of its columns; leave out data.label, and give the class as any cell"
     if recipe.data.scaling not in (None, "standard"):
         yield "the numbers of a table are scaled one by one; leave out data.scaling"
+
+
+def takes_mixture(recipe: Recipe) -> bool:
+    """Whether the network of a recipe can add to a mixture: it has no classes, and no variance of its own."""
+    plain = recipe.kernel.kind == "denoiser" and recipe.denoiser.variance != "learned"
+    return plain and recipe.data.label is None
+
+
+def _mixture(recipe: Recipe) -> Iterator[str]:
+    if recipe.network.get("components") and not takes_mixture(recipe):
+        yield (
+            "a mixture knows neither classes nor a learned kernel or variance; set network.components = 0, or leave "
+            "out data.label, kernel and denoiser.variance"
+        )
 
 
 def _data(recipe: Recipe) -> Iterator[str]:

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from driftfield.diffusion import SAMPLERS, Sampler, Step
 from driftfield.errors import InputError
 from driftfield.options import Options
+from driftfield.recipes.combinations import takes_mixture
 from driftfield.recipes.schema import Recipe, TrainSection
 
 FINEST = 1e-3  # of a standard deviation: structure below this is ignored
 NEIGHBOURS = 30
 FEW_COLUMNS = 8
 MOST_FEATURES = 52  # columns times frequencies
+DROPOUT, DROPOUT_ROWS = 0.3, range(1_000, 5_000)  # of a table; with fewer, filled cells are no better for it
+MIXTURE_COLUMNS = 5  # from which a network starts from a mixture of Gaussians
 FEW_ROWS = 2_000
 SAMPLING_STEPS = 28
 SCALED_HEADS = ("score", "flow")  # whose targets may be thousands of times larger at one time than at another
@@ -177,6 +180,14 @@ def _network(recipe: Recipe, delta: float, n: int, D: int) -> dict[str, object]:
         chosen |= {"width": network.width or _width(n, D), "depth": network.depth or 3}
     if network.frequencies is None:
         chosen["frequencies"] = _frequencies(recipe, delta, D)
+    if network.kind == "table" and network.dropout is None:
+        chosen["dropout"] = DROPOUT if n in DROPOUT_ROWS else 0.0
+    if (
+        network.kind == "mlp"
+        and network.components is None
+        and not (n >= FEW_ROWS and D >= MIXTURE_COLUMNS and takes_mixture(recipe))
+    ):
+        chosen["components"] = 0
     return chosen
 
 

@@ -13,18 +13,21 @@ and resumed training ends with the same weights, bit for bit.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from driftfield.errors import Interrupted, TrainingError
 from driftfield.files import write_atomically
 from driftfield.modes import threads
 from driftfield.recipes.schema import TrainSection
+from driftfield.seeds import derive
 from driftfield.training.batches import Batch, Batches, drawn
 from driftfield.training.callbacks import Callbacks, report
 from driftfield.training.checkpoint import Progress, optimizer_tensors, pack, restore_optimizer, unpack
@@ -87,7 +90,8 @@ class Trainer:
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.average = {name: p for name, p in self.averaged.named_parameters() if name in self.parameters}
         self.best = {name: p.clone() for name, p in self.average.items()}
-        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.generator, self.seed = torch.Generator(self.device).manual_seed(seed), seed
+        self.drops_out = any(isinstance(layer, _DropoutNd) for layer in model.modules())
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(),
             lr=self.lr,
@@ -185,7 +189,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * self._rate(i, seconds)
         rows, *labels = self.batches(i, self.generator)
-        loss = self.loss(rows, self.generator, *labels).mean()
+        with self._dropout(i):
+            loss = self.loss(rows, self.generator, *labels).mean()
         value = loss.item()
         if self.settings.square_loss:
             loss = 0.5 * loss**2
@@ -204,6 +209,16 @@ class Trainer:
         self.progress.step = i + 1
         if i + 1 in self.settings.snapshots:
             self.snapshots[i + 1] = {name: p.clone() for name, p in self.average.items()}
+
+    @contextmanager
+    def _dropout(self, step: int) -> Iterator[None]:
+        """Draw what layers leave out from a seed of the step: they know only the global generator."""
+        if not self.drops_out:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(derive(self.seed, "dropout", step))
+            yield
 
     def _is_judged(self, step: int) -> bool:
         """Whether the weights of a step are judged: at equal intervals, and at 10, 20, 40, .. before the first.

@@ -141,12 +141,25 @@ class Denoiser(BaseDenoiser):
         return match(torch.hypot(*self.head(self.schedule, t)), out) * out if self.scale_output else out
 
     def network_output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        """What the network returns for x_t (B, *D) at t, () or (B,), in [t_low, t_high]."""
+        """What the network returns for x_t (B, *D) at t, () or (B,), in [t_low, t_high]; with that of its mixture."""
         label = self.label(self.schedule, t).to(x_t.dtype)
-        if self.scale_input:
-            x_t = x_t / match(self.schedule.scale(t), x_t)
-        result: Tensor = self.network(x_t, label, cond)
-        return result
+        x = x_t / match(self.schedule.scale(t), x_t) if self.scale_input else x_t
+        result: Tensor = self.network(x, label, cond)
+        return result if self.mixture is None else result + self._of_mixture(self.mixture, x_t, t, cond)
+
+    @property
+    def mixture(self) -> nn.Module | None:
+        """A classical model (x_t, alpha, sigma, cond) -> eps_hat, to which the network adds; its own ``mixture``."""
+        mixture = getattr(self.network, "mixture", None)
+        return mixture if hasattr(mixture, "eps_hat") else None  # a network of the user's own may mean another thing
+
+    def _of_mixture(self, mixture: nn.Module, x_t: Tensor, t: Tensor, cond: Tensor | None) -> Tensor:
+        """What a network would return that estimates as the mixture does; (B, D)."""
+        alpha, sigma = (part(t).reshape(-1, 1) for part in (self.schedule.alpha, self.schedule.sigma))
+        eps: Tensor = mixture(x_t, alpha, sigma, cond)
+        a, b = (part.reshape(-1, 1) for part in self.head(self.schedule, t))
+        out = a * (x_t.double() - sigma * eps) / alpha + b * eps
+        return (out / torch.hypot(a, b) if self.scale_output else out).to(x_t)
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, *D), t () or (B,)."""

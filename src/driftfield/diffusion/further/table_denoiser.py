@@ -19,7 +19,6 @@ from torch import Tensor
 from driftfield.diffusion.basics.denoisers import Denoiser, Estimate
 from driftfield.diffusion.basics.schedules import Schedule, match
 from driftfield.diffusion.further.cells import Cells
-from driftfield.diffusion.further.table_mixture import TableMixture
 
 
 class TableDenoiser(Denoiser):
@@ -46,29 +45,14 @@ class TableDenoiser(Denoiser):
         found: list[Tensor] = self.network.logits(cells)  # type: ignore[operator]
         if self.mixture is None:
             return found
-        return [own + more.to(own) for own, more in zip(found, self.mixture.logits(cells), strict=True)]
-
-    @property
-    def mixture(self) -> TableMixture | None:
-        """The classical model that the network starts from."""
-        mixture: TableMixture | None = getattr(self.network, "mixture", None)
-        return mixture
+        more: list[Tensor] = self.mixture.logits(cells)  # type: ignore[operator]
+        return [own + other.to(own) for own, other in zip(found, more, strict=True)]
 
     def network_output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """What the network returns for the generated numbers, 0 for the others; (B, D)."""
         cells = self.cells(x_t, cond)
         out = super().network_output(torch.where(cells.free, x_t, 0.0), t, cells.packed)
-        if self.mixture is not None:
-            out = out + self._of_mixture(self.mixture, x_t, t, cells)
         return torch.where(cells.free, out, 0.0)
-
-    def _of_mixture(self, mixture: TableMixture, x_t: Tensor, t: Tensor, cells: Cells) -> Tensor:
-        """What a network would return that estimates as the mixture does; (B, D)."""
-        alpha, sigma = (part(t).reshape(-1, 1) for part in (self.schedule.alpha, self.schedule.sigma))
-        eps = mixture.eps_hat(x_t, alpha, sigma, cells)
-        a, b = (part.reshape(-1, 1) for part in self.head(self.schedule, t))
-        out = a * (x_t.double() - sigma * eps) / alpha + b * eps
-        return (out / torch.hypot(a, b) if self.scale_output else out).to(x_t)
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Estimate:
         """The estimate at x_t (B, D), t () or (B,)."""

@@ -10,6 +10,10 @@ S_m = A C_m A + N over the observed numbers,
     eps_hat      =  sigma sum_m P(m | y, c) S_m^{-1} (y - A mu_m),        x_hat = (x_t - sigma eps_hat) / alpha
     P(c_k | y, c) = sum_m P(m | y, c) P_mk(c_k)
 
+Where all numbers have the same a and n, S_m has the axes of C_m = U diag(l) U^T, and no factor of its own is needed:
+
+    S_m^{-1} = U diag(1 / (a^2 l + n)) U^T
+
 (Hunt, Jorgensen 2003, Mixture model clustering for mixed data with missing information). A network that adds to eps_hat
 and to log P(c_k | ..), and whose output is zero at first, starts as this model.
 """
@@ -43,7 +47,8 @@ class TableMixture(nn.Module):
 
     log_weights: Tensor  # (M,)
     means: Tensor  # (M, D)
-    covariances: Tensor  # (M, D, D)
+    variances: Tensor  # (M, D), along the principal axes
+    axes: Tensor  # (M, D, D), columns
     log_levels: Tensor  # (M, all levels)
 
     def __init__(self, components: int, dimensions: int, levels: Sequence[int]) -> None:
@@ -52,35 +57,36 @@ class TableMixture(nn.Module):
         like = torch.zeros((), dtype=torch.float64)
         self.register_buffer("log_weights", torch.full((components,), -math.log(components)).to(like))
         self.register_buffer("means", torch.zeros(components, dimensions).to(like))
-        self.register_buffer("covariances", torch.eye(dimensions).repeat(components, 1, 1).to(like))
+        self.register_buffer("variances", torch.ones(components, dimensions).to(like))
+        self.register_buffer("axes", torch.eye(dimensions).repeat(components, 1, 1).to(like))
         uniform = [torch.full((components, count), -math.log(count)) for count in levels]
         self.register_buffer("log_levels", torch.cat(uniform, 1).to(like) if total else like.new_zeros(components, 0))
+
+    @property
+    def covariances(self) -> Tensor:
+        """C_m = U diag(l) U^T; (M, D, D)."""
+        found: Tensor = self.axes * self.variances[:, None] @ self.axes.mT
+        return found
+
+    @covariances.setter
+    def covariances(self, C: Tensor) -> None:
+        variances, self.axes = torch.linalg.eigh(C)
+        self.variances = variances.clamp(min=0)
 
     def posterior(self, y: Tensor, gain: Tensor, variance: Tensor, codes: Tensor) -> Posterior:
         """What observations say of the component.
 
         Args:
             y: (B, D).
-            gain, variance: a and n (B, D), or (1, D) where they are the same for all rows, which is much faster; a = 0
-                where a number is absent.
+            gain, variance: a and n (B, D), or (B, 1) where they are the same for all numbers, or (1, D) for all rows,
+                which are much faster; a = 0 where a number is absent.
             codes: (B, K), -1 for unknown.
         """
         seen = gain != 0
-        eye = torch.eye(gain.shape[1], dtype=gain.dtype, device=gain.device)
-        noise = torch.where(seen, variance + JITTER, 1.0)
-        S = gain[:, None, :, None] * gain[:, None, None, :] * self.covariances + noise[:, None, :, None] * eye
         residual = torch.where(seen[:, None], y[:, None] - gain[:, None] * self.means, 0.0)  # (B, M, D)
-        if gain.shape[1] == 0:
-            whitened, quadratic, volume = residual, residual.sum(2), residual.sum(2)
-        else:
-            factor, _ = torch.linalg.cholesky_ex(S)
-            if len(gain) == 1:
-                whitened = torch.cholesky_solve(residual.permute(1, 2, 0), factor[0]).permute(2, 0, 1)
-            else:
-                whitened = torch.cholesky_solve(residual[..., None], factor)[..., 0]
-            quadratic = (residual * whitened).sum(2)
-            volume = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(2)
-        count = seen.sum(1, keepdim=True)
+        whitened, volume = self._whitened(residual, gain, torch.where(seen, variance + JITTER, 1.0))
+        quadratic = (residual * whitened).sum(2)
+        count = seen.expand(-1, y.shape[1]).sum(1, keepdim=True)
         log_p = self.log_weights - 0.5 * (quadratic + volume + count * math.log(2 * math.pi))
         for k, log_level in enumerate(torch.split(self.log_levels, list(self.levels), 1)):
             found = log_level.T[codes[:, k].clamp(min=0)]  # (B, M)
@@ -88,15 +94,52 @@ class TableMixture(nn.Module):
         evidence = torch.logsumexp(log_p, 1)
         return Posterior(log_p - evidence[:, None], evidence, whitened)
 
+    def _whitened(self, residual: Tensor, gain: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """S^{-1} residual (B, M, D), and log det S (B, M) or (1, M)."""
+        D = residual.shape[2]
+        if D == 0:
+            return residual, residual.sum(2)
+        if gain.shape[1] == 1:
+            variances = gain[..., None] ** 2 * self.variances + noise[..., None]  # (B, M, D)
+            along = torch.einsum("bmd,mde->bme", residual, self.axes) / variances
+            return torch.einsum("bme,mde->bmd", along, self.axes), variances.log().sum(2)
+        eye = torch.eye(D, dtype=gain.dtype, device=gain.device)
+        S = gain[:, None, :, None] * gain[:, None, None, :] * self.covariances + noise[:, None, :, None] * eye
+        factor, _ = torch.linalg.cholesky_ex(S)
+        if len(gain) == 1:
+            found = torch.cholesky_solve(residual.permute(1, 2, 0), factor[0]).permute(2, 0, 1)
+        else:
+            found = torch.cholesky_solve(residual[..., None], factor)[..., 0]
+        return found, 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(2)
+
+    def forward(self, x_t: Tensor, alpha: Tensor, sigma: Tensor, cond: Tensor | None = None) -> Tensor:
+        """As :meth:`eps_hat`, with the cells packed in a condition; without one, all numbers are generated."""
+        n, D = x_t.shape
+        unknown = torch.full((n, len(self.levels)), UNKNOWN, dtype=torch.int64, device=x_t.device)
+        if cond is None:
+            return self._eps_hat(x_t, alpha, sigma**2, sigma, unknown)
+        return self.eps_hat(x_t, alpha, sigma, Cells.unpacked(cond, D))
+
     def eps_hat(self, x_t: Tensor, alpha: Tensor, sigma: Tensor, cells: Cells) -> Tensor:
         """The noise in x_t (B, D) given the cells, alpha and sigma (B, 1) or (1, 1); 0 where nothing is generated."""
-        free, given = cells.free, cells.given
-        gain = torch.where(free, alpha.double(), given.double())
-        variance = torch.where(free, sigma.double() ** 2, 0.0)
+        free = cells.free
+        whole = free.all(1)
+        if bool(whole.all()):
+            return self._eps_hat(x_t, alpha, sigma**2, sigma, cells.codes)
+        alpha, sigma = (part.double().expand(len(x_t), 1) for part in (alpha, sigma))
+        gain, variance = torch.where(free, alpha, cells.given.double()), torch.where(free, sigma**2, 0.0)
         y = torch.where(free, x_t.double(), cells.values.double())
-        found = self.posterior(y, *_shared(gain, variance), cells.codes)
-        eps = sigma.double() * (found.log_chances.exp()[..., None] * found.whitened).sum(1)
+        eps = torch.empty_like(y)
+        for rows, g, n in ((whole, alpha, sigma**2), (~whole, gain, variance)):
+            if bool(rows.any()):
+                eps[rows] = self._eps_hat(y[rows], *_shared(g[rows], n[rows]), sigma[rows], cells.codes[rows])
         return torch.where(free, eps, 0.0)
+
+    def _eps_hat(self, y: Tensor, gain: Tensor, variance: Tensor, sigma: Tensor, codes: Tensor) -> Tensor:
+        """sigma sum_m P(m | y, c) S_m^{-1} (y - A mu_m); (B, D)."""
+        found = self.posterior(y.double(), gain.double(), variance.double(), codes)
+        eps: Tensor = sigma.double() * (found.log_chances.exp()[..., None] * found.whitened).sum(1)
+        return eps
 
     def logits(self, cells: Cells) -> list[Tensor]:
         """log P(c_k | what is known) of each category (B, levels)."""
