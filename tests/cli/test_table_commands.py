@@ -215,6 +215,28 @@ def test_holes_that_are_modelled_are_drawn_given_and_filled(driftfield: Run, tmp
     assert odd.stdout.splitlines()[1].endswith(",cat,,,,kind")
 
 
+def test_angles_are_shown_drawn_and_given_within_their_period(driftfield: Run, tmp_path: Path) -> None:
+    lines = [f"{'' if i % 11 == 0 else (350 + 7 * i % 40) % 360},{i % 17 / 4},{'ab'[i % 2]}" for i in range(200)]
+    (tmp_path / "w.csv").write_text("direction,speed,kind\n" + "\n".join(lines) + "\n")
+    setting = ["--set", "columns.direction.kind=angle", "--set", "columns.direction.period=360"]
+    found = json.loads(driftfield("data", "w.csv", "--json", *setting).stdout)["columns"]
+    assert found[0]["kind"] == "angle"
+    done = driftfield("fit", "w.csv", "-o", "run", "--steps", "20", "-q", *setting)
+    assert done.returncode == 0, done.stderr
+    assert 'kind = "angle"\nlow = 0.0\nperiod' not in (tmp_path / "run" / "recipe.toml").read_text()
+    for command in (["sample", "run", "-n", "300"], ["impute", "run", "w.csv"], ["impute", "run", "w.csv", "--point"]):
+        rows = pl.read_csv(driftfield(*command, "-q").stdout.encode())
+        assert rows["direction"].is_between(0, 360, closed="left").all()
+    given = driftfield("sample", "run", "-n", "2", "--given", "direction=359.5", "-q")
+    assert pl.read_csv(given.stdout.encode())["direction"].to_list() == [359.5] * 2
+    for command in ("score", "outliers"):
+        assert driftfield(command, "run", "w.csv", "-q").returncode == 0
+    assert driftfield("report", "run").returncode == 0
+    done = driftfield("fit", "w.csv", "-o", "x", "--set", "columns.direction.kind=angle")
+    assert done.returncode == 2
+    assert "columns.direction.period" in done.stderr
+
+
 def test_rules_hold_in_what_is_drawn_and_filled(driftfield: Run, tmp_path: Path) -> None:
     lines = [f"{i % 9},{i % 9 + i % 5},{'' if i % 7 == 0 else i % 11 / 10},{i % 13 / 10}" for i in range(200)]
     lines = [f"{line},{i % 11 / 10 + i % 13 / 10:.1f}" for i, line in enumerate(lines)]

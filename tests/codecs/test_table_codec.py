@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from driftfield.codecs import TableCodec
-from driftfield.codecs.columns import ColumnOptions, bounds
+from driftfield.codecs.columns import ColumnOptions
+from driftfield.codecs.finding import bounds
 from driftfield.errors import DriftfieldError, InputError
 
 N = 400

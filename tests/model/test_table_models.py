@@ -246,3 +246,8 @@ def test_a_value_beyond_a_bound_has_density_0() -> None:
     log_p, error = model.log_prob(np.array([[-1.0, 0.0], [0.0, 1.0], [1e-9, 2.0], [1.0, 0.0]]))
     assert np.isneginf(log_p).tolist() == [True, True, False, False]
     assert np.isfinite(error).all()
+
+
+def test_a_given_cell_is_written_as_it_is(model: Model) -> None:
+    """Also where it has more decimals than its column."""
+    assert set(model.frame(model.sample(3, given={"n": 12.5}))["n"]) == {12.5}

@@ -241,6 +241,18 @@ def test_a_table_of_numbers_with_holes_has_no_order() -> None:
     assert answered(model, "ratios").finding is not None
 
 
+def test_angles_have_the_mass_1_on_their_circle() -> None:
+    rng = np.random.default_rng(0)
+    angle = rng.vonmises(3.0, 1.0, 400) % (2 * np.pi)
+    table = pl.DataFrame({"angle": angle, "x": np.cos(angle) + rng.normal(0, 0.3, 400)})
+    found = fitted(table, columns={"angle": {"kind": "angle", "period": "2pi"}})
+    checks = verify(found, rows=80)
+    finding = checks["masses"].finding
+    assert finding is not None
+    assert finding.value == pytest.approx(1, abs=0.01)
+    assert not any(check.status == "fail" for check in checks.checks)
+
+
 def test_a_table_with_rules_is_verified_as_what_is_modelled() -> None:
     rng = np.random.default_rng(0)
     start = rng.normal(size=400).round(2)

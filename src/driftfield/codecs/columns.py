@@ -1,53 +1,43 @@
-"""Columns: what each column of a table is, found out from its cells.
+"""Columns: what each column of a table is, as :mod:`driftfield.codecs.finding` finds out from its cells.
 
-    number          a density
-    whole number    a mass on each integer: the density integrated over the interval from x - 1/2 to x + 1/2
-    category        a probability for each level; text, truth values, and few distinct whole numbers
-
-A value of a column of numbers that occurs far more often than its neighbours is an *atom*, a point mass beside the
-density: a zero where nothing was gained, a cap, round numbers where people guess.
+number          a density
+whole number    a mass on each integer: the density integrated over the interval from x - 1/2 to x + 1/2
+angle           a density on the circle; said, never found
+category        a probability for each level; text, truth values, and few distinct whole numbers
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from driftfield.codecs.decimals import decimals
-from driftfield.codecs.maps import GAIN, GAIN_AT_AN_EDGE, Map, bent, choose_map
+from driftfield.codecs.angles import mean_angle, read_period, within, wrapped
+from driftfield.codecs.maps import Map, bent
 from driftfield.datasets.dates import Dates
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.mixed import MOST_LEVELS, AllDates
 from driftfield.errors import InputError, unknown_name
 from driftfield.options import Section
 
-Kind = Literal["number", "whole number", "category"]
+Kind = Literal["number", "whole number", "category", "angle"]
 KINDS = get_args(Kind)
-FEW_VALUES = 30  # distinct whole numbers that are levels of a category,
-ROWS_OF_A_LEVEL = 20  # where each has so many rows in the mean
-ATOM_SHARE, ATOM_ROWS = 0.005, 20  # of the cells of a column that an atom holds at least
-ATOM_STANDS_OUT = 3.0  # times as often as the median of its neighbours
-NEIGHBOURS = 10  # distinct values on either side
-MOST_ATOMS = 40
-FEWEST_TO_PILE, FEWEST_TO_BOUND = 20, 250  # whole and other numbers on a side of the median, to find a bound there
-PILED = 0.05  # the part of them that piles up at a bound
-ROOM = 5.0  # times the distance to it that the next value may be expected at
-VALUES_BESIDE = 10  # distinct values that a column has beside its atoms
-_LARGEST_WHOLE = 2.0**31
 ALL = "*"  # in place of a name: every column
 
 
 class ColumnOptions(Section):
     """What is said of a column, in place of what would be found out: the keys of ``[columns.NAME]`` of a recipe."""
 
-    kind: Kind | None = Field(None, description="number, whole number or category")
-    low: float | None = Field(None, description="smallest value that it can have")
+    kind: Kind | None = Field(None, description="number, whole number, category or angle")
+    low: float | None = Field(None, description="smallest value that it can have; of an angle, where its range begins")
     high: float | None = Field(None, description="largest value that it can have")
     atoms: tuple[float, ...] | None = Field(None, description="values that are point masses; [] for none")
+    period: float | None = Field(None, gt=0, description='of an angle, such as 360 or "2pi"')
     missing: Literal["model"] | None = Field(None, description='"model": whether a cell is empty is modelled')
+
+    @field_validator("period", mode="before")
+    @classmethod
+    def _period(cls, value: Any) -> Any:
+        return read_period(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -55,12 +45,13 @@ class Column:
     """A column of a table.
 
     Attributes:
-        kind: "number", "whole number" or "category".
+        kind: "number", "whole number", "category" or "angle".
         texts: of the levels of a category that is written as text; rows hold their numbers 0, 1, ..
         values: what rows hold for each level of a category; of other columns, their atoms.
         places: decimals of a number; None for a real one.
         map: of a number.
         low, high: bounds that its values pile up against, beyond which there are none; None where there is no bound.
+        period: of an angle, whose values are from ``low`` on, below ``low + period``.
         dates: how its numbers are written, if they are dates or times.
         holes: whether an empty cell is a level of its own, after those of ``values``.
     """
@@ -73,6 +64,7 @@ class Column:
     map: Map | None = None
     low: float | None = None
     high: float | None = None
+    period: float | None = None
     holes: bool = False
     dates: Dates | None = None
 
@@ -119,10 +111,31 @@ class Column:
         low = None if self.low is None else float(np.ceil(self.low / step) * step)
         return low, None if self.high is None else float(np.floor(self.high / step) * step)
 
+    def middle(self, draws: FloatArray) -> FloatArray:
+        """The mean of numbers or angles, and the mode of a category, over draws (M, n); (n,)."""
+        if self.period is not None:
+            return within(mean_angle(draws, self.period), self.low or 0.0, self.period)
+        if self.numeric:
+            mean: FloatArray = draws.mean(0)
+            return mean
+        counts = np.stack([(draws == value).sum(0) for value in self.values])
+        found: FloatArray = np.array(self.values)[counts.argmax(0)]
+        return found
+
+    def in_range(self, values: FloatArray) -> FloatArray:
+        """Numbers as they are, and angles within their range."""
+        return values if self.period is None else within(values, self.low or 0.0, self.period)
+
+    def near(self, values: FloatArray, middle: FloatArray | float) -> FloatArray:
+        """Numbers as they are, and angles where they are nearest to a middle, perhaps beyond their range."""
+        return values if self.period is None else middle + wrapped(values - middle, self.period)
+
     @property
     def shown(self) -> str:
         """What it is, in a word or two."""
-        kind = self.dates.kind if self.dates and self.numeric else self.kind
+        kind: str = self.kind
+        if self.dates is not None and self.numeric:
+            kind = self.dates.kind + " on a circle" * (self.period is not None)
         return kind + " with atoms" * (self.numeric and len(self.values) > 0) + " or empty" * self.holes
 
     def written(self, value: float) -> str:
@@ -184,7 +197,8 @@ class Column:
             found["dates"] = asdict(self.dates)
         if self.map is not None:
             found |= {"places": self.places, "x": list(self.map.x), "z": list(self.map.z)}
-            found |= {name: bound for name, bound in (("low", self.low), ("high", self.high)) if bound is not None}
+            more = {"low": self.low, "high": self.high, "period": self.period}
+            found |= {name: value for name, value in more.items() if value is not None}
         return found
 
     @classmethod
@@ -202,156 +216,19 @@ class Column:
         knots = np.array([x, z])
         if knots.shape[1] < 2 or not np.isfinite(knots).all() or not (np.diff(knots) > 0).all():
             raise ValueError(f'the map of the column "{found["name"]}" does not increase')
-        low, high = (None if found.get(key) is None else float(found[key]) for key in ("low", "high"))
+        low, high, period = (None if found.get(key) is None else float(found[key]) for key in ("low", "high", "period"))
+        if (found["kind"] == "angle") != (period is not None and low is not None and period > 0):
+            raise ValueError(f'the column "{found["name"]}" has no period')
         return cls(
             found["name"],
             found["kind"],
             (),
             values,
             found["places"],
-            Map(x, z) if found["kind"] == "whole number" else bent(Map(x, z), low, high),
+            bent(Map(x, z), low, high) if found["kind"] == "number" else Map(x, z),
             low,
             high,
+            period,
             holes,
             dates,
         )
-
-
-def find_columns(
-    rows: FloatArray,
-    names: Sequence[str],
-    levels: Sequence[tuple[str, ...]],
-    weights: FloatArray | None = None,
-    beside: FloatArray | None = None,
-    declared: Mapping[str, ColumnOptions] | None = None,
-    dates: AllDates = (),
-) -> tuple[Column, ...]:
-    """What each column of training rows (n, C) is.
-
-    Args:
-        levels: the texts of columns of text, () for others.
-        weights: what each row counts, (n,).
-        beside: other rows (m, C), from which only the levels of categories are taken.
-        declared: what is said of some columns, by their names; under "*", of all.
-        dates: how the dates of each column are written, None for one without; () where there are none.
-
-    Raises:
-        InputError: a column has one value in all rows, or none, or is not what it is said to be.
-    """
-    declared = declared or {}
-    for name in declared:
-        if name not in names and name != ALL:
-            raise unknown_name("column", name, names)
-    others = np.empty((0, rows.shape[1])) if beside is None else beside
-    columns = []
-    all_dates = dates or (None,) * len(names)
-    for cells, more, name, texts, own in zip(rows.T, others.T, names, levels, all_dates, strict=True):
-        said = _said(declared, name)
-        holes = said.missing == "model" and bool(np.isnan(cells).any())
-        columns.append(replace(_found(cells, more, name, texts, weights, said, own), holes=holes, dates=own))
-    return tuple(columns)
-
-
-def _said(declared: Mapping[str, ColumnOptions], name: str) -> ColumnOptions:
-    """What is said of a column: of all, and beyond that of this one."""
-    given = [declared[key].model_dump(exclude_unset=True) for key in (ALL, name) if key in declared]
-    return ColumnOptions(**{key: value for each in given for key, value in each.items()})
-
-
-def _found(
-    cells: FloatArray,
-    more: FloatArray,
-    name: str,
-    texts: tuple[str, ...],
-    weights: FloatArray | None,
-    said: ColumnOptions,
-    dates: Dates | None,
-) -> Column:
-    present = ~np.isnan(cells)
-    found, own = cells[present], None if weights is None else weights[present]
-    distinct, counts = np.unique(found, return_counts=True)
-    if len(distinct) < 2:
-        one = Column(name, "number", texts, dates=dates).written(distinct[0]) if len(distinct) else ""
-        raise InputError(
-            f'Column "{name}" has {f"one value, {one}," if one else "no value"} in all training rows: leave it out.'
-        )
-    if texts:
-        if said.kind not in (None, "category"):
-            raise InputError(
-                f'Column "{name}" holds text, so that it is no {said.kind}: leave out columns.{name}.kind.'
-            )
-        return Column(name, "category", texts, tuple(float(i) for i in range(len(texts))))
-    places = decimals(found[:, None])[0]
-    whole = places == 0 and np.abs(found).max() < _LARGEST_WHOLE and said.kind != "number"
-    if said.kind == "whole number" and not whole:
-        raise InputError(f'Column "{name}" holds numbers that are not whole: leave out columns.{name}.kind.')
-    few = len(distinct) <= FEW_VALUES and len(found) >= ROWS_OF_A_LEVEL * len(distinct)
-    if said.kind == "category" or (said.kind is None and (len(distinct) == 2 or (whole and few))):
-        known = np.union1d(distinct, more[~np.isnan(more)])
-        if said.kind is None and len(known) > len(distinct) + ROWS_OF_A_LEVEL:
-            pass  # the other rows say that these are not all
-        elif len(known) > MOST_LEVELS:
-            raise InputError(f'Column "{name}" has {len(known):,} values, more than the {MOST_LEVELS:,} of a category.')
-        else:
-            return Column(name, "category", (), tuple(known.tolist()))
-    atoms = _atoms(distinct, counts) if said.atoms is None else tuple(sorted(said.atoms))
-    beside = ~np.isin(found, atoms)
-    if len(np.unique(found[beside])) <= (VALUES_BESIDE if said.atoms is None else 1) and atoms:
-        atoms, beside = (), np.ones(len(found), dtype=bool)
-    numbers, own = found[beside], None if own is None else own[beside]
-    kind: Kind = "whole number" if whole else "number"
-    low, high = _said_bounds(name, numbers, said, bounds(numbers, whole, dates))
-    extra = 1 / 12 if whole else 0.0  # the variance within an interval
-    edge = said.low is not None or said.high is not None or (dates is not None and dates.ends[0] is not None)
-    gain = GAIN_AT_AN_EDGE if edge else GAIN
-    map_ = choose_map(numbers, own, extra, not whole and (low, high) != (None, None), gain)
-    return Column(name, kind, (), atoms, places, map_ if whole else bent(map_, low, high), low, high)
-
-
-def _said_bounds(
-    name: str, values: FloatArray, said: ColumnOptions, found: tuple[float | None, float | None]
-) -> tuple[float | None, float | None]:
-    """The bounds that are said, or else those that were found."""
-    low, high = (own if own is not None else other for own, other in zip((said.low, said.high), found, strict=True))
-    outside = int((values < (-np.inf if said.low is None else said.low)).sum())
-    outside += int((values > (np.inf if said.high is None else said.high)).sum())
-    if outside:
-        raise InputError(
-            f'{outside:,} values of "{name}" lie beyond the bounds of columns.{name}: correct one of both.'
-        )
-    return low, high
-
-
-def bounds(values: FloatArray, whole: bool = False, dates: Dates | None = None) -> tuple[float | None, float | None]:
-    """(low, high) of values (n,) that pile up at an end of their range, None for an end where they thin out.
-
-    They pile up where the outermost tenth of the way from the end to the median holds a twentieth of the values on
-    that side, half as many as if they were spread evenly. The bound of whole numbers is half a unit beyond the
-    outermost one. Of other numbers it is 5/n of the way to the median beyond, which one in e^5 new values of an even
-    distribution would exceed; of few numbers nothing is concluded. Times of day are in any case within the day.
-    """
-    middle = float(np.median(values))
-    found: list[float | None] = []
-    for end, side in ((values.min(), values[values < middle]), (values.max(), values[values > middle])):
-        reach = abs(middle - float(end))
-        enough = len(side) >= (FEWEST_TO_PILE if whole else FEWEST_TO_BOUND)
-        piled = enough and (np.abs(side - end) <= reach / 10).mean() >= PILED
-        room = 0.5 if whole else ROOM * reach / len(values)
-        found.append(float(end) + (room if end > middle else -room) if piled else None)
-    ends = dates.ends if dates is not None else (None, None)
-    shift = 0.5 if whole else 0.0
-    low, high = (own if own is not None or end is None else end - shift for own, end in zip(found, ends, strict=True))
-    return low, high
-
-
-def _atoms(distinct: FloatArray, counts: NDArray[np.int64]) -> tuple[float, ...]:
-    """The distinct values, in order, that occur far more often than those around them; their counts are (m,)."""
-    if len(distinct) <= VALUES_BESIDE:
-        return ()
-    found = []
-    for i in np.flatnonzero(counts >= max(ATOM_SHARE * counts.sum(), ATOM_ROWS)).tolist():
-        around = np.concatenate([counts[max(i - NEIGHBOURS, 0) : i], counts[i + 1 : i + NEIGHBOURS + 1]])
-        if counts[i] >= ATOM_STANDS_OUT * np.median(around):  # others of them may be atoms too
-            found.append(i)
-    common = sorted(found, key=lambda i: -counts[i])[:MOST_ATOMS]
-    return tuple(sorted(distinct[common].tolist()))

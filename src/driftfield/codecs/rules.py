@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.codecs.columns import Column, ColumnOptions, find_columns
+from driftfield.codecs.columns import Column, ColumnOptions
+from driftfield.codecs.finding import find_columns
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.mixed import AllDates
 from driftfield.errors import InputError
@@ -202,7 +203,7 @@ class Rules:
         beside: FloatArray | None,
         declared: Mapping[str, ColumnOptions],
     ) -> tuple[Column, ...]:
-        """What each column is that is modelled; arguments as of :func:`~driftfield.codecs.columns.find_columns`."""
+        """What each column is that is modelled; arguments as of :func:`~driftfield.codecs.finding.find_columns`."""
         texts, dates, said = list(levels), list(self.dates or (None,) * len(self.columns)), dict(declared)
         inner = self.inward(rows, lenient=True)
         for name in self.used:

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from driftfield.codecs.codec import FloatArray
-from driftfield.codecs.columns import Column, ColumnOptions, find_columns
+from driftfield.codecs.columns import Column, ColumnOptions
 from driftfield.codecs.decimals import rounded
+from driftfield.codecs.finding import find_columns
 from driftfield.codecs.rows import array_of, named
 from driftfield.codecs.rule_texts import read_rules
 from driftfield.codecs.rules import Rules
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 class EncodedRows(NamedTuple):
     """n rows as the network sees them: D numbers and K categories.
 
-    ``z`` (n, D) float32, 0 where there is none; ``width`` (n, D) of the interval that a whole number stands for, 0 for
-    others; ``present`` (n, D) bool; ``codes`` (n, K) int64, -1 where nothing is known.
+    ``z`` (n, D) float32, 0 where there is none; ``width`` (n, D) of the interval that a whole number stands for, minus
+    the length of a turn for an angle, 0 for others; ``present`` (n, D) bool; ``codes`` (n, K) int64, -1 where nothing
+    is known.
     """
 
     z: NDArray[np.float32]
@@ -74,7 +76,7 @@ class TableCodec:
         dates: AllDates = (),
         hold: Sequence[str] = (),
     ) -> "TableCodec":
-        """The codec of training rows (n, C); as :func:`~driftfield.codecs.columns.find_columns`.
+        """The codec of training rows (n, C); as :func:`~driftfield.codecs.finding.find_columns`.
 
         ``hold`` are the texts of rules (:mod:`driftfield.codecs.rules`).
         """
@@ -211,7 +213,12 @@ class TableCodec:
         for d, i in enumerate(self.numbers):
             there, map_ = beside[:, i], self.parts[i].map
             assert map_ is not None
-            if self.parts[i].kind == "whole number":
+            part = self.parts[i]
+            if part.period is not None:
+                mean = float(map_.back(np.zeros(1))[0])
+                z[there, d] = map_.forward(part.near(rows[there, i], mean))
+                width[there, d] = -(map_.forward(np.array([mean + part.period]))[0])
+            elif part.kind == "whole number":
                 low, high = (map_.forward(rows[there, i] + side) for side in (-0.5, 0.5))
                 z[there, d], width[there, d] = (low + high) / 2, high - low
             else:
@@ -229,7 +236,7 @@ class TableCodec:
         for d, i in enumerate(self.numbers):
             map_ = self.parts[i].map
             assert map_ is not None
-            rows[:, i] = map_.back(z[:, d].astype(np.float64))
+            rows[:, i] = self.parts[i].in_range(map_.back(z[:, d].astype(np.float64)))
         for k, i in enumerate(self.categories):
             part = self.parts[i]
             values = np.array([*part.values, np.nan, np.nan])
@@ -248,7 +255,9 @@ class TableCodec:
             return self.outward(self.core.finish(inner))
         found = rounded(rows, self.places)
         for i, part in enumerate(self.parts):
-            if part.low is not None or part.high is not None:
+            if part.period is not None:
+                found[:, i] = part.in_range(found[:, i])
+            elif part.low is not None or part.high is not None:
                 atom = np.isin(found[:, i], part.values)
                 found[:, i] = np.where(atom, found[:, i], np.clip(found[:, i], *part.ends))
         return found
@@ -260,11 +269,7 @@ class TableCodec:
             inner = np.stack([self.inward(rows, every, lenient=True)[0] for rows in draws])
             found = self.outward(self.core.middle(inner))
         else:
-            found = self.finish(draws.mean(0))
-            for i, part in enumerate(self.parts):
-                if not part.numeric:
-                    counts = np.stack([(draws[:, :, i] == value).sum(0) for value in part.values])
-                    found[:, i] = np.array(part.values)[counts.argmax(0)]
+            found = self.finish(np.stack([part.middle(draws[:, :, i]) for i, part in enumerate(self.parts)], 1))
         return np.where((draws == draws[0]).all(0), draws[0], found)
 
     def log_slopes(self, rows: FloatArray) -> FloatArray:
@@ -272,7 +277,7 @@ class TableCodec:
         found = np.zeros((len(rows), len(self.numbers)))
         for d, i in enumerate(self.numbers):
             map_ = self.parts[i].map
-            if self.parts[i].kind == "number" and map_ is not None:
+            if self.parts[i].kind in ("number", "angle") and map_ is not None:
                 there = ~np.isnan(rows[:, i])
                 found[there, d] = map_.log_slope(rows[there, i])
         return found
@@ -297,18 +302,24 @@ class TableCodec:
         names: list[str] = []
         for part in self.parts:
             levels = [part.written(value) for value in part.values]
-            names += [part.name] if part.numeric else [f"{part.name} = {level}" for level in levels]
+            if part.period is not None:
+                names += [f"{part.name} cosine", f"{part.name} sine"]
+            else:
+                names += [part.name] if part.numeric else [f"{part.name} = {level}" for level in levels]
         return tuple(names) + tuple(f"{part.name} missing" for part in self.parts)
 
     def numeric(self, rows: FloatArray) -> FloatArray:
         """Rows (n, C) as numbers, for distances and classifiers; (n, F).
 
-        A number stays as it is, a category becomes 0 or 1 for each level; where a cell is missing, these are the middle
-        of the column and 0. A last column for each says where its cells are missing.
+        A number stays as it is, an angle becomes its cosine and sine, a category 0 or 1 for each level; where a cell is
+        missing, these are the middle of the column, and 0. A last column for each says where its cells are missing.
         """
         found: list[FloatArray] = []
         for part, cells in zip(self.parts, rows.T, strict=True):
-            if part.map is not None:
+            if part.period is not None:
+                turns = np.exp(2j * np.pi * cells / part.period)
+                found.append(np.nan_to_num(np.stack([turns.real, turns.imag], 1)))
+            elif part.map is not None:
                 found.append(np.where(np.isnan(cells), part.map.back(np.zeros(1)), cells)[:, None])
             else:
                 found.append((cells[:, None] == np.array(part.values)).astype(np.float64))

@@ -81,12 +81,18 @@ def rows_frame(
             cells = own.series(values[:, i]).alias(name)
         elif own is not None:
             cells = cells.cast(pl.Int64).replace_strict(range(len(own)), own, return_dtype=pl.String)
-        elif place == 0 and np.abs(np.nan_to_num(values[:, i])).max(initial=0) < _LARGEST_WHOLE:
+        elif place == 0 and _are_whole(values[:, i]):
             cells = cells.cast(pl.Int64)
         series.append(cells)
     return pl.DataFrame(
         [*series, *(pl.Series(name, list(text), dtype=pl.String) for name, text in (texts or {}).items())]
     )
+
+
+def _are_whole(values: FloatArray) -> bool:
+    """Whether all finite values (n,) are integers that int64 holds; a cell that was given may be none."""
+    finite = values[np.isfinite(values)]
+    return bool((finite == np.round(finite)).all() and np.abs(finite).max(initial=0) < _LARGEST_WHOLE)
 
 
 def _content(suffix: str, values: FloatArray, frame: "pl.DataFrame") -> bytes:

@@ -56,6 +56,7 @@ Tables of numbers and categories, with missing cells.
 
     cells              what is known of each cell of a row: generated, given or absent
     categories         drawn and scored one after the other
+    places             where whole numbers and angles are put on the line
     table_mixture      Gaussians and categories in closed form, from which the network starts
     table_denoiser     numbers given all that is known of their row
     table_loss         the objective, which learns all conditionals at once

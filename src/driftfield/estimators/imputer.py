@@ -108,9 +108,7 @@ class DiffusionImputer(OneToOneFeatureMixin, TransformerMixin, DiffusionEstimato
         found: FloatArray = draws.mean(0)
         if self.model_ is not None and isinstance(self.model_.codec, TableCodec):
             for j, part in zip(np.flatnonzero(self._layout.varying), self.model_.codec.parts, strict=True):
-                if part.kind == "category":
-                    counts = np.stack([(draws[:, :, j] == value).sum(0) for value in part.values])
-                    found[:, j] = np.array(part.values)[counts.argmax(0)]
+                found[:, j] = part.middle(draws[:, :, j])
         return found
 
     def _written(self, X: Any, values: FloatArray, filled: FloatArray) -> Any:

@@ -92,7 +92,7 @@ def score_draws(
     for i, part in enumerate(codec.parts):
         y, of = rows[hidden[:, i], i], draws[:, hidden[:, i], i]
         if part.numeric:
-            scale = spread[i] or 1.0
+            of, scale = part.near(of, y), spread[i] or 1.0
             errors.append((of.mean(0) - y) / scale)
             if len(of) > 1:
                 scores.append(crps(of, y) / scale)

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from driftfield.codecs import EncodedRows, FloatArray
 from driftfield.diffusion import TableMixture
-from driftfield.seeds import derive
+from driftfield.diffusion.further.places import placed
+from driftfield.seeds import derive, stream
 
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16)
 SEARCH_ROWS, MOST_ROWS = 3_000, 20_000
@@ -51,6 +52,7 @@ def fit_mixture(
     """The mixture of training rows, with so many components, or with as many as have the smallest BIC."""
     n = len(rows.z)
     order = np.random.default_rng(derive(seed, "rows of a mixture")).permutation(n)
+    rows = _with_angles(rows, seed)
     some, most = (_rows(rows, order[:count], weights) for count in (SEARCH_ROWS, MOST_ROWS))
     best, lowest, rises = None, math.inf, 0
     for count in COMPONENTS if components is None else (components,):
@@ -99,6 +101,13 @@ def _rows(rows: EncodedRows, order: NDArray[np.int64], weights: FloatArray | Non
     z, present, codes = (torch.from_numpy(part[order]) for part in (rows.z, rows.present, rows.codes))
     own = torch.ones(len(order), dtype=torch.float64) if weights is None else torch.from_numpy(weights[order])
     return Rows(z.double(), present, codes, own / own.mean())
+
+
+def _with_angles(rows: EncodedRows, seed: int) -> EncodedRows:
+    """Rows with each angle at one of its places on the line, at random."""
+    u = stream(seed, "places of angles in a mixture").random(rows.z.shape)
+    z, width = torch.from_numpy(rows.z), torch.from_numpy(np.minimum(rows.width, 0.0))
+    return rows._replace(z=placed(z, width, torch.from_numpy(u)).float().numpy())
 
 
 def _started(rows: Rows, components: int, levels: tuple[int, ...], seed: int) -> TableMixture:

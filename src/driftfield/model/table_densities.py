@@ -5,25 +5,27 @@ With c the categories and x the numbers of a row, of which some are given,
     log p(c, x | given) = sum_k log P(c_k | c_1, .., c_{k - 1}, given) + log p(x | c, given numbers).
 
 What is neither given nor asked for is absent, and the network's own marginals leave it out. The density of a whole
-number is integrated over its interval, the mean over some places in it, so that it is a mass. Where holes are modelled,
-a missing cell is empty, with a probability.
+number is integrated over its interval, the mean over some places in it, so that it is a mass; that of an angle is the
+sum over its places on the line. Where holes are modelled, a missing cell is empty, with a probability.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from driftfield.codecs import FloatArray, TableCodec
 from driftfield.codecs.rows import named
 from driftfield.datasets.dialect import Dialect
 from driftfield.datasets.tables import raw_table
-from driftfield.diffusion import Cells, categories_log_prob
+from driftfield.diffusion import Cells, Gaussian, TableDenoiser, categories_log_prob
 from driftfield.diffusion import log_prob as ode_log_prob
+from driftfield.diffusion.further.places import turns
 from driftfield.diffusion.further.probability_flow import MOST_NUMBERS, end_coefficients
 from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.diffusion.further.table_denoiser import idle_log_prob
@@ -169,6 +171,33 @@ def _numbers_log_prob(
     end = prior_of(denoiser, cells, *end_coefficients(denoiser.schedule, 1.0))
     uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (D,), model.device)
     start = torch.special.ndtr(uniform().double())  # (1, D): the same for all rows, so that each is scored on its own
+    angles = [d for d in over if codec.parts[codec.numbers[d]].period is not None]
+    sums, errors = [], []
+    for turn, counts in turns(z, width, free, angles):
+        value, error = _mean_density(denoiser, z + turn, width.clamp(min=0), start, places, end, cells, options)
+        sums.append(torch.where(counts, value, -torch.inf))
+        errors.append(error)
+    value = torch.logsumexp(torch.stack(sums), 0)
+    share = (torch.stack(sums) - value).exp()
+    error = (share * torch.stack(errors)).sum(0)
+    slopes = np.where(free.cpu().numpy(), codec.log_slopes(rows), 0.0).sum(1)
+    volume = torch.where(width > 0, width, 1.0).double().log().sum(1)
+    total = value - idle_log_prob(denoiser.schedule, cells) + volume
+    impossible = (codec.outside(rows) & free.cpu().numpy()).any(1)
+    return np.where(impossible, -np.inf, total.cpu().numpy() + slopes), error.cpu().numpy()
+
+
+def _mean_density(
+    denoiser: TableDenoiser,
+    z: Tensor,
+    width: Tensor,
+    start: Tensor,
+    places: int,
+    end: Gaussian,
+    cells: Cells,
+    options: Mapping[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """log of the mean density over so many places in the intervals around z (B, D), and its error; (B,) each."""
     found, errors = [], []
     for place in range(places):
         u = ((start + place / places) % 1 - 0.5).to(z)  # evenly spread, from a random start
@@ -178,13 +207,8 @@ def _numbers_log_prob(
     each, error = torch.stack(found), torch.stack(errors).mean(0)
     value = torch.logsumexp(each, 0) - np.log(places)
     if places > 1:
-        relative = (each - value).exp()
-        error = torch.hypot(error, relative.std(0) / places**0.5)
-    slopes = np.where(free.cpu().numpy(), codec.log_slopes(rows), 0.0).sum(1)
-    volume = torch.where(width > 0, width, 1.0).double().log().sum(1)
-    total = value - idle_log_prob(denoiser.schedule, cells) + volume
-    impossible = (codec.outside(rows) & free.cpu().numpy()).any(1)
-    return np.where(impossible, -np.inf, total.cpu().numpy() + slopes), error.cpu().numpy()
+        error = torch.hypot(error, (each - value).exp().std(0) / places**0.5)
+    return value, error
 
 
 def _chosen(codec: TableCodec, names: Sequence[str]) -> NDArray[np.bool_]:

@@ -69,7 +69,9 @@ def marginals(parts: Sequence[Column], train: FloatArray, samples: FloatArray) -
             real, made = (cells[~np.isin(cells, part.values) & ~np.isnan(cells)] for cells in (real, made))
             label = shorten(part.name, 26) + (", other values" if part.values else "")
             if len(real) and len(made):
-                yield histogram(f"marginal-{i + 1}", "", real, made, bins, label, size=_SIZE, dates=part.dates)
+                low, turn = part.low or 0.0, part.period
+                edges = bins if turn is None else np.linspace(low, low + turn, bins + 1)
+                yield histogram(f"marginal-{i + 1}", "", real, made, edges, label, size=_SIZE, dates=part.dates)
 
 
 def bars(name: str, part: Column, real: FloatArray, made: FloatArray) -> Panel:
@@ -103,6 +105,7 @@ def bars(name: str, part: Column, real: FloatArray, made: FloatArray) -> Panel:
 def association_maps(parts: Sequence[Column], train: FloatArray, samples: FloatArray) -> tuple[list[Panel], str]:
     """The association of each pair of columns in the data and in samples, and a sentence on where they differ most."""
     shown = parts[:SHOWN_COLUMNS]
+    train, samples = (_opened(rows, shown) for rows in (train, samples))
     numeric = [part.numeric for part in shown]
     real, made = (associations(rows[:, : len(shown)], numeric) for rows in (train, samples))
     gap = np.nan_to_num(np.abs(real - made))
@@ -119,6 +122,15 @@ def association_maps(parts: Sequence[Column], train: FloatArray, samples: FloatA
         _map("associations-samples", "In the samples", made, names),
     ]
     return panels, sentence
+
+
+def _opened(rows: FloatArray, parts: Sequence[Column]) -> FloatArray:
+    """Rows (n, C) with angles where they are nearest to their mean, so that ranks have their cut where few are."""
+    found = rows.copy()
+    for i, part in enumerate(parts):
+        if part.map is not None:
+            found[:, i] = part.near(rows[:, i], float(part.map.back(np.zeros(1))[0]))
+    return found
 
 
 def _map(name: str, title: str, values: FloatArray, names: Sequence[str]) -> Panel:

@@ -96,6 +96,8 @@ def _nodes(subject: Subject, i: int, row: FloatArray | None) -> FloatArray:
     """Values of column i, increasing, at which its density given the rest of a row (C,) is evaluated; without atoms."""
     part = table_codec(subject.model).parts[i]
     assert part.map is not None
+    if part.period is not None:
+        return (part.low or 0.0) + part.period * np.linspace(0, 1, QUANTILES + 1)
     x = subject.reference[:DRAWS, i]
     if row is not None:
         many = np.tile(row, (DRAWS, 1))

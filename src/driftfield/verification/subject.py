@@ -20,6 +20,7 @@ from driftfield.datasets.distribution import Distribution
 from driftfield.diffusion import GRIDS, SAMPLERS, BaseDenoiser, Cells, LearnedKernel, sample
 from driftfield.diffusion.basics.loop import Step
 from driftfield.diffusion.further.cells import ABSENT, GENERATED
+from driftfield.diffusion.further.places import placed
 from driftfield.errors import DriftfieldError
 from driftfield.evaluation.rows import choose
 from driftfield.model.model import Model
@@ -83,7 +84,10 @@ class Subject:
             return None
         encoded = codec.encoded(self.real)
         there = encoded.present & ~codec.outside(self.real)
-        state, z = np.where(there, GENERATED, ABSENT).astype(np.float32), np.where(there, encoded.z, np.float32(0))
+        u = torch.from_numpy(self.stream("places of angles").random(there.shape)).float()
+        turn = torch.from_numpy(np.minimum(encoded.width, 0))
+        z = np.where(there, placed(torch.from_numpy(encoded.z), turn, u).numpy(), np.float32(0))
+        state = np.where(there, GENERATED, ABSENT).astype(np.float32)
         return Cells(*(torch.from_numpy(part).to(self.model.device) for part in (state, z, encoded.codes)))
 
     @cached_property

@@ -56,19 +56,24 @@ def units(subject: Subject) -> Finding:
 
 def _returned(subject: Subject, d: int, back: FloatArray) -> float:
     """How far the cells (n,) of a number are from where they were."""
-    cells = subject.model.train[:, table_codec(subject.model).numbers[d]]
-    moved = np.abs(back - cells)[~np.isnan(cells)]
+    codec = table_codec(subject.model)
+    cells = subject.model.train[:, codec.numbers[d]]
+    moved = np.abs(codec.parts[codec.numbers[d]].near(back, cells) - cells)[~np.isnan(cells)]
     return float(np.nan_to_num(moved, nan=np.inf).max(initial=0.0) / np.nanstd(cells)) / RETURN_SLACK
 
 
 def _moments(subject: Subject, d: int, back: FloatArray) -> float:
     """How far the training rows are from mean 0 and variance 1 on the line of z, with four standard errors.
 
-    Rows count as they weigh or all the same, as the maps to normal scores leave weights out.
+    Rows count as they weigh or all the same, as the maps to normal scores leave weights out. Angles have these moments
+    at random places on the line, and none here.
     """
+    codec = table_codec(subject.model)
+    if codec.parts[codec.numbers[d]].period is not None:
+        return 0.0
     found = []
     for rows in (subject.model.train, subject.training):
-        encoded = table_codec(subject.model).encoded(rows)
+        encoded = codec.encoded(rows)
         z, width = (each[encoded.present[:, d], d].astype(np.float64) for each in (encoded.z, encoded.width))
         mean, spread, error = z.mean(), z.std(), 1 / math.sqrt(len(z))
         kurtosis = np.mean(((z - mean) / spread) ** 4)
@@ -121,7 +126,9 @@ def sampler(subject: Subject) -> Finding:
         return beside_floor(found, floor, note)
     one, two = (table_codec(subject.model).encoded(rows) for rows in (made, subject.reference))
     both = one.present & two.present
-    value = math.sqrt(np.mean(np.square(one.z[both].astype(np.float64) - two.z[both]))) if both.any() else 0.0
+    apart, turn = (one.z.astype(np.float64) - two.z)[both], np.where(one.width < 0, -one.width, np.inf)[both]
+    apart = np.minimum(np.abs(apart), np.abs(turn - np.abs(apart)))  # of angles, the short way round
+    value = math.sqrt(np.mean(np.square(apart))) if both.any() else 0.0
     note = f"numbers by this sampler against a fine one, from the same noise and categories, over {len(made):,} rows"
     return Finding(value, high=ROW_SLACK, floor=0.0, note=note)
 

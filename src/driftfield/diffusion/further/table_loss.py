@@ -11,7 +11,8 @@ and categories are hidden at a uniform rate, from which the numbers that are gen
 cross-entropy of a hidden category counts whatever is known in another draw: no number in half of the rows, in the
 others each at a uniform rate.
 
-A whole number x stands for the interval from x - 1/2 to x + 1/2: each draw puts it at a uniform place there.
+A whole number x stands for the interval from x - 1/2 to x + 1/2, and an angle for many places on the line: each draw
+puts them at one of these (:mod:`~driftfield.diffusion.further.places`).
 """
 
 from functools import partial
@@ -24,6 +25,7 @@ from driftfield.diffusion.basics.denoising import Weight, denoising_loss, simple
 from driftfield.diffusion.basics.times import log_normal, stratified_draws
 from driftfield.diffusion.further.cells import ABSENT, GENERATED, GIVEN, UNKNOWN, Cells
 from driftfield.diffusion.further.objectives import Loss, TimesOption, WeightOption
+from driftfield.diffusion.further.places import placed
 from driftfield.diffusion.further.table_denoiser import TableDenoiser
 
 JOINT = 0.5  # of the rows
@@ -64,8 +66,8 @@ def table_bound(
 
 
 def _placed(z: Tensor, width: Tensor, generator: torch.Generator) -> Tensor:
-    """z with whole numbers at uniform places of their intervals."""
-    return z + width * (_uniform(z.shape, generator, z) - 0.5)
+    """z with whole numbers and angles at random places."""
+    return placed(z, width, _uniform(z.shape, generator, z))
 
 
 def _numbers_loss(

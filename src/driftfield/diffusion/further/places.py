@@ -1,0 +1,48 @@
+r"""Places: numbers of a table that stand for more than one point of the line, and where each draw puts them.
+
+A whole number stands for an interval of width w > 0, and is put at a uniform place in it.
+
+An angle stands for all z + k L, where L is a whole turn on the line of z and |z| <= L / 2. It is put at z with the
+probability cos^2(pi z / 2L), and otherwise at z - L or z + L, on the other side of 0, which has the rest of the
+probability: cos^2(pi z / 2L) + cos^2(pi (z - L) / 2L) = 1. So an angle with the density p has on the line, between -L
+and L, the density
+
+    q(z) = p(z) cos^2(pi z / 2L),        p(z) = sum_k q(z + k L),
+
+which is as smooth as p and vanishes at both ends, so that no angle is an end of anything. Samples are taken modulo L.
+All places of an angle say the same of the other numbers, as q(z, y) = p(z, y) cos^2(pi z / 2L). So one that is given
+may be put at any of them, and is at z, the likelier one. ``width`` is -L for an angle.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+MOST_EXACT = 2  # angles up to which the place on the other side of a sample's own is counted, where a network leaks
+
+
+def placed(z: Tensor, width: Tensor, u: Tensor) -> Tensor:
+    """z (B, D) at the places that u, uniform on [0, 1), decides; with ``width`` 0 they stay."""
+    turn = torch.where(width < 0, -width, 1.0)
+    stays = u < torch.cos(0.5 * math.pi * z / turn) ** 2
+    of_angle = torch.where(stays, z, z - torch.sign(z) * turn)
+    return torch.where(width < 0, of_angle, z + width * (u - 0.5))
+
+
+def turns(z: Tensor, width: Tensor, asked: Tensor, angles: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What is added to z (B, D) for each combination of places of some columns, which are angles; and where it counts.
+
+    These are all places between -L and L, and of few angles those between -3L / 2 and 3L / 2. Where an angle is not
+    ``asked`` for, (B, D), only z itself counts; (B, D) and (B,).
+    """
+    ways = (0, -1, 1) if len(angles) <= MOST_EXACT else (0, -1)
+    for signs in itertools.product(ways, repeat=len(angles)):
+        shift, counts = torch.zeros_like(z), torch.ones_like(asked[:, :1].any(1))
+        for d, sign in zip(angles, signs, strict=True):
+            side = torch.where(z[:, d] < 0, -1.0, 1.0)
+            shift[:, d] = -width[:, d] * sign * side
+            counts = counts & (asked[:, d] | (sign == 0))
+        yield shift, counts
