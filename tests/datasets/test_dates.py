@@ -36,6 +36,7 @@ MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)).map(lambda mo
         ("%H:%M", ["13:07", "00:00"]),
         ("%-H:%M", ["9:07", "23:59"]),
         ("%H:%M:%S", ["13:07:59", "00:00:00"]),
+        ("%H:%M:%S%.9f", ["13:07:59.000000000", "00:00:00.250000000"]),
     ],
 )
 def test_a_format_is_found_and_written_back(format_: str, cells: list[str]) -> None:
@@ -98,6 +99,15 @@ def test_numbers_are_those_of_the_calendar(moment: datetime) -> None:
     ):
         assert dates.read([text]) == [number]
         assert dates.written(number) == text
+
+
+@pytest.mark.parametrize(
+    "cell", ["2024-05-01T13:07", "2024-05-01 13:07:00.5", "2024-05-01T13:07:00.500000000Z", "01.05.2024 13:07:00"]
+)
+def test_a_model_reads_its_own_format_and_that_of_iso(cell: str) -> None:
+    dates = Dates("%d.%m.%Y %H:%M:%S", 60)
+    assert np.floor(dates.read([cell])) == [19_844 * 1_440 + 13 * 60 + 7]
+    assert Dates("%d.%m.%Y").read(["2024-05-01", "2024-5-31", "2024-02-31"]).tolist()[:2] == [19_844, 19_874]
 
 
 def test_whatever_is_written_is_a_date() -> None:

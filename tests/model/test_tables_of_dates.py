@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import driftfield
+from driftfield.datasets import csv_text
 from driftfield.errors import InputError
 from driftfield.model.model import Model
 
@@ -110,6 +111,8 @@ def test_numbers_beside_a_date_are_a_table() -> None:
     drawn = model.frame(model.sample(10))
     assert drawn.dtypes == [pl.Datetime("us"), pl.Float64]
     assert np.isfinite(model.log_prob(drawn)[0]).all()
+    text = csv_text(model.codec.read(drawn), model.columns, levels=model.codec.written)
+    assert text.splitlines()[1].split(",")[0] == str(drawn["t"][0])  # not as polars writes it, with six decimals
 
 
 def test_few_dates_with_many_rows_are_a_category_that_is_written_as_dates() -> None:

@@ -160,7 +160,9 @@ def _print(described: Mapping[str, Any]) -> None:
 
 def _table(columns: list[dict[str, Any]], width: int) -> Table:
     """A row for each column of the data; a narrow terminal gets the ranges, without moments and examples."""
-    kinds, wide = bool(columns) and "kind" in columns[0], width >= WIDE
+    kinds = bool(columns) and "kind" in columns[0]
+    dates = [len(column["min"]) for column in columns if isinstance(column.get("min"), str)]
+    wide = width >= WIDE + 2 * max(0, *dates, 8) - 16  # a number has eight characters
     numbers = ("mean", "std", "min", "max") if wide or not kinds else ("min", "max")
     counts = ("missing", "distinct", "decimals") if kinds else ()
     table = Table(box=None, pad_edge=False)

@@ -22,7 +22,11 @@ UNITS = (DAY, 3_600, 60, 1, 1e-3)  # seconds
 EXAMPLE = 1_714_571_996  # seconds: 2024-05-01 13:59:56
 LOOKED_AT = 50  # different texts that formats are looked for in
 FIRST, LAST = -62_135_596_800, 253_402_300_799  # seconds of the years 1 and 9999
-_TIMES = ("%H:%M", "%H:%M:%S", "%H:%M:%S%.3f", "%H:%M:%S%.6f", "%-H:%M", "%-H:%M:%S", "%I:%M %p", "%-I:%M %p")
+_TIMES = (
+    "%H:%M",
+    *(f"%H:%M:%S{fraction}" for fraction in ("", "%.3f", "%.6f", "%.9f")),
+    *("%-H:%M", "%-H:%M:%S", "%I:%M %p", "%-I:%M %p"),
+)
 _DATES = (
     *(f"%Y{mark}%m{mark}%d" for mark in "-/."),
     *(f"%d{mark}%m{mark}%Y" for mark in "./-"),
@@ -33,7 +37,8 @@ _DATES = (
     *(f"{month} {day}, %Y" for day in ("%d", "%-d") for month in ("%b", "%B")),
 )
 _PATTERNS = {
-    "%Y": r"\d{4}", "%B": "[A-Z][a-z]+", "%b": "[A-Z][a-z]{2}", "%p": "[AP]M", "%.3f": r"\.\d{3}", "%.6f": r"\.\d{6}",
+    "%Y": r"\d{4}", "%B": "[A-Z][a-z]+", "%b": "[A-Z][a-z]{2}", "%p": "[AP]M",
+    "%.3f": r"\.\d{3}", "%.6f": r"\.\d{6}", "%.9f": r"\.\d{9}",
     "%-d": r"\d\d?", "%-m": r"\d\d?", "%-H": r"\d\d?", "%-I": r"\d\d?",
 }  # fmt: skip
 
@@ -70,10 +75,10 @@ class Dates:
         return self.written(EXAMPLE / self.unit)
 
     def read(self, cells: Sequence[str | None]) -> FloatArray:
-        """The numbers of cells (n,), also of those that a frame writes; NaN for what is missing or no date."""
+        """The numbers of cells (n,), also of those in ISO 8601; NaN for what is missing or no date."""
         found = _micros(_parsed(cells, self.format)) / self._step
         if np.isnan(found).any():
-            for format_ in _of_frames(self.kind):
+            for format_ in _iso(self.kind):
                 found = np.where(np.isnan(found), _micros(_parsed(cells, format_)) / self._step, found)
         return found
 
@@ -158,12 +163,12 @@ def _micros(series: "pl.Series") -> FloatArray:
     return found
 
 
-def _of_frames(kind: str) -> tuple[str, ...]:
-    """The formats in which frames are read."""
-    times = ("%H:%M:%S", "%H:%M:%S%.6f")
+def _iso(kind: str) -> tuple[str, ...]:
+    """The formats of ISO 8601, which are read in any case."""
+    times = ("%H:%M", "%H:%M:%S%.f")
     if kind == "time of day":
         return times
-    return ("%Y-%m-%d", *(f"%Y-%m-%d {time}" for time in times))
+    return ("%Y-%m-%d", *(f"%Y-%m-%d{mark}{time}{zone}" for mark in " T" for time in times for zone in ("", "Z")))
 
 
 def _candidates(cell: str) -> list[str]:

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,8 +47,9 @@ def write_rows(
             f"Rows of shape {values.shape} cannot be written under the names {list(columns)}: "
             "give each column a unique name."
         )
-    frame = rows_frame(values, columns, places, texts, levels)
-    write_atomically(path, _content(path.suffix.lower(), values, frame))
+    suffix = path.suffix.lower()
+    frame = rows_frame(values, columns, places, texts, levels, typed=suffix != ".csv")
+    write_atomically(path, _content(suffix, values, frame))
 
 
 def csv_text(
@@ -58,7 +60,7 @@ def csv_text(
     levels: Written | None = None,
 ) -> str:
     """What `write_rows` writes to a CSV file, as text."""
-    text: str = rows_frame(values, columns, places, texts, levels).write_csv()
+    text: str = rows_frame(values, columns, places, texts, levels, typed=False).write_csv()
     return text
 
 
@@ -68,8 +70,9 @@ def rows_frame(
     places: Sequence[int | None] = (),
     texts: Mapping[str, Sequence[str]] | None = None,
     levels: Written | None = None,
+    typed: bool = True,
 ) -> "pl.DataFrame":
-    """The rows as a polars frame; arguments as in `write_rows`."""
+    """The rows as a polars frame; arguments as in `write_rows`. Dates are text unless ``typed``, as those of frames."""
     import polars as pl
 
     series = []
@@ -78,7 +81,7 @@ def rows_frame(
         cells = cells.set(~cells.is_finite(), None)
         own = levels.get(name) if levels else None
         if isinstance(own, Dates):
-            cells = own.series(values[:, i]).alias(name)
+            cells = (own if typed else replace(own, dtype="")).series(values[:, i]).alias(name)
         elif own is not None:
             cells = cells.cast(pl.Int64).replace_strict(range(len(own)), own, return_dtype=pl.String)
         elif place == 0 and _are_whole(values[:, i]):
