@@ -1,5 +1,6 @@
 """The commands that take tables with given and missing cells: sample --given, impute, outliers."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,16 @@ from driftfield.cli.progress import Bar
 from driftfield.cli.rows import asked_like, open_run, read_like, show
 from driftfield.datasets import SUFFIXES
 from driftfield.datasets.files import path_and_columns
+from driftfield.datasets.filled import filled_frame, typed_frame, unique_names, whole_of
+from driftfield.datasets.tables import mixed_rows, raw_table
+from driftfield.datasets.writing import write_frame
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable
 from driftfield.model import run as runs
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from driftfield.model.model import Model
 
 POINT_DRAWS = 20  # whose mean or mode --point writes
@@ -69,14 +75,37 @@ def impute(
         check_writable(out, SUFFIXES)
         check_no_input(out, [path_and_columns(target)[0]])
     model = open_run(run, out=out) if data is not None else _fitted(source, seed, settings, quiet)
-    rows = read_like(model, target)
+    codec = table_codec(model)
+    raw, picks, name = raw_table(target, model.recipe.data.dialect)
+    rows = mixed_rows(raw, picks, name, model.columns, codec.levels_of_text, codec.dates).values
     with Bar("filling", quiet) as bar:
         count = POINT_DRAWS if point else draws
         filled = model.impute(rows, seed, draws=count, observe=lambda done: bar.rows(done, count * len(rows)))
     if point:
-        filled = table_codec(model).middle(filled)[None]
-    number = {"draw": np.repeat(np.arange(1.0, draws + 1), len(rows))} if draws > 1 else None
-    show(model, np.concatenate(list(filled)), out, number)
+        filled = codec.middle(filled)[None]
+    places = codec.places if model.recipe.sample.round else ()
+    table, missing = whole_of(raw, picks), np.isnan(rows)
+    frames = [filled_frame(table, model.columns, missing, each, places, codec.written) for each in filled]
+    _write(frames, table.decimal, out)
+
+
+def _write(frames: "Sequence[pl.DataFrame]", decimal: str | None, out: Path | None) -> None:
+    """Write tables one below the other, numbered where there are several; ``decimal`` is the mark of one of text."""
+    import polars as pl
+
+    frame = pl.concat(frames, how="vertical_relaxed")
+    if decimal is not None and out is not None and out.suffix.lower() != ".csv":
+        frame = typed_frame(frame, decimal)
+    if len(frames) > 1:
+        (name,) = unique_names(["draw"], frame.columns)
+        number = pl.Series(name, np.repeat(np.arange(1, len(frames) + 1), len(frames[0])))
+        frame = pl.DataFrame([number, *frame])
+    separator = ";" if decimal == "," else ","
+    if out is None:
+        sys.stdout.write(frame.write_csv(separator=separator))
+        return
+    write_frame(out, frame, separator)
+    print(out)
 
 
 def _fitted(data: str, seed: int, settings: Sequence[str], quiet: bool) -> "Model":
@@ -105,5 +134,7 @@ def outliers(run: Path, data: str, out: Path | None, n: int, seed: int, quiet: b
     with Bar("finding the cells", quiet) as bar:
         cells = cell_surprise(model, rows[order], seed, lambda done: bar.rows(done, len(order)), of)
     odd = np.nan_to_num(cells, nan=-np.inf)
-    before = {"row": order + 1.0, "surprise": surprise[order], "cell_surprise": odd.max(1)}
-    show(model, rows[order], out, before, {"cell": [model.columns[i] for i in odd.argmax(1)]})
+    most = odd.max(1)
+    before = {"row": order + 1.0, "surprise": surprise[order], "cell_surprise": most}
+    names = [model.columns[j] if there else "" for j, there in zip(odd.argmax(1), np.isfinite(most), strict=True)]
+    show(model, rows[order], out, before, {"cell": names})

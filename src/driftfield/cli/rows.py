@@ -10,6 +10,7 @@ import numpy as np
 from driftfield.cli.progress import Bar
 from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
 from driftfield.datasets.files import path_and_columns
+from driftfield.datasets.filled import unique_names
 from driftfield.datasets.tables import load_mixed
 from driftfield.datasets.writing import Written
 from driftfield.errors import InputError
@@ -77,11 +78,16 @@ def show(
     before: "Mapping[str, FloatArray] | None" = None,
     texts: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write rows of a model to a file, or to stdout, with columns of numbers before them and of text after."""
+    """Write rows of a model to a file, or to stdout, with columns of numbers before them and of text after.
+
+    Where the model has a column of the same name, that of an added one ends in _2.
+    """
     levels, places = levels_of(model), model.codec.places if model.recipe.sample.round else ()
     if out is not None and out.suffix.lower() == ".npy" and levels:
         raise InputError(f"{out} can hold numbers alone, but {next(iter(levels))} has none: write .csv or .parquet.")
-    extra = before or {}
+    new = unique_names([*(before or {}), *(texts or {})], model.columns)
+    extra = dict(zip(new, (before or {}).values(), strict=False))
+    texts = dict(zip(new[len(extra) :], (texts or {}).values(), strict=True))
     whole = [0 if bool((column == np.round(column)).all()) else None for column in extra.values()]
     table = np.concatenate([*(column[:, None] for column in extra.values()), rows], 1)
     put(table, (*extra, *model.columns), out, (*whole, *places), texts, levels)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from driftfield.datasets import parquet_process
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.frames import count_from_one, frame_columns, frame_text
-from driftfield.datasets.raw_table import NotNumeric, RawTable
+from driftfield.datasets.raw_table import NotNumeric, RawTable, Whole
 from driftfield.datasets.text_files import comma_separated
 from driftfield.errors import InputError, reason
 
@@ -52,8 +52,18 @@ def parquet_table(path: Path, safe: bool = False) -> RawTable:
         frame = whole if small else _read(path, str(index))
         return frame_text(nw.from_native(frame)[:, index if small else 0])
 
+    def everything() -> Whole:
+        frame = whole if small else _read(path, "all")
+        return Whole(frame, tuple(frame.columns))
+
     return RawTable(
-        str(path), tuple(whole.columns), read, count_from_one, lambda names: f"{path}:{comma_separated(names)}", text
+        str(path),
+        tuple(whole.columns),
+        read,
+        count_from_one,
+        lambda names: f"{path}:{comma_separated(names)}",
+        text,
+        whole=everything,
     )
 
 

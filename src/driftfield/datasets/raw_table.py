@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from driftfield.datasets.distribution import FloatArray
 from driftfield.errors import InputError, unknown_name
 from driftfield.errors import reason as reason
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MOST_COLUMNS = 2_000
 MOST_CLASSES = 1_000
@@ -40,6 +44,17 @@ class NotNumeric:
     dtype: str = ""
 
 
+class Whole(NamedTuple):
+    """A table as it is written: its cells and the names of its columns.
+
+    ``decimal`` is the decimal mark of a table of text, None where cells have types.
+    """
+
+    frame: "pl.DataFrame"
+    names: tuple[str, ...]
+    decimal: str | None = None
+
+
 @dataclass(frozen=True)
 class RawTable:
     """A table of n rows whose cells are read on demand.
@@ -48,7 +63,8 @@ class RawTable:
     NotNumeric. `locate(i)` describes the position of row index i, as in "row 17 (line 18)". `pick(names)` is what
     the user writes to select these columns, as in "wine.csv:ash,hue". `text(i)` is a column with its cells as they
     are written, None for a missing one. `notes` says how a file was read where it is not plain CSV, a phrase each,
-    `warnings` what of that is doubtful, a sentence each, and `dialect` what was understood of a text file.
+    `warnings` what of that is doubtful, a sentence each, and `dialect` what was understood of a text file. `whole()` is
+    the table with what was left out, its empty rows and columns among them; None where there is nothing more.
     """
 
     name: str
@@ -60,6 +76,8 @@ class RawTable:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     dialect: Mapping[str, str] = field(default_factory=dict)
+    whole: Callable[[], Whole] | None = None
+    kept: tuple[NDArray[np.int64], int] | None = None  # which rows those are of the file, and how many it has
 
     def index(self, pick: str) -> int:
         """The index of a column that the user names. Raises InputError for an unknown name."""

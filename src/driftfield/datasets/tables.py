@@ -215,17 +215,27 @@ def load_mixed(
 ) -> Table:
     """The rows of DATA as input of a model of a mixed table; columns that are not there are missing cells.
 
-    Columns are matched by name. Raises InputError as `load` does, and where none of the columns is there.
+    Columns are matched by name, and rows without a cell are kept. Raises InputError as `load` does, and where none of
+    the columns is there.
     """
-    raw, picks, source = raw_table(data, dialect)
+    return mixed_rows(*raw_table(data, dialect), columns, levels, dates)
+
+
+def mixed_rows(
+    raw: RawTable, picks: list[str] | None, source: str, columns: Sequence[str], levels: Levels, dates: AllDates
+) -> Table:
+    """The rows of a raw table; as :func:`load_mixed`."""
     known = [name for name in columns if name in (picks or raw.columns)]
+    if not known and raw.whole is not None and set(columns) & set(raw.whole().names) and raw.kept and raw.kept[1]:
+        return Table(np.full((raw.kept[1], len(columns)), np.nan), tuple(columns), source, levels=tuple(levels))
     if not known:
         listed = ", ".join(columns[:6]) + (", …" if len(columns) > 6 else "")
         raise InputError(f"{source} has none of the model's columns: it needs some of {listed}.")
     places = [columns.index(name) for name in known]
     found = mixed(raw, known, 1, tuple(levels[j] for j in places), tuple(dates[j] for j in places)).values
-    values = np.full((len(found), len(columns)), np.nan)
-    values[:, places] = found
+    kept, n = (np.arange(len(found)), len(found)) if raw.kept is None else raw.kept
+    values = np.full((n, len(columns)), np.nan)
+    values[kept[:, None], places] = found
     return Table(values, tuple(columns), source, notes=raw.notes, levels=tuple(levels))
 
 

@@ -19,7 +19,7 @@ from driftfield.datasets.cells import as_numbers, cleaned, decimal_mark, equal_n
 from driftfield.datasets.dialect import COMMENT, MISSING, SEPARATORS, Dialect
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.layout import Layout, find_layout
-from driftfield.datasets.raw_table import NotNumeric, RawTable, capital
+from driftfield.datasets.raw_table import NotNumeric, RawTable, Whole, capital
 from driftfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def text_table(source: Path | bytes, name: str, data: str, dialect: Dialect | No
         notes=table.notes,
         warnings=table.warnings,
         dialect=table.described(),
+        whole=table.whole,
+        kept=(table.rows, table.height),
     )
 
 
@@ -70,7 +72,7 @@ class _TextTable:
         self.layout, self.marks, self.named = layout, dialect.marks, dialect.missing or ()
         frame = _frame(layout)
         frame = frame[:, 1:] if layout.row_names else frame
-        self.rows = np.arange(frame.height)  # of the file
+        self.rows, self.height = np.arange(frame.height), frame.height  # of the file
         if all(column.null_count() for column in frame):
             kept = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
             self.rows, frame = np.flatnonzero(kept.to_numpy()), frame.filter(kept)
@@ -145,6 +147,11 @@ class _TextTable:
         if self.named and len(cells):
             cells = cells.set(equal_numbers(cells, self.named, self.decimal), None)
         return cells
+
+    def whole(self) -> Whole:
+        """All cells as they are written, names of rows first."""
+        names = ("",) * self.layout.row_names + self.layout.names
+        return Whole(_frame(self.layout, range(len(names))), names, self.mark)
 
     def _text(self, columns: Sequence[int]) -> "pl.DataFrame":
         """Columns (indices without row names) as they are written."""

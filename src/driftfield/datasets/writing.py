@@ -52,6 +52,23 @@ def write_rows(
     write_atomically(path, _content(suffix, values, frame))
 
 
+def write_frame(path: str | os.PathLike[str], frame: "pl.DataFrame", separator: str = ",") -> None:
+    """Write a polars frame to a file in the format of its extension; ``separator`` is that of a CSV file.
+
+    Raises InputError as `write_rows` does, and for text in an NPY file.
+    """
+    path, values = Path(path), np.empty((0, 0))
+    check_writable(path, SUFFIXES)
+    if path.suffix.lower() == ".npy":
+        words = next(
+            (cells.name for cells in frame if not (cells.dtype.is_numeric() or str(cells.dtype) == "Boolean")), None
+        )
+        if words is not None:
+            raise InputError(f"{path} can hold numbers alone, but {words} has none: write .csv or .parquet.")
+        values = np.stack([cells.cast(float).to_numpy() for cells in frame], 1)
+    write_atomically(path, _content(path.suffix.lower(), values, frame, separator))
+
+
 def csv_text(
     values: FloatArray,
     columns: Sequence[str],
@@ -98,13 +115,13 @@ def _are_whole(values: FloatArray) -> bool:
     return bool((finite == np.round(finite)).all() and np.abs(finite).max(initial=0) < _LARGEST_WHOLE)
 
 
-def _content(suffix: str, values: FloatArray, frame: "pl.DataFrame") -> bytes:
+def _content(suffix: str, values: FloatArray, frame: "pl.DataFrame", separator: str = ",") -> bytes:
     """The rows as a file of this format: in memory, as writers hide what is wrong with a disk."""
     buffer = io.BytesIO()
     if suffix == ".npy":
         np.save(buffer, values, allow_pickle=False)
     elif suffix == ".csv":
-        frame.write_csv(buffer)
+        frame.write_csv(buffer, separator=separator)
     else:
         frame.write_parquet(buffer)
     return buffer.getvalue()

@@ -1,0 +1,111 @@
+"""Files that are filled, completed and ranked: what was given comes back as it was written."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command import Run
+
+HEAD = "id,ok,code,row,draw,x,empty,note"
+
+
+def written(i: int) -> str:
+    ok = "" if i % 11 == 3 else ("True" if i % 3 else "False")
+    code = "" if i % 13 == 5 else ("007" if i % 2 else "042")
+    x = "NA" if i % 17 == 4 else f"{(i * 7) % 31 / 4:.2f}"
+    return f"n{i},{ok},{code},{i % 5},{i * 5 % 23}.5,{x},,same"
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    found = [written(i) for i in range(120)]
+    return [*found[:60], "," * 7, *found[60:], "," * 7]
+
+
+@pytest.fixture
+def run(driftfield: Run, tmp_path: Path, lines: list[str]) -> Path:
+    (tmp_path / "t.csv").write_text("\n".join([HEAD, *lines]) + "\n")
+    done = driftfield("fit", "t.csv", "-o", "run", "--steps", "5", "-q")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "run"
+
+
+def test_what_was_given_comes_back_as_it_was_written(driftfield: Run, run: Path, lines: list[str]) -> None:
+    done = driftfield("impute", "run", "t.csv", "-q")
+    assert done.returncode == 0, done.stderr
+    head, *after = done.stdout.splitlines()
+    assert head == HEAD
+    assert len(after) == len(lines)
+    for before, row in zip(lines, after, strict=True):
+        for name, old, new in zip(HEAD.split(","), before.split(","), row.split(","), strict=True):
+            if name in ("id", "empty", "note") or old not in ("", "NA"):
+                assert new == old
+            elif name in ("ok", "code"):
+                assert new in ("True", "False", "007", "042")
+            else:
+                float(new)
+
+
+def test_draws_and_a_parquet_file_keep_what_was_given_too(driftfield: Run, run: Path, tmp_path: Path) -> None:
+    draws = pl.read_csv(driftfield("impute", "run", "t.csv", "--draws", "2", "-q").stdout.encode())
+    assert draws.columns == ["draw_2", *HEAD.split(",")]
+    assert draws["draw_2"].to_list() == [1] * 122 + [2] * 122
+    done = driftfield("impute", "run", "t.csv", "-o", "out.parquet", "-q")
+    assert done.returncode == 0, done.stderr
+    found = pl.read_parquet(tmp_path / "out.parquet")
+    assert found.schema["ok"] == pl.Boolean
+    assert found.schema["code"] == pl.String
+    assert (found.schema["row"], found.schema["x"]) == (pl.Int64, pl.Float64)
+    assert found["code"].unique().sort().to_list() == ["007", "042"]
+
+
+def test_the_types_of_a_parquet_file_stay(driftfield: Run, tmp_path: Path) -> None:
+    n = 120
+    hole = {name: [i % step == 1 for i in range(n)] for name, step in (("a", 7), ("b", 11), ("c", 13), ("d", 17))}
+    frame = pl.DataFrame(
+        {
+            "key": pl.Series(range(2**63, 2**63 + n), dtype=pl.UInt64),
+            "a": pl.Series([None if h else i % 3 > 0 for i, h in enumerate(hole["a"])], dtype=pl.Boolean),
+            "b": pl.Series([None if h else i * 7 % 50 for i, h in enumerate(hole["b"])], dtype=pl.Int8),
+            "c": pl.Series([None if h else Decimal(i * 7 % 97) / 4 for i, h in enumerate(hole["c"])]).cast(
+                pl.Decimal(10, 2)
+            ),
+            "d": pl.Series([None if h else "uv"[i % 2] for i, h in enumerate(hole["d"])], dtype=pl.Categorical),
+            "e": pl.Series([i * 5 % 41 for i in range(n)], dtype=pl.UInt64),
+        }
+    )
+    frame.write_parquet(tmp_path / "t.parquet")
+    done = driftfield("impute", "t.parquet", "-o", "out.parquet", "--set", "train.steps=5", "-q")
+    assert done.returncode == 0, done.stderr
+    after = pl.read_parquet(tmp_path / "out.parquet")
+    assert after.schema == frame.schema
+    assert after.null_count().sum_horizontal().item() == 0
+    for name in frame.columns:
+        there = frame[name].is_not_null()
+        assert after[name].filter(there).to_list() == frame[name].filter(there).to_list()
+
+
+def test_decimal_commas_stay(driftfield: Run, tmp_path: Path) -> None:
+    lines = [f"{i};{'' if i % 7 == 1 else f'{i * 7 % 31},5'};{'ab'[i % 2]}" for i in range(100)]
+    (tmp_path / "t.csv").write_text("i;x;k\n" + "\n".join(lines) + "\n")
+    done = driftfield("impute", "t.csv", "--set", "train.steps=5", "-q")
+    assert done.returncode == 0, done.stderr
+    after = done.stdout.splitlines()[1:]
+    for old, new in zip(lines, after, strict=True):
+        assert new == old or (";;" in old and "," in new and "." not in new)
+
+
+def test_columns_called_row_and_draw_are_no_trouble(driftfield: Run, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "given.csv").write_text("row,code\n1,007\n,\n2,\n")
+    done = driftfield("sample", "run", "-n", "2", "--given-file", "given.csv", "-q")
+    assert done.returncode == 0, done.stderr
+    rows = pl.read_csv(done.stdout.encode())
+    assert rows["row_2"].to_list() == [1, 1, 2, 2, 3, 3]
+    assert rows["row"][0] == 1
+    done = driftfield("outliers", "run", "t.csv", "-n", "122", "-q")
+    assert done.returncode == 0, done.stderr
+    found = pl.read_csv(done.stdout.encode())
+    assert found.columns[0] == "row_2"
+    assert sorted(found["row_2"].to_list()) == list(range(1, 123))
+    assert found.filter(pl.col("row_2").is_in([61, 122]))["cell"].to_list() in ([""] * 2, [None] * 2)
