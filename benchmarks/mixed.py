@@ -218,7 +218,7 @@ def real(names: list[str], folder: Path | None, seeds: int) -> Iterator[list[str
     ]
     for name in names:
         with tempfile.TemporaryDirectory() as temporary:
-            path = _table(name, folder, Path(temporary))
+            path = table_file(name, folder, Path(temporary))
             if path is None:
                 continue
             found = [_judged(driftfield.fit(path, seed=seed), seed) for seed in range(seeds)]
@@ -278,7 +278,7 @@ def imputers(seeds: int) -> Iterator[list[str]]:
         yield [imputer, *cells]
 
 
-def _table(name: str, folder: Path | None, temporary: Path) -> Path | None:
+def table_file(name: str, folder: Path | None, temporary: Path) -> Path | None:
     """The CSV file of a table; None where there is none."""
     if name not in PACKAGED:
         found = [] if folder is None else sorted(folder.glob(f"{name}.csv*"))

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from benchmarks import damage, mutations, schedules, trials
+from benchmarks.onehot import OneHotNetwork
 
 
 @pytest.mark.slow
@@ -39,3 +41,12 @@ def test_the_file_of_a_case_follows_from_its_seed_and_number() -> None:
             assert file == damage.damaged(kind.write(second), kind, mutation, second), (name, mutation)
             assert name == "recipe" or file != damage.damaged(kind.write(other), kind, mutation, other)
     assert {trials.names_of(index)[0] for index in range(60)} == {*damage.KINDS, *trials.RUNS}
+
+
+def test_an_untrained_one_hot_network_returns_the_posterior_of_equally_likely_levels() -> None:
+    sigma, x_t = 0.7, torch.tensor([[0.4, 0.9, -0.3, 0.2]])  # a number, and a block of three levels
+    network = OneHotNetwork(1, (3,))
+    found = network(x_t / (1 + sigma**2) ** 0.5, torch.tensor(sigma).log())
+    log_p = torch.stack([-((x_t[0, 1:] - level) ** 2).sum() / (2 * sigma**2) for level in torch.eye(3)])
+    assert torch.allclose(found[0, 1:], log_p.softmax(0), atol=1e-6)
+    assert float(found[0, 0].detach()) == pytest.approx(0.4 / (1 + sigma**2))  # of N(0, 1)
