@@ -109,3 +109,48 @@ def test_columns_called_row_and_draw_are_no_trouble(driftfield: Run, run: Path, 
     assert found.columns[0] == "row_2"
     assert sorted(found["row_2"].to_list()) == list(range(1, 123))
     assert found.filter(pl.col("row_2").is_in([61, 122]))["cell"].to_list() in ([""] * 2, [None] * 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score", "run", "some.csv", "--of", "x"], ['no column "x"', "asked for"]),
+        (["score", "run", "some.csv", "--given", "x"], ['no column "x"', "given"]),
+        (["score", "run", "some.csv:code,row", "--of", "ok"], ['no column "ok"']),
+        (["sample", "run", "-n", "2", "--given", "code=7,code=42"], ['"code" twice']),
+        (["sample", "run", "-n", "2", "--given", "code=7", "--given", "code=42"], ['"code" twice']),
+        (["sample", "run", "-n", "2", "--given", "x=true"], ["finite number"]),
+        (["impute", "moons"], ["moons", "name a file"]),
+        (["impute", "-"], ["name a file"]),
+    ],
+)
+def test_columns_that_are_not_there_or_given_twice_are_refused(
+    driftfield: Run, run: Path, tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    (tmp_path / "some.csv").write_text("row,code,ok\n1,007,True\n")
+    done = driftfield(*arguments)
+    assert done.returncode == 2, done.stdout
+    for word in words:
+        assert word in done.stderr
+
+
+def test_truth_values_are_given_in_words(driftfield: Run, run: Path) -> None:
+    for word, number in (("True", 1), ("false", 0), ("1", 1)):
+        done = driftfield("sample", "run", "-n", "2", "--given", f"ok={word}", "-q")
+        assert done.returncode == 0, done.stderr
+        truth = {"True": 1, "False": 0, "1": 1, "0": 0}
+        assert {truth[line.split(",")[0]] for line in done.stdout.splitlines()[1:]} == {number}
+
+
+def test_a_complete_table_is_written_as_it_is_without_training(driftfield: Run, tmp_path: Path) -> None:
+    text = "a,b\n" + "".join(f"{i * 7 % 31}.50,{i * i % 17}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text(text)
+    done = driftfield("impute", "t.csv")
+    assert (done.returncode, done.stdout) == (0, text)
+    assert "No cell of t.csv is missing" in done.stderr
+    assert "Fitting" not in done.stderr
+    (tmp_path / "t.csv").write_text(text + ",\n")
+    done = driftfield("impute", "t.csv", "--set", "train.steps=5", "-q")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(text)
+    assert "" not in done.stdout[len(text) :].strip().split(",")

@@ -187,7 +187,7 @@ def test_dates_are_shown_given_filled_and_written_as_dates(driftfield: Run, tmp_
 
 def test_holes_that_are_modelled_are_drawn_given_and_filled(driftfield: Run, tmp_path: Path, table: str) -> None:
     (tmp_path / "t.csv").write_text(table)
-    setting = ["--set", "columns.*.missing=model"]
+    setting = ["--set", 'columns."*".missing=model']
     found = json.loads(driftfield("data", "t.csv", "--json", *setting).stdout)["columns"]
     assert [column["kind"] for column in found] == [
         "category",

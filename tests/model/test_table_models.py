@@ -85,6 +85,7 @@ def test_masses_sum_to_1(model: Model) -> None:
     """Over both categories and the whole numbers, given a height."""
     rows = np.array([[kind, colour, 1.0, n] for kind in range(2) for colour in range(2) for n in range(-5, 60)], float)
     values, errors = model.log_prob(rows, given=["height"])
+    assert np.array_equal(model.log_prob(rows, given="height")[0], values)
     total, error = np.exp(values).sum(), (np.exp(values) * errors).sum()
     assert total == pytest.approx(1, abs=error + 0.01)  # the prior's own error, of which the estimate knows nothing
     categories = model.log_prob(rows[::65], of=["kind", "colour"])[0]

@@ -39,6 +39,20 @@ def test_settings_are_toml_values_or_bare_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ('columns."*".missing=model', "*"),
+        ("columns.*.missing=model", "*"),
+        ("columns.'a.b'.missing=model", "a.b"),
+        ('columns."a=b" . missing = model', "a=b"),
+        ("columns.it's.missing=model", "it's"),
+    ],
+)
+def test_names_in_settings_may_be_in_quotes(setting: str, name: str) -> None:
+    assert parse_settings([setting]) == {"columns": {name: {"missing": "model"}}}
+
+
+@pytest.mark.parametrize(
     ("sections", "words"),
     [
         ({"trian": {}}, ["trian", "train"]),

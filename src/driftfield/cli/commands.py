@@ -15,7 +15,7 @@ import numpy as np
 
 from driftfield.cli import tables
 from driftfield.cli.progress import Bar
-from driftfield.cli.rows import asked_like, levels_of, open_run, put, read_like, sample_given, show
+from driftfield.cli.rows import levels_of, open_run, put, read_asked, sample_given, show
 from driftfield.cli.streams import say
 from driftfield.datasets import write_rows
 from driftfield.datasets.files import path_and_columns
@@ -80,7 +80,7 @@ def train(request: Request) -> Path:
     from driftfield.fitting import fit as fitting
     from driftfield.training.callbacks import Callbacks
 
-    requested = _requested_recipe(request)
+    requested = requested_recipe(request)
     out = request.out or Path("runs") / _name_of(request.data or requested.data.name or "")
     ready = None if request.resume else prepared(request, requested, out)
     with Bar("training", request.quiet) as bar, _saving_signals() as interrupted:
@@ -113,7 +113,7 @@ def prepared(request: Request, requested: Recipe | None = None, out: Path | None
     from driftfield.fitting.devices import choose_device
     from driftfield.fitting.preparation import prepare
 
-    requested = requested or _requested_recipe(request)
+    requested = requested or requested_recipe(request)
     if out is not None:
         runs.check_free(out, request.force)
         if request.data is not None:
@@ -215,9 +215,8 @@ def score(
     if (bound or latent) and (options["t"] is not None or options["noise"] is not None):
         what = "--bound" if bound else "--latent"
         raise InputError(f"Bounds and latent codes are for data without noise: leave out {what}, or --noise and --t.")
-    rows = read_like(model, data)
-    if options["of"] is None:
-        options = {**options, "of": asked_like(model, data, options["given"])}
+    rows, of = read_asked(model, data, options["given"], options["of"])
+    options = {**options, "of": of}
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
     whole = bool(np.isfinite(value).all())
@@ -319,7 +318,8 @@ def recipes(name: str | None, json_: bool) -> None:
             print(known)
 
 
-def _requested_recipe(request: Request) -> Recipe:
+def requested_recipe(request: Request) -> Recipe:
+    """The recipe that a request of ``fit`` names, with its settings."""
     settings = parse_settings(list(request.settings))
     requested = load_recipe(request.recipe).updated(settings, "--set").updated({"data": request.dialect}, "flags")
     if request.weight is not None:

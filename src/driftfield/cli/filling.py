@@ -2,18 +2,22 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftfield.cli.commands import Request, prepared
+from driftfield.cli.commands import Request, prepared, requested_recipe
 from driftfield.cli.progress import Bar
-from driftfield.cli.rows import asked_like, open_run, read_like, show
+from driftfield.cli.rows import open_run, read_asked, show
+from driftfield.cli.streams import say
 from driftfield.datasets import SUFFIXES
+from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import path_and_columns
-from driftfield.datasets.filled import filled_frame, typed_frame, unique_names, whole_of
-from driftfield.datasets.tables import mixed_rows, raw_table
+from driftfield.datasets.filled import filled_frame, typed_frame, whole_of
+from driftfield.datasets.raw_table import RawTable, unique_names
+from driftfield.datasets.tables import mixed_rows, raw_table, table_of
 from driftfield.datasets.writing import write_frame
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable
@@ -36,6 +40,8 @@ def parse_given(texts: Sequence[str]) -> dict[str, str]:
             if "=" in part:
                 name, _, value = part.partition("=")
                 name = name.strip()
+                if name in found:
+                    raise InputError(f'--given names the column "{name}" twice: give it one value.')
                 found[name] = value.strip()
             elif name:
                 found[name] += "," + part
@@ -74,9 +80,23 @@ def impute(
     if out is not None:
         check_writable(out, SUFFIXES)
         check_no_input(out, [path_and_columns(target)[0]])
-    model = open_run(run, out=out) if data is not None else _fitted(source, seed, settings, quiet)
+    if data is None:
+        if source in DISTRIBUTIONS or source == "-" or source.startswith("-:"):
+            raise InputError(f"A model of {source} cannot fill it: name a file whose cells are to be filled.")
+        request = Request(source, seed=seed, settings=settings, quiet=quiet)
+        raw, picks, name = raw_table(source, requested_recipe(request).data.dialect)
+        kind = _needs(raw, picks, name)
+        if kind is None:
+            say(f"No cell of {name} is missing in a column that can be learned: it is written as it is.")
+            table = whole_of(raw, picks)
+            _write([table.unique()] * draws, table.decimal, out)
+            return
+        model = _fitted(replace(request, settings=[*kind, *settings]))
+    else:
+        model = open_run(run, out=out)
+        table_codec(model)
+        raw, picks, name = raw_table(data, model.recipe.data.dialect)
     codec = table_codec(model)
-    raw, picks, name = raw_table(target, model.recipe.data.dialect)
     rows = mixed_rows(raw, picks, name, model.columns, codec.levels_of_text, codec.dates).values
     with Bar("filling", quiet) as bar:
         count = POINT_DRAWS if point else draws
@@ -108,13 +128,22 @@ def _write(frames: "Sequence[pl.DataFrame]", decimal: str | None, out: Path | No
     print(out)
 
 
-def _fitted(data: str, seed: int, settings: Sequence[str], quiet: bool) -> "Model":
+def _needs(raw: RawTable, picks: list[str] | None, name: str) -> list[str] | None:
+    """Settings that a model needs to fill a table, None where no cell is missing."""
+    found = table_of(raw, picks, name, as_mixed=True)
+    without = raw.kept is not None and len(raw.kept[0]) < raw.kept[1]  # rows without a cell, which are not trained on
+    if not (np.isnan(found.values).any() or without):
+        return None
+    return [] if found.levels else ["network.kind=table", "objective.kind=table"]
+
+
+def _fitted(request: Request) -> "Model":
     """A model of a file that is not kept."""
     from driftfield.fitting import fit as fitting
     from driftfield.training.callbacks import Callbacks
 
-    ready = prepared(Request(data, seed=seed, settings=settings, quiet=quiet))
-    with Bar("training", quiet) as bar:
+    ready = prepared(request)
+    with Bar("training", request.quiet) as bar:
         return fitting.carry_out(ready, None, "auto", Callbacks(observe=bar.training, message=lambda text: None))
 
 
@@ -127,7 +156,7 @@ def outliers(run: Path, data: str, out: Path | None, n: int, seed: int, quiet: b
         check_no_input(out, [path_and_columns(data)[0]])
     model = open_run(run, out=out)
     table_codec(model)
-    rows, of = read_like(model, data), asked_like(model, data)
+    rows, of = read_asked(model, data)
     with Bar("scoring", quiet) as bar:
         surprise = row_surprise(model, rows, seed, lambda done: bar.rows(done, len(rows)), of=of)
     order = np.argsort(-surprise, kind="stable")[:n]

@@ -10,8 +10,8 @@ import numpy as np
 from driftfield.cli.progress import Bar
 from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
 from driftfield.datasets.files import path_and_columns
-from driftfield.datasets.filled import unique_names
-from driftfield.datasets.tables import load_mixed
+from driftfield.datasets.raw_table import unique_names
+from driftfield.datasets.tables import mixed_rows, raw_table
 from driftfield.datasets.writing import Written
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable
@@ -48,22 +48,22 @@ def _sources(run: Path, source: str) -> list[Path]:
 
 def read_like(model: "Model", data: str) -> "FloatArray":
     """The rows of DATA as a model takes them."""
-    from driftfield.codecs import TableCodec
-
-    dialect = model.recipe.data.dialect
-    if isinstance(model.codec, TableCodec):
-        return load_mixed(data, model.columns, model.codec.levels_of_text, model.codec.dates, dialect).values
-    return load_like(data, model.columns, dialect).values
+    return read_asked(model, data)[0]
 
 
-def asked_like(model: "Model", data: str, given: Sequence[str] = ()) -> "list[str] | None":
-    """The columns of DATA that are scored beside given ones, None for all; see ``asked_columns``."""
+def read_asked(
+    model: "Model", data: str, given: Sequence[str] = (), of: Sequence[str] | None = None
+) -> "tuple[FloatArray, Sequence[str] | None]":
+    """The rows of DATA as a model takes them, and the columns that are asked for beside given ones, None for all."""
     from driftfield.codecs import TableCodec
     from driftfield.model.table_densities import asked_columns
 
-    if not isinstance(model.codec, TableCodec):
-        return None
-    return asked_columns(model.codec, data, given, model.recipe.data.dialect)
+    dialect, codec = model.recipe.data.dialect, model.codec
+    if not isinstance(codec, TableCodec):
+        return load_like(data, model.columns, dialect).values, of
+    raw, picks, source = raw_table(data, dialect)
+    rows = mixed_rows(raw, picks, source, model.columns, codec.levels_of_text, codec.dates).values
+    return rows, asked_columns(codec, raw.names_of(picks), given, of)
 
 
 def levels_of(model: "Model") -> Written:

@@ -21,6 +21,7 @@ from driftfield.options import Section
 
 Kind = Literal["number", "whole number", "category", "angle"]
 KINDS = get_args(Kind)
+_TRUTH = {"false": 0.0, "true": 1.0}  # as they are read
 ALL = "*"  # in place of a name: every column
 
 
@@ -155,7 +156,8 @@ class Column:
                 raise unknown_name(f"value of {self.name}", str(value), self.texts)
             return float(self.texts.index(str(value)))
         try:
-            cell = float(self.dates.read([str(value)])[0] if self.dates else value)
+            truth = _TRUTH.get(str(value).lower()) if self.values and set(self.values) <= {0.0, 1.0} else None
+            cell = float(self.dates.read([str(value)])[0] if self.dates else value if truth is None else truth)
         except (TypeError, ValueError):
             cell = np.nan
         if not np.isfinite(cell):

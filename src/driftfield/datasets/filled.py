@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from driftfield.datasets.cells import as_numbers, cleaned
 from driftfield.datasets.dialect import MISSING
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.raw_table import RawTable, Whole
+from driftfield.datasets.raw_table import RawTable, Whole, unique_names
 from driftfield.datasets.writing import Written, rows_frame
 
 if TYPE_CHECKING:
@@ -31,18 +31,6 @@ def whole_of(raw: RawTable, picks: Sequence[str] | None = None) -> Whole:
     wanted = [name if name in found.names else name.strip() for name in picks]
     kept = [i for i, name in enumerate(found.names) if name in wanted]
     return found._replace(frame=found.frame[:, kept], names=tuple(found.names[i] for i in kept))
-
-
-def unique_names(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
-    """The names, with _2, _3, .. after those that are taken or occur before."""
-    found: list[str] = []
-    for name in names:
-        others, free, count = {*taken, *found}, name, 1
-        while free in others:
-            count += 1
-            free = f"{name}_{count}"
-        found.append(free)
-    return found
 
 
 def filled_frame(

@@ -44,6 +44,18 @@ class NotNumeric:
     dtype: str = ""
 
 
+def unique_names(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """The names, with _2, _3, .. after those that are taken or occur before."""
+    found: list[str] = []
+    for name in names:
+        others, free, count = {*taken, *found}, name, 1
+        while free in others:
+            count += 1
+            free = f"{name}_{count}"
+        found.append(free)
+    return found
+
+
 class Whole(NamedTuple):
     """A table as it is written: its cells and the names of its columns.
 
@@ -53,6 +65,12 @@ class Whole(NamedTuple):
     frame: "pl.DataFrame"
     names: tuple[str, ...]
     decimal: str | None = None
+
+    def unique(self) -> "pl.DataFrame":
+        """The frame under its names, with _2, _3, .. after those that occur before."""
+        frame = self.frame.clone()
+        frame.columns = unique_names(self.names)
+        return frame
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,13 @@ class RawTable:
     dialect: Mapping[str, str] = field(default_factory=dict)
     whole: Callable[[], Whole] | None = None
     kept: tuple[NDArray[np.int64], int] | None = None  # which rows those are of the file, and how many it has
+    empty: tuple[str, ...] = ()  # names of columns without a cell, which are not among the others
+
+    def names_of(self, picks: Sequence[str] | None) -> tuple[str, ...]:
+        """The names of the picked columns; of all, also of empty ones, for None."""
+        if picks is None:
+            return self.columns + self.empty
+        return tuple(self.columns[self.index(pick)] for pick in picks)
 
     def index(self, pick: str) -> int:
         """The index of a column that the user names. Raises InputError for an unknown name."""

@@ -226,7 +226,7 @@ def mixed_rows(
 ) -> Table:
     """The rows of a raw table; as :func:`load_mixed`."""
     known = [name for name in columns if name in (picks or raw.columns)]
-    if not known and raw.whole is not None and set(columns) & set(raw.whole().names) and raw.kept and raw.kept[1]:
+    if not known and picks is None and set(columns) & set(raw.empty) and raw.kept and raw.kept[1]:
         return Table(np.full((raw.kept[1], len(columns)), np.nan), tuple(columns), source, levels=tuple(levels))
     if not known:
         listed = ", ".join(columns[:6]) + (", …" if len(columns) > 6 else "")

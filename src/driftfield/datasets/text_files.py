@@ -53,6 +53,7 @@ def text_table(source: Path | bytes, name: str, data: str, dialect: Dialect | No
         dialect=table.described(),
         whole=table.whole,
         kept=(table.rows, table.height),
+        empty=tuple(name for i, name in enumerate(table.layout.names) if i not in table.columns),
     )
 
 

@@ -216,8 +216,8 @@ class Model:
         probes: int | None = None,
         seed: int = 0,
         label: Label = None,
-        given: Sequence[str] = (),
-        of: Sequence[str] | None = None,
+        given: str | Sequence[str] = (),
+        of: str | Sequence[str] | None = None,
         observe: Observe | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Log-density of each row of x (n, D) in nats, in the user's units, and the estimate of its error; (n,) each.
@@ -245,8 +245,8 @@ class Model:
             probes: for each row, of Hutchinson's estimate; the first row is number 0 of the seed.
             seed: of all that is random.
             label: the class given, or one for each row: log p(x | class).
-            given: names of the columns that are given: log p(others | given), for a model of a table.
-            of: names of the columns that are asked for, all that are not given by default.
+            given: name or names of the columns that are given: log p(others | given), for a model of a table.
+            of: name or names of the columns that are asked for, all that are not given by default.
             observe: called with the number of rows done.
 
         Raises:

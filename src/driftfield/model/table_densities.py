@@ -21,7 +21,6 @@ from torch import Tensor
 
 from driftfield.codecs import FloatArray, TableCodec
 from driftfield.codecs.rows import named
-from driftfield.datasets.dialect import Dialect
 from driftfield.datasets.tables import raw_table
 from driftfield.diffusion import Cells, Gaussian, TableDenoiser, categories_log_prob
 from driftfield.diffusion import log_prob as ode_log_prob
@@ -51,15 +50,25 @@ def check_no_noise(t: float | None, noise: float | None) -> None:
         raise InputError("The density of a table is that of the data: leave out the time and the noise level.")
 
 
-def asked_columns(codec: TableCodec, x: Any, given: Sequence[str], dialect: Dialect | None = None) -> list[str] | None:
-    """Which columns of a frame or file are asked for beside given ones; None for all.
+def asked_columns(
+    codec: TableCodec, there: Sequence[str] | None, given: Sequence[str], of: Sequence[str] | None
+) -> Sequence[str] | None:
+    """Which columns are asked for beside given ones, of rows with the columns ``there``, None for all; None for all.
 
     Where holes are modelled, the cells of a column that is not there are unknown, not empty.
+
+    Raises:
+        InputError: a column that is given or asked for is not there.
     """
-    if not codec.holes.any() or named(x, codec.columns) is None:
-        return None
-    raw, picks, _ = raw_table(x, dialect)
-    return [name for name in codec.columns if name in (picks or raw.columns) and name not in given]
+    if there is None:
+        return of
+    lacking = next((name for name in (*given, *(of or ())) if name in codec.columns and name not in there), None)
+    if lacking is not None:
+        what = "given" if lacking in given else "asked for"
+        raise InputError(f'The rows have no column "{lacking}", which is {what}: add it, or do not name it.')
+    if of is not None or not codec.holes.any():
+        return of
+    return [name for name in codec.columns if name in there and name not in given]
 
 
 @own_modes
@@ -86,15 +95,18 @@ def probabilities(model: Model, rows: FloatArray, column: str) -> FloatArray:
 def score(
     model: Model,
     x: Any,
-    given: Sequence[str],
-    of: Sequence[str] | None,
+    given: str | Sequence[str],
+    of: str | Sequence[str] | None,
     solving: Solving,
     seed: int,
     observe: Observe | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """log p of rows as the user has them, and its error; see :meth:`Model.log_prob`."""
     codec = table_codec(model)
-    of = asked_columns(codec, x, given) if of is None else of
+    given, of = _listed(given), None if of is None else _listed(of)
+    if (given or of is not None or codec.holes.any()) and named(x, codec.columns) is not None:
+        raw, picks, _ = raw_table(x)
+        of = asked_columns(codec, raw.names_of(picks), given, of)
     return log_prob(model, codec.read(x), given, of, solving, seed, observe)
 
 
@@ -116,8 +128,8 @@ def log_prob(
         InputError: an unknown column, or one that is both asked for and given.
     """
     codec = table_codec(model)
-    is_given = _chosen(codec, given)
-    is_asked = ~is_given if of is None else _chosen(codec, of)
+    is_given = _chosen(codec, _listed(given))
+    is_asked = ~is_given if of is None else _chosen(codec, _listed(of))
     if (is_given & is_asked).any():
         raise InputError(f'Column "{codec.columns[int((is_given & is_asked).argmax())]}" is both given and asked for.')
     inside, known = codec.inward(rows, np.broadcast_to(is_given | is_asked, rows.shape))
@@ -209,6 +221,10 @@ def _mean_density(
     if places > 1:
         error = torch.hypot(error, (each - value).exp().std(0) / places**0.5)
     return value, error
+
+
+def _listed(names: str | Sequence[str]) -> Sequence[str]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _chosen(codec: TableCodec, names: Sequence[str]) -> NDArray[np.bool_]:
