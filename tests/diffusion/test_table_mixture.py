@@ -140,7 +140,8 @@ def drawn(n: int) -> EncodedRows:
     codes = np.where(rng.random(n) < 0.9, m, 1 - m)[:, None]
     present = rng.random((n, 2)) > 1 / 3
     codes = np.where(rng.random((n, 1)) < 1 / 3, -1, codes).astype(np.int64)
-    return EncodedRows(np.where(present, z, 0).astype(np.float32), np.zeros((n, 2), np.float32), present, codes)
+    none = np.zeros((n, 2), np.float32)
+    return EncodedRows(np.where(present, z, 0).astype(np.float32), none, present, codes, none)
 
 
 def test_em_finds_the_components_through_missing_cells() -> None:
@@ -167,7 +168,7 @@ def test_equal_weights_change_nothing_and_a_weight_counts_rows() -> None:
 def test_categories_alone_and_numbers_alone() -> None:
     rows = drawn(300)
     none = np.zeros((300, 0))
-    numbers = EncodedRows(rows.z, rows.width, rows.present, none.astype(np.int64))
-    categories = EncodedRows(none.astype(np.float32), none.astype(np.float32), none.astype(bool), rows.codes)
+    numbers = EncodedRows(rows.z, rows.width, rows.present, none.astype(np.int64), rows.tail)
+    categories = EncodedRows(*[none.astype(np.float32)] * 2, none.astype(bool), rows.codes, none.astype(np.float32))
     assert fit_mixture(numbers, (), seed=0).means.isfinite().all()
     assert fit_mixture(categories, (2,), seed=0).log_levels.isfinite().all()

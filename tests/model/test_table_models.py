@@ -252,3 +252,24 @@ def test_a_value_beyond_a_bound_has_density_0() -> None:
 def test_a_given_cell_is_written_as_it_is(model: Model) -> None:
     """Also where it has more decimals than its column."""
     assert set(model.frame(model.sample(3, given={"n": 12.5}))["n"]) == {12.5}
+
+
+def test_whole_numbers_with_bounds_are_drawn_as_often_as_they_are_scored_and_never_beyond() -> None:
+    rng = np.random.default_rng(0)
+    wait, kind = rng.integers(0, 60, 600), rng.choice(["a", "b"], 600)
+    model = driftfield.fit(pl.DataFrame({"kind": kind, "wait": wait}), steps=100, batch=256, seed=0)
+    part = model.codec.parts[1]
+    assert (part.kind, part.low, part.high) == ("whole number", -0.5, 59.5)
+    n = 4_000
+    drawn = model.sample(n)[:, 1]
+    assert drawn.min() >= 0
+    assert drawn.max() <= 59
+    rows = np.column_stack([np.full(60, np.nan), np.arange(60)])
+    mass = np.exp(model.log_prob(rows, of=["wait"])[0])
+    assert mass.sum() == pytest.approx(1, abs=0.02)  # eight places in each of the two intervals without an end
+    for first, last in ((0, 3), (56, 60)):
+        share = ((drawn >= first) & (drawn < last)).mean()
+        # Four standard errors, and the error of a mass.
+        assert share == pytest.approx(mass[first:last].sum(), abs=4 * (0.05 / n) ** 0.5 + 0.01)
+    beyond = np.array([[np.nan, -1.0], [np.nan, 60.0]])
+    assert np.isneginf(model.log_prob(beyond, of=["wait"])[0]).all()

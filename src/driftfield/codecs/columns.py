@@ -97,11 +97,30 @@ class Column:
 
     @property
     def widest(self) -> float:
-        """The widest interval of a whole number between the knots of its map, on the line of z; 0 for other columns."""
+        """The widest interval of a whole number, on the line of z; 0 for other columns, infinite with a bound."""
         if self.kind != "whole number" or self.map is None:
             return 0.0
+        if any(self.map.tails):
+            return float("inf")
         x = np.linspace(self.map.x[0], self.map.x[-1], 101)
         return float((self.map.forward(x + 0.5) - self.map.forward(x - 0.5)).max())
+
+    def interval(self, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The middle, width and tail on the line of the intervals that whole numbers (n,) stand for.
+
+        The outermost ones before a bound have no width but a tail; see :mod:`driftfield.diffusion.further.places`.
+        """
+        assert self.map is not None
+        first, last = values == self._beside(self.map.low, 0.5), values == self._beside(self.map.high, -0.5)
+        inner = np.where(first, values + 1, np.where(last, values - 1, values))  # whose edges are finite
+        low, high = self.map.forward(inner - 0.5), self.map.forward(inner + 0.5)
+        tail = np.where(first, self.map.tails[0], np.where(last, self.map.tails[1], 0.0))
+        middle = np.where(first, low, np.where(last, high, (low + high) / 2)) + tail * np.log(0.5)
+        return middle, np.where(first | last, 0.0, high - low), tail
+
+    @staticmethod
+    def _beside(bound: float | None, step: float) -> float:
+        return np.nan if bound is None else bound + step
 
     @property
     def ends(self) -> tuple[float | None, float | None]:
@@ -227,7 +246,7 @@ class Column:
             (),
             values,
             found["places"],
-            bent(Map(x, z), low, high) if found["kind"] == "number" else Map(x, z),
+            Map(x, z) if found["kind"] == "angle" else bent(Map(x, z), low, high),
             low,
             high,
             period,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from driftfield.codecs.angles import angle_map
 from driftfield.codecs.columns import ALL, Column, ColumnOptions, Kind
 from driftfield.codecs.decimals import decimals
-from driftfield.codecs.maps import GAIN, GAIN_AT_AN_EDGE, bent, choose_map
+from driftfield.codecs.maps import GAIN, GAIN_AT_AN_EDGE, bent, bent_within, choose_map
 from driftfield.datasets.dates import Dates
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.mixed import MOST_LEVELS, AllDates
@@ -122,7 +122,7 @@ def _found(
     edge = said.low is not None or said.high is not None or (dates is not None and dates.ends[0] is not None)
     gain = GAIN_AT_AN_EDGE if edge else GAIN
     map_ = choose_map(numbers, own, extra, not whole and (low, high) != (None, None), gain)
-    return Column(name, kind, (), atoms, places, map_ if whole else bent(map_, low, high), low, high)
+    return Column(name, kind, (), atoms, places, (bent_within if whole else bent)(map_, low, high), low, high)
 
 
 def _angle(

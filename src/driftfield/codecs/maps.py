@@ -28,6 +28,7 @@ from driftfield.datasets.distribution import FloatArray
 GAIN, GAIN_AT_AN_EDGE = 0.2, 0.02
 FEWEST_VALUES = 100  # distinct ones, for normal scores
 NEXT = 1e-15  # of the way from a bound to the last knot before it
+BEND = 0.2
 _KNOTS = 17
 _ROWS_OF_A_KNOT = 20
 
@@ -54,6 +55,13 @@ class Map:
             d[1:-1] = (h[:-1] + h[1:]) / (h[1:] / secant[:-1] + h[:-1] / secant[1:])
             d[0], d[-1] = secant[0], secant[-1]
         return x, z, secant, d
+
+    @property
+    def tails(self) -> tuple[float, float]:
+        """What a logarithm beyond the outermost knots is multiplied by: (x_m - b) dz/dx, 0 where there is no bound."""
+        d = self._spline[3]
+        low, high = self.x[0] if self.low is None else self.low, self.x[-1] if self.high is None else self.high
+        return float(d[0] * (self.x[0] - low)), float(d[-1] * (self.x[-1] - high))
 
     def outside(self, values: FloatArray) -> NDArray[np.bool_]:
         """Which values x (n,) lie at a bound or beyond, where nothing can; (n,)."""
@@ -166,6 +174,21 @@ def bent(map_: Map, low: float | None, high: float | None) -> Map:
     """A map with those bounds that lie beyond its knots."""
     x = map_.x
     return Map(x, map_.z, None if low is None or low >= x[0] else low, None if high is None or high <= x[-1] else high)
+
+
+def bent_within(map_: Map, low: float | None, high: float | None) -> Map:
+    """A map of whole numbers that is bent within its bounds, so that their last intervals have no end.
+
+    It is bent over a fifth of the way from a bound to the middle, and at least over the last interval.
+    """
+    middle = float(map_.back(np.zeros(1))[0])
+    first = map_.x[0] if low is None else low + max(1.0, BEND * (middle - low))
+    last = map_.x[-1] if high is None else high - max(1.0, BEND * (high - middle))
+    last = max(last, first + 1) if high is None else last
+    if not first < last or (low is None and high is None):
+        return map_
+    x = np.array(sorted({first, last, *(knot for knot in map_.x if first < knot < last)}))
+    return Map(tuple(x.tolist()), tuple(map_.forward(x).tolist()), low, high)
 
 
 def choose_map(

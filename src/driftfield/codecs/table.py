@@ -36,18 +36,21 @@ class EncodedRows(NamedTuple):
 
     ``z`` (n, D) float32, 0 where there is none; ``width`` (n, D) of the interval that a whole number stands for, minus
     the length of a turn for an angle, 0 for others; ``present`` (n, D) bool; ``codes`` (n, K) int64, -1 where nothing
-    is known.
+    is known; ``tail`` (n, D) of the outermost whole number before a bound, 0 for others
+    (:mod:`driftfield.diffusion.further.places`).
     """
 
     z: NDArray[np.float32]
     width: NDArray[np.float32]
     present: NDArray[np.bool_]
     codes: NDArray[np.int64]
+    tail: NDArray[np.float32]
 
     @classmethod
     def whole(cls, z: NDArray[np.float32]) -> "EncodedRows":
         """Rows of numbers (n, D) alone, none of them missing."""
-        return cls(z, np.zeros_like(z), np.ones(z.shape, np.bool_), np.empty((len(z), 0), np.int64))
+        none = np.zeros_like(z)
+        return cls(z, none, np.ones(z.shape, np.bool_), np.empty((len(z), 0), np.int64), none)
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ class TableCodec:
             codes[:, k] = np.where(empty[:, i], len(part.values), code)
             if part.numeric:
                 beside[:, i] &= codes[:, k] == part.levels - 1
-        z, width, present = np.zeros((n, D)), np.zeros((n, D)), np.zeros((n, D), dtype=bool)
+        (z, width, tail), present = np.zeros((3, n, D)), np.zeros((n, D), dtype=bool)
         for d, i in enumerate(self.numbers):
             there, map_ = beside[:, i], self.parts[i].map
             assert map_ is not None
@@ -219,12 +222,11 @@ class TableCodec:
                 z[there, d] = map_.forward(part.near(rows[there, i], mean))
                 width[there, d] = -(map_.forward(np.array([mean + part.period]))[0])
             elif part.kind == "whole number":
-                low, high = (map_.forward(rows[there, i] + side) for side in (-0.5, 0.5))
-                z[there, d], width[there, d] = (low + high) / 2, high - low
+                z[there, d], width[there, d], tail[there, d] = self.parts[i].interval(rows[there, i])
             else:
                 z[there, d] = map_.forward(rows[there, i])
             present[:, d] = there
-        return EncodedRows(z.astype(np.float32), width.astype(np.float32), present, codes)
+        return EncodedRows(z.astype(np.float32), width.astype(np.float32), present, codes, tail.astype(np.float32))
 
     def encode(self, rows: FloatArray) -> NDArray[np.float32]:
         """The numbers of rows (n, C); (n, D), 0 where there is none."""

@@ -104,10 +104,10 @@ def _rows(rows: EncodedRows, order: NDArray[np.int64], weights: FloatArray | Non
 
 
 def _with_angles(rows: EncodedRows, seed: int) -> EncodedRows:
-    """Rows with each angle at one of its places on the line, at random."""
+    """Rows with each angle, and each whole number in a tail, at one of its places on the line, at random."""
     u = stream(seed, "places of angles in a mixture").random(rows.z.shape)
     z, width = torch.from_numpy(rows.z), torch.from_numpy(np.minimum(rows.width, 0.0))
-    return rows._replace(z=placed(z, width, torch.from_numpy(u)).float().numpy())
+    return rows._replace(z=placed(z, width, torch.from_numpy(u), torch.from_numpy(rows.tail)).float().numpy())
 
 
 def _started(rows: Rows, components: int, levels: tuple[int, ...], seed: int) -> TableMixture:

@@ -114,7 +114,7 @@ def _codec(plan: Plan) -> NumericCodec | TableCodec:
 
 def _complete(codec: TableCodec, rows: FloatArray) -> NDArray[np.float32]:
     """The numbers of rows of a table (n, D), with those of other rows in place of missing ones."""
-    z, present = codec.encoded(rows)[0::2]
+    z, _, present, *_ = codec.encoded(rows)
     rng = stream(0, "numbers in place of missing ones")
     for column, there in zip(z.T, present.T, strict=True):
         if there.any():

@@ -24,7 +24,7 @@ from driftfield.codecs.rows import named
 from driftfield.datasets.tables import raw_table
 from driftfield.diffusion import Cells, Gaussian, TableDenoiser, categories_log_prob
 from driftfield.diffusion import log_prob as ode_log_prob
-from driftfield.diffusion.further.places import turns
+from driftfield.diffusion.further.places import SMALLEST, turns
 from driftfield.diffusion.further.probability_flow import MOST_NUMBERS, end_coefficients
 from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.diffusion.further.table_denoiser import idle_log_prob
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from driftfield.model.model import Model
 
 # In the interval of a whole number, at so many places its density is evaluated: in wide ones, in standard deviations of
-# the column, it may change much, and in the narrowest ones not at all. The widest of a column decides, so that a row's
-# mass does not depend on others.
+# the column, and before a bound it may change much, and in the narrowest ones not at all. The widest of a column
+# decides, so that a row's mass does not depend on others.
 PLACES = ((0.02, 1), (0.2, 2), (float("inf"), 8))
 MOST_PLACES = 8
 
@@ -173,9 +173,10 @@ def _numbers_log_prob(
     if not D or not bool(free.any()):
         return np.zeros(n), np.zeros(n)
     encoded = codec.encoded(rows)
-    z, width = (torch.from_numpy(each).to(model.device) for each in (encoded.z, encoded.width))
-    width = torch.where(free, width, 0.0)
-    z = torch.where(free, z, 0.0)
+    z, width, tail = (
+        torch.where(free, torch.from_numpy(each).to(model.device), 0.0)
+        for each in (encoded.z, encoded.width, encoded.tail)
+    )
     over = torch.where(free.any(0))[0].tolist()
     asked = [codec.parts[codec.numbers[d]] for d in over]
     places = next(count for most, count in PLACES if max(part.widest for part in asked) <= most)
@@ -186,7 +187,8 @@ def _numbers_log_prob(
     angles = [d for d in over if codec.parts[codec.numbers[d]].period is not None]
     sums, errors = [], []
     for turn, counts in turns(z, width, free, angles):
-        value, error = _mean_density(denoiser, z + turn, width.clamp(min=0), start, places, end, cells, options)
+        interval = width.clamp(min=0), tail
+        value, error = _mean_density(denoiser, z + turn, *interval, start, places, end, cells, options)
         sums.append(torch.where(counts, value, -torch.inf))
         errors.append(error)
     value = torch.logsumexp(torch.stack(sums), 0)
@@ -203,18 +205,23 @@ def _mean_density(
     denoiser: TableDenoiser,
     z: Tensor,
     width: Tensor,
+    tail: Tensor,
     start: Tensor,
     places: int,
     end: Gaussian,
     cells: Cells,
     options: Mapping[str, Any],
 ) -> tuple[Tensor, Tensor]:
-    """log of the mean density over so many places in the intervals around z (B, D), and its error; (B,) each."""
+    """log of the mean density over so many places in the intervals around z (B, D), and its error; (B,) each.
+
+    A tail has dz = tail / u du at the place that u decides.
+    """
     found, errors = [], []
     for place in range(places):
-        u = ((start + place / places) % 1 - 0.5).to(z)  # evenly spread, from a random start
-        density = ode_log_prob(denoiser, z + u * width, end, cond=cells.packed, **options)
-        found.append(density.value)
+        u = ((start + place / places) % 1).clamp(min=SMALLEST).to(z)  # evenly spread, from a random start
+        at = z + (u - 0.5) * width + tail * (2 * u).log()
+        density = ode_log_prob(denoiser, at, end, cond=cells.packed, **options)
+        found.append(density.value + torch.where(tail != 0, (tail.abs() / u).double().log(), 0.0).sum(1))
         errors.append(density.total_error)
     each, error = torch.stack(found), torch.stack(errors).mean(0)
     value = torch.logsumexp(each, 0) - np.log(places)

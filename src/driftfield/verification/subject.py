@@ -86,7 +86,9 @@ class Subject:
         there = encoded.present & ~codec.outside(self.real)
         u = torch.from_numpy(self.stream("places of angles").random(there.shape)).float()
         turn = torch.from_numpy(np.minimum(encoded.width, 0))
-        z = np.where(there, placed(torch.from_numpy(encoded.z), turn, u).numpy(), np.float32(0))
+        z = np.where(
+            there, placed(torch.from_numpy(encoded.z), turn, u, torch.from_numpy(encoded.tail)).numpy(), np.float32(0)
+        )
         state = np.where(there, GENERATED, ABSENT).astype(np.float32)
         return Cells(*(torch.from_numpy(part).to(self.model.device) for part in (state, z, encoded.codes)))
 

@@ -1,6 +1,9 @@
 r"""Places: numbers of a table that stand for more than one point of the line, and where each draw puts them.
 
-A whole number stands for an interval of width w > 0, and is put at a uniform place in it.
+A whole number stands for an interval of width w > 0, and is put at a uniform place in it. The outermost one before a
+bound stands for all that lies between it and the bound, which is infinitely far on the line: with u uniform on (0, 1),
+it is put at z + s log(2 u), where s > 0 is the ``tail`` at a lower bound, and -s at an upper one. So the density on the
+line has no edge there that a network would smooth, and nothing is drawn beyond.
 
 An angle stands for all z + k L, where L is a whole turn on the line of z and |z| <= L / 2. It is put at z with the
 probability cos^2(pi z / 2L), and otherwise at z - L or z + L, on the other side of 0, which has the rest of the
@@ -21,11 +24,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+SMALLEST = 2.0**-24  # of the numbers that decide a place in a tail
 MOST_EXACT = 2  # angles up to which the place on the other side of a sample's own is counted, where a network leaks
 
 
-def placed(z: Tensor, width: Tensor, u: Tensor) -> Tensor:
-    """z (B, D) at the places that u, uniform on [0, 1), decides; with ``width`` 0 they stay."""
+def placed(z: Tensor, width: Tensor, u: Tensor, tail: Tensor | None = None) -> Tensor:
+    """z (B, D) at the places that u, uniform on [0, 1), decides; with ``width`` and ``tail`` 0 they stay."""
+    if tail is not None:
+        z = z + tail * (2 * u.clamp(min=SMALLEST)).log()
     turn = torch.where(width < 0, -width, 1.0)
     stays = u < torch.cos(0.5 * math.pi * z / turn) ** 2
     of_angle = torch.where(stays, z, z - torch.sign(z) * turn)

@@ -34,8 +34,10 @@ JOINT = 0.5  # of the rows
 def table(denoiser: TableDenoiser, *, weight: WeightOption = simple, times: TimesOption = log_normal) -> Loss:
     """The objective "table", of rows z (B, D) with their ``width`` (B, D), ``present`` (B, D) and ``codes`` (B, K)."""
 
-    def loss(z: Tensor, generator: torch.Generator, width: Tensor, present: Tensor, codes: Tensor) -> Tensor:
-        z = _placed(z, width, generator)
+    def loss(
+        z: Tensor, generator: torch.Generator, width: Tensor, present: Tensor, codes: Tensor, tail: Tensor | None = None
+    ) -> Tensor:
+        z = _placed(z, width, generator, tail)
         t = times(denoiser.schedule, len(z), generator)
         numbers = _numbers_loss(denoiser, z, t, weight, _for_numbers(z, present, codes, generator), generator)
         return numbers + _categories_loss(denoiser, _for_categories(z, present, codes, generator), codes)
@@ -50,6 +52,7 @@ def table_bound(
     width: Tensor,
     present: Tensor,
     codes: Tensor,
+    tail: Tensor | None = None,
     gammas: tuple[float, float] | None = None,
 ) -> Tensor:
     """One draw of the bound on -log p of the hidden cells of each row, up to a constant, in nats; (B,).
@@ -59,15 +62,15 @@ def table_bound(
     schedule = denoiser.schedule
     low, high = gammas or schedule.gamma_ends().tolist()
     t = schedule.time(low + (high - low) * stratified_draws(len(z), generator, shuffled=True))
-    z = _placed(z, width, generator)
+    z = _placed(z, width, generator, tail)
     numbers = _numbers_loss(denoiser, z, t, snr, _for_numbers(z, present, codes, generator), generator)
     categories = _categories_loss(denoiser, _for_categories(z, present, codes, generator), codes)
     return 0.5 * (high - low) * numbers + categories
 
 
-def _placed(z: Tensor, width: Tensor, generator: torch.Generator) -> Tensor:
+def _placed(z: Tensor, width: Tensor, generator: torch.Generator, tail: Tensor | None) -> Tensor:
     """z with whole numbers and angles at random places."""
-    return placed(z, width, _uniform(z.shape, generator, z))
+    return placed(z, width, _uniform(z.shape, generator, z), tail)
 
 
 def _numbers_loss(

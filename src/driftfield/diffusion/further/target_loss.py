@@ -41,6 +41,7 @@ class TargetLoss:
         width: Tensor,
         present: Tensor,
         codes: Tensor,
+        tail: Tensor | None = None,
     ) -> Tensor:
         """The loss of rows z (B, D) with their ``present`` (B, D) and ``codes`` (B, K), one draw of each; (B,)."""
         cells = self._given(z, present, codes, generator)
