@@ -81,9 +81,9 @@ def _distance(subject: Subject, made: FloatArray, real: FloatArray | None = None
     return sliced_wasserstein2(standardised(scaler, made[:n]), standardised(scaler, real[:n]), subject.seed)
 
 
-def beside_floor(value: Measured, floor: Measured, note: str) -> Finding:
+def beside_floor(value: Measured, floor: Measured, note: str, slack: float = SLACK) -> Finding:
     """A distance that may exceed its floor by a slack, added in squares, and by two standard errors."""
-    high = math.hypot(floor.value, SLACK) + 2 * (floor.error or 0.0)
+    high = math.hypot(floor.value, slack) + 2 * (floor.error or 0.0)
     details = {"floor_error": floor.error}
     return Finding(value.value, high=high, error=value.error, floor=floor.value, note=note, details=details)
 
