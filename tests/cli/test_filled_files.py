@@ -138,8 +138,21 @@ def test_truth_values_are_given_in_words(driftfield: Run, run: Path) -> None:
     for word, number in (("True", 1), ("false", 0), ("1", 1)):
         done = driftfield("sample", "run", "-n", "2", "--given", f"ok={word}", "-q")
         assert done.returncode == 0, done.stderr
-        truth = {"True": 1, "False": 0, "1": 1, "0": 0}
-        assert {truth[line.split(",")[0]] for line in done.stdout.splitlines()[1:]} == {number}
+        assert {line.split(",")[0] for line in done.stdout.splitlines()[1:]} == {("False", "True")[number]}
+
+
+def test_levels_are_drawn_as_they_were_written(driftfield: Run, run: Path, tmp_path: Path) -> None:
+    lines = driftfield("sample", "run", "-n", "50", "-q").stdout.splitlines()[1:]
+    assert {line.split(",")[0] for line in lines} == {"True", "False"}
+    assert {line.split(",")[1] for line in lines} == {"007", "042"}
+    done = driftfield("sample", "run", "-n", "50", "-o", "s.parquet", "-q")
+    assert done.returncode == 0, done.stderr
+    found = pl.read_parquet(tmp_path / "s.parquet")
+    assert found.schema["ok"] == pl.Boolean
+    assert set(found["code"]) == {"007", "042"}
+    for command in (["score", "run", "s.parquet"], ["evaluate", "run"]):
+        done = driftfield(*command)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_complete_table_is_written_as_it_is_without_training(driftfield: Run, tmp_path: Path) -> None:

@@ -105,7 +105,9 @@ def impute(
         filled = codec.middle(filled)[None]
     places = codec.places if model.recipe.sample.round else ()
     table, missing = whole_of(raw, picks), np.isnan(rows)
-    frames = [filled_frame(table, model.columns, missing, each, places, codec.written) for each in filled]
+    frames = [
+        filled_frame(table, model.columns, missing, each, places, {**codec.written, **codec.spelled}) for each in filled
+    ]
     _write(frames, table.decimal, out)
 
 

@@ -12,7 +12,7 @@ from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
 from driftfield.datasets.files import path_and_columns
 from driftfield.datasets.raw_table import unique_names
 from driftfield.datasets.tables import mixed_rows, raw_table
-from driftfield.datasets.writing import Written
+from driftfield.datasets.writing import Spelled, Written
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable
 from driftfield.model import run as runs
@@ -71,6 +71,19 @@ def levels_of(model: "Model") -> Written:
     return getattr(model.codec, "written", {})
 
 
+def _spelled(model: "Model", out: Path | None) -> Written:
+    """How numbers are written as in the training file: True or 007; in Parquet, truth values have their type."""
+    spelled: Spelled = getattr(model.codec, "spelled", {})
+    if out is None or out.suffix.lower() != ".parquet":
+        return spelled
+    return {
+        name: {value: text.lower() in ("true", "1") for value, text in texts.items()}
+        if any(text.lower() in ("true", "false") for text in texts.values())
+        else texts
+        for name, texts in spelled.items()
+    }
+
+
 def show(
     model: "Model",
     rows: "FloatArray",
@@ -82,10 +95,11 @@ def show(
 
     Where the model has a column of the same name, that of an added one ends in _2.
     """
-    levels, places = levels_of(model), model.codec.places if model.recipe.sample.round else ()
+    levels, places = dict(levels_of(model)), model.codec.places if model.recipe.sample.round else ()
     if out is not None and out.suffix.lower() == ".npy" and levels:
         raise InputError(f"{out} can hold numbers alone, but {next(iter(levels))} has none: write .csv or .parquet.")
     new = unique_names([*(before or {}), *(texts or {})], model.columns)
+    levels.update(_spelled(model, out))
     extra = dict(zip(new, (before or {}).values(), strict=False))
     texts = dict(zip(new[len(extra) :], (texts or {}).values(), strict=True))
     whole = [0 if bool((column == np.round(column)).all()) else None for column in extra.values()]

@@ -48,6 +48,7 @@ class Column:
     Attributes:
         kind: "number", "whole number", "category" or "angle".
         texts: of the levels of a category that is written as text; rows hold their numbers 0, 1, ..
+        spelled: how the values of a category of numbers are written, such as 007 or True; () where as numbers are.
         values: what rows hold for each level of a category; of other columns, their atoms.
         places: decimals of a number; None for a real one.
         map: of a number.
@@ -68,6 +69,7 @@ class Column:
     period: float | None = None
     holes: bool = False
     dates: Dates | None = None
+    spelled: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -162,6 +164,8 @@ class Column:
         """A cell as text."""
         if self.texts:
             return self.texts[int(value)]
+        if self.spelled and value in self.values:
+            return self.spelled[self.values.index(value)]
         return self.dates.written(value) if self.dates else f"{value:.10g}"
 
     def cell(self, value: Any) -> float:
@@ -212,6 +216,8 @@ class Column:
             found["texts"] = list(self.texts)
         elif self.values:
             found["values"] = list(self.values)
+        if self.spelled:
+            found["spelled"] = list(self.spelled)
         if self.holes:
             found["missing"] = "model"
         if self.dates is not None:
@@ -232,7 +238,10 @@ class Column:
         if found["kind"] not in KINDS or (found["kind"] == "category") != ("x" not in found):
             raise ValueError(f'the column "{found["name"]}" has no kind that is known')
         if found["kind"] == "category":
-            return cls(found["name"], "category", texts, values, holes=holes, dates=dates)
+            spelled = tuple(str(text) for text in found.get("spelled", ()))
+            if len(spelled) not in (0, len(values)):
+                raise ValueError(f'the column "{found["name"]}" has {len(spelled)} spellings for {len(values)} values')
+            return cls(found["name"], "category", texts, values, holes=holes, dates=dates, spelled=spelled)
         x, z = (tuple(float(v) for v in found[key]) for key in ("x", "z"))
         knots = np.array([x, z])
         if knots.shape[1] < 2 or not np.isfinite(knots).all() or not (np.diff(knots) > 0).all():

@@ -24,7 +24,7 @@ from driftfield.codecs.rule_texts import read_rules
 from driftfield.codecs.rules import Rules
 from driftfield.datasets.mixed import AllDates
 from driftfield.datasets.tables import load_mixed
-from driftfield.datasets.writing import Written, rows_frame
+from driftfield.datasets.writing import Spelled, Written, rows_frame
 from driftfield.errors import DriftfieldError, InputError
 
 if TYPE_CHECKING:
@@ -134,6 +134,21 @@ class TableCodec:
     def written(self) -> Written:
         """How columns are written that hold no numbers: the texts of their levels, or dates."""
         return {part.name: part.dates or part.texts for part in self.parts if part.texts or part.dates}
+
+    @property
+    def spelled(self) -> dict[str, dict[float, str]]:
+        """How the numbers of some categories are written, such as 007 or True."""
+        return {part.name: dict(zip(part.values, part.spelled, strict=True)) for part in self.parts if part.spelled}
+
+    def with_spellings(self, spelled: Spelled) -> "TableCodec":
+        """The codec with numbers of categories written as in the training file."""
+        parts = [
+            replace(part, spelled=tuple(spelled[part.name].get(value, part.written(value)) for value in part.values))
+            if part.name in spelled and part.kind == "category" and not part.texts and part.dates is None
+            else part
+            for part in self.parts
+        ]
+        return replace(self, parts=tuple(parts))
 
     @property
     def levels_of_text(self) -> tuple[tuple[str, ...], ...]:

@@ -1,5 +1,6 @@
 """Tables as they are written, with missing cells filled: every other cell, row and column stays as it is."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ from driftfield.datasets.cells import as_numbers, cleaned
 from driftfield.datasets.dialect import MISSING
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.raw_table import RawTable, Whole, unique_names
-from driftfield.datasets.writing import Written, rows_frame
+from driftfield.datasets.writing import Spelled, Written, rows_frame
 
 if TYPE_CHECKING:
     import polars as pl
+
+MOST_SPELLED = 100  # values of a column whose spelling is kept
+_SPELLED = re.compile(r"[+-]?0\d+|true|false", re.IGNORECASE)
 
 
 def whole_of(raw: RawTable, picks: Sequence[str] | None = None) -> Whole:
@@ -31,6 +35,32 @@ def whole_of(raw: RawTable, picks: Sequence[str] | None = None) -> Whole:
     wanted = [name if name in found.names else name.strip() for name in picks]
     kept = [i for i, name in enumerate(found.names) if name in wanted]
     return found._replace(frame=found.frame[:, kept], names=tuple(found.names[i] for i in kept))
+
+
+def spellings(raw: RawTable, columns: Sequence[str], values: FloatArray) -> Spelled:
+    """How truth values and codes with leading zeros are written, of columns of few numbers (n, C) that hold these."""
+    few = [j for j in range(len(columns)) if _are_few_whole(values[:, j])]
+    if raw.whole is None or not few:
+        return {}
+    whole = raw.whole()
+    found: dict[str, dict[float, str]] = {}
+    for j in few:
+        cells = whole.frame.to_series(whole.names.index(columns[j]))
+        cells = cells if raw.kept is None else cells[raw.kept[0]]
+        if whole.decimal is None and str(cells.dtype) != "Boolean":
+            continue
+        texts: dict[float, str] = {}
+        for value, text in zip(values[:, j].tolist(), cells.to_list(), strict=True):
+            if value == value and value not in texts:
+                texts[value] = str(text).strip()
+        if any(_SPELLED.fullmatch(text) for text in texts.values()):
+            found[columns[j]] = texts
+    return found
+
+
+def _are_few_whole(cells: FloatArray) -> bool:
+    present = cells[~np.isnan(cells)]
+    return bool((present == np.round(present)).all()) and len(np.unique(present)) <= MOST_SPELLED
 
 
 def filled_frame(

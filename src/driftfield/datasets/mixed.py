@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from driftfield.datasets.cells import as_numbers
 from driftfield.datasets.dates import Dates, find_dates
 from driftfield.datasets.dialect import is_number
 from driftfield.datasets.distribution import FloatArray
@@ -68,6 +69,8 @@ def mixed(
             column = _known_dates(raw, i, column, written)
         elif known is None and with_dates and isinstance(column, NotNumeric) and not column.hint:
             written, column = _found_dates(raw, i, column, warnings)
+        if known is not None and not own and isinstance(column, NotNumeric) and column.what == "text":
+            column = _numbers_in_text(raw, i, column)
         if isinstance(column, NotNumeric) or own:
             if isinstance(column, NotNumeric) and (column.what != "text" or column.hint):
                 raise InputError(
@@ -130,6 +133,18 @@ def _known_dates(raw: RawTable, i: int, column: FloatArray | NotNumeric, dates: 
             f'Column "{raw.columns[i]}" of {raw.name} has "{str(cells[row])[:40]}" in {raw.locate(row)}, which is no '
             f"{dates.kind} like {dates.example}: correct it, or leave it empty."
         )
+    return numbers
+
+
+def _numbers_in_text(raw: RawTable, i: int, column: NotNumeric) -> FloatArray | NotNumeric:
+    """The numbers that a column of text in a frame holds, such as 007 or True, if it holds nothing else."""
+    import polars as pl
+
+    cells = pl.Series(list(raw.text(i)), dtype=pl.String)
+    found = as_numbers(cells, ".")
+    if found.null_count() > cells.null_count():
+        return column
+    numbers: FloatArray = found.to_numpy().astype(np.float64)
     return numbers
 
 

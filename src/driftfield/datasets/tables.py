@@ -7,7 +7,7 @@ anything but a distribution. In Python, DATA may also be an array, a tensor, a d
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,14 @@ from driftfield.datasets.dialect import Dialect
 from driftfield.datasets.distribution import Distribution, FloatArray
 from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
+from driftfield.datasets.filled import spellings
 from driftfield.datasets.frames import array_table, count_from_zero, frame_table, numbered_names
 from driftfield.datasets.inspection import warnings_of
 from driftfield.datasets.mixed import AllDates, Levels, is_mixed, left_out, mixed
 from driftfield.datasets.raw_table import RawTable, capital, check_varying, differs_beyond, labels, numbers, suggestion
 from driftfield.datasets.text_files import text_table
 from driftfield.datasets.weights import checked_weights, column_weights
+from driftfield.datasets.writing import Spelled
 from driftfield.errors import InputError, reason, unknown_name
 from driftfield.seeds import stream
 
@@ -52,6 +54,7 @@ class Table:
     weights: FloatArray | None = None  # (n,) positive, with mean 1; None where all rows count the same
     levels: Levels = ()  # (D,) the texts of each column of text; none where all cells are numbers, without holes
     dates: AllDates = ()  # (D,) how the dates of each column are written; none where there are no levels
+    spelled: Spelled = field(default_factory=dict)  # of columns with True or 007, how their numbers are written
     real: frozenset[str] = frozenset()  # columns that are real numbers, also where few whole ones look like levels
 
 
@@ -125,9 +128,11 @@ def table_of(
         dates = tuple(dates[j] for j in kept)
         if is_mixed(values, levels, dates):
             numeric = [not texts and written is None for texts, written in zip(levels, dates, strict=True)]
+            named = [name for name, is_number in zip(picks, numeric, strict=True) if is_number]
+            spelled = spellings(raw, named, values[:, numeric])
             words += _warnings_of_mixed(raw, values, picks, numeric)
             table = Table(values, tuple(picks), source, None, numbered, classes, raw.notes, words)
-            return _weighted(replace(table, levels=levels, dates=dates), weights, raw.name)
+            return _weighted(replace(table, levels=levels, dates=dates, spelled=spelled), weights, raw.name)
     values, columns = numbers(raw, picks)
     warnings = words + (() if source.startswith(PREFIX) else warnings_of(raw, values, columns))
     table = Table(values, columns, source, None, numbered, classes, raw.notes, warnings)

@@ -19,7 +19,9 @@ from driftfield.files import check_writable, write_atomically
 if TYPE_CHECKING:
     import polars as pl
 
-Written = Mapping[str, Sequence[str] | Dates]  # the texts of the levels of a column, or how its dates are written
+Spelled = Mapping[str, Mapping[float, str]]  # of each column, how numbers are written: 7 as 007, 1 as True
+# The texts of the levels of a column, how its dates are written, or what its numbers are written as.
+Written = Mapping[str, Sequence[str] | Dates | Mapping[float, str] | Mapping[float, bool]]
 _LARGEST_WHOLE = 2.0**63  # that int64 holds
 
 
@@ -99,6 +101,8 @@ def rows_frame(
         own = levels.get(name) if levels else None
         if isinstance(own, Dates):
             cells = (own if typed else replace(own, dtype="")).series(values[:, i]).alias(name)
+        elif isinstance(own, Mapping):
+            cells = cells.replace_strict(list(own), list(own.values()))
         elif own is not None:
             cells = cells.cast(pl.Int64).replace_strict(range(len(own)), own, return_dtype=pl.String)
         elif place == 0 and _are_whole(values[:, i]):

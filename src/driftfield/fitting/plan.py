@@ -1,6 +1,6 @@
 """Plan: all that a training depends on, as plain data, and its files in a run folder."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from driftfield.codecs import FloatArray
 from driftfield.datasets.dates import Dates
 from driftfield.datasets.mixed import AllDates, Levels
+from driftfield.datasets.writing import Spelled
 from driftfield.files import replacing
 from driftfield.model import run as runs
 from driftfield.recipes.defaults import steps_of_a_pass
@@ -44,6 +45,7 @@ class Plan:
         command: the command line that started the training, or "".
         levels: the texts of each column of text, where the rows have text or missing cells.
         dates: how the dates of each of these columns are written, None for one without.
+        spelled: of columns with True or 007, how their numbers are written.
         real: columns of a table that are real numbers, whatever their values look like.
         shrink: whether whitening shrinks the covariance, as it does since 0.2.
     """
@@ -65,6 +67,7 @@ class Plan:
     command: str = ""
     levels: Levels = ()
     dates: AllDates = ()
+    spelled: Spelled = field(default_factory=dict)
     real: frozenset[str] = frozenset()
     shrink: bool = True
 
@@ -104,6 +107,7 @@ def write_plan(plan: Plan, folder: Path, device: str) -> None:
         "device": device,
         "levels": [list(texts) for texts in plan.levels],
         "dates": [None if dates is None else asdict(dates) for dates in plan.dates],
+        "spelled": {name: list(texts.items()) for name, texts in plan.spelled.items()},
         "real": sorted(plan.real),
         "shrink": plan.shrink,
         "recipe": plan.recipe.model_dump(mode="json"),
@@ -126,6 +130,7 @@ def read_plan(folder: Path) -> tuple[Plan, str]:
         classes=tuple(setup["classes"]),
         levels=tuple(tuple(texts) for texts in setup.get("levels", ())),
         dates=tuple(None if dates is None else Dates(**dates) for dates in setup.get("dates", ())),
+        spelled={name: dict(map(tuple, texts)) for name, texts in setup.get("spelled", {}).items()},
         real=frozenset(setup.get("real", ())),
         shrink=setup.get("shrink", False),
         **arrays,

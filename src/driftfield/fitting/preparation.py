@@ -70,8 +70,7 @@ def prepare(
         recipe = recipe.updated({"train": {"steps": MOST_STEPS}})
     levels = train.levels or ((),) * D * (is_table(recipe) or bool(recipe.columns) or bool(recipe.rules.hold))
     if levels:
-        recipe = as_table(recipe)
-        check_recipe(recipe)
+        check_recipe(recipe := as_table(recipe))
     scaling = "standard" if levels else recipe.data.scaling or choose_scaling(count, D)
     plan = Plan(
         recipe=recipe.updated({"data": {"rows": split.rows, "scaling": scaling}}),
@@ -89,6 +88,7 @@ def prepare(
         classes=train.classes,
         levels=levels,
         dates=train.dates,
+        spelled=train.spelled,
         real=train.real,
         seconds=seconds,
         command=command,
@@ -107,7 +107,8 @@ def _codec(plan: Plan) -> NumericCodec | TableCodec:
         declared = {name: ColumnOptions(kind="number") for name in plan.real} | dict(plan.recipe.columns)
         beside = np.concatenate(others)
         hold = plan.recipe.rules.hold
-        return TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, beside, declared, plan.dates, hold)
+        codec = TableCodec.fit(plan.rows, plan.columns, plan.levels, plan.weights, beside, declared, plan.dates, hold)
+        return codec.with_spellings(plan.spelled)
     scaling = plan.recipe.data.scaling or "standard"
     return NumericCodec.fit(plan.rows, plan.columns, scaling, plan.weights, shrink=plan.shrink)
 
