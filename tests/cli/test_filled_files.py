@@ -167,3 +167,10 @@ def test_a_complete_table_is_written_as_it_is_without_training(driftfield: Run, 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(text)
     assert "" not in done.stdout[len(text) :].strip().split(",")
+
+
+def test_names_of_rows_stay_under_a_name_of_their_own(driftfield: Run, tmp_path: Path) -> None:
+    rows = [f'"r{i}",{i * 7 % 31},{"NA" if i % 9 == 1 else i * 3 % 17},"{"ab"[i % 2]}"' for i in range(80)]
+    (tmp_path / "r.csv").write_text('"x","y","k"\n' + "\n".join(rows) + "\n")
+    done = driftfield("impute", "r.csv", "--set", "train.steps=3", "-q")
+    assert done.stdout.splitlines()[:2] == ["name,x,y,k", "r0,0,0,a"]

@@ -150,8 +150,8 @@ class _TextTable:
         return cells
 
     def whole(self) -> Whole:
-        """All cells as they are written, names of rows first."""
-        names = ("",) * self.layout.row_names + self.layout.names
+        """All cells as they are written, names of rows first, in a column called name."""
+        names = ("name",) * self.layout.row_names + self.layout.names
         return Whole(_frame(self.layout, range(len(names))), names, self.mark)
 
     def _text(self, columns: Sequence[int]) -> "pl.DataFrame":
