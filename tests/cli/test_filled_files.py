@@ -174,3 +174,6 @@ def test_names_of_rows_stay_under_a_name_of_their_own(driftfield: Run, tmp_path:
     (tmp_path / "r.csv").write_text('"x","y","k"\n' + "\n".join(rows) + "\n")
     done = driftfield("impute", "r.csv", "--set", "train.steps=3", "-q")
     assert done.stdout.splitlines()[:2] == ["name,x,y,k", "r0,0,0,a"]
+    (tmp_path / "r.csv").write_text('"x","y","name"\n' + "\n".join(rows) + "\n")
+    done = driftfield("impute", "r.csv", "--set", "train.steps=3", "-q")
+    assert done.stdout.splitlines()[:2] == ["name_2,x,y,name", "r0,0,0,a"]

@@ -19,7 +19,7 @@ from driftfield.datasets.cells import as_numbers, cleaned, decimal_mark, equal_n
 from driftfield.datasets.dialect import COMMENT, MISSING, SEPARATORS, Dialect
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.layout import Layout, find_layout
-from driftfield.datasets.raw_table import NotNumeric, RawTable, Whole, capital
+from driftfield.datasets.raw_table import NotNumeric, RawTable, Whole, capital, unique_names
 from driftfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ class _TextTable:
 
     def whole(self) -> Whole:
         """All cells as they are written, names of rows first, in a column called name."""
-        names = ("name",) * self.layout.row_names + self.layout.names
+        own = unique_names(["name"], self.layout.names) if self.layout.row_names else []
+        names = (*own, *self.layout.names)
         return Whole(_frame(self.layout, range(len(names))), names, self.mark)
 
     def _text(self, columns: Sequence[int]) -> "pl.DataFrame":
