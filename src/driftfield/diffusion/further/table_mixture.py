@@ -113,7 +113,10 @@ class TableMixture(nn.Module):
         return found, 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(2)
 
     def forward(self, x_t: Tensor, alpha: Tensor, sigma: Tensor, cond: Tensor | None = None) -> Tensor:
-        """As :meth:`eps_hat`, with the cells packed in a condition; without one, all numbers are generated."""
+        """The noise in x_t (B, D), as :meth:`eps_hat`, with the cells packed in ``cond`` (B, 2 D + K).
+
+        Without a condition all numbers are generated, and no category is known.
+        """
         n, D = x_t.shape
         unknown = torch.full((n, len(self.levels)), UNKNOWN, dtype=torch.int64, device=x_t.device)
         if cond is None:
