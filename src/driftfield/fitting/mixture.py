@@ -52,7 +52,7 @@ def fit_mixture(
     """The mixture of training rows, with so many components, or with as many as have the smallest BIC."""
     n = len(rows.z)
     order = np.random.default_rng(derive(seed, "rows of a mixture")).permutation(n)
-    rows = _with_angles(rows, seed)
+    rows = _at_places(rows, seed)
     some, most = (_rows(rows, order[:count], weights) for count in (SEARCH_ROWS, MOST_ROWS))
     best, lowest, rises = None, math.inf, 0
     for count in COMPONENTS if components is None else (components,):
@@ -70,7 +70,7 @@ def fit_mixture(
     return _em(best, most)[0] if len(most.z) > len(some.z) else best
 
 
-def stands_in(mixture: TableMixture, rows: EncodedRows, seed: int) -> bool:
+def stands_in(mixture: TableMixture, rows: EncodedRows, seed: int, weights: FloatArray | None = None) -> bool:
     """Whether a classifier cannot tell draws of a mixture of numbers from training rows: within two errors of chance.
 
     Where it can, a network that adds to the mixture has to undo it first, and ends no better than without.
@@ -79,7 +79,8 @@ def stands_in(mixture: TableMixture, rows: EncodedRows, seed: int) -> bool:
     from sklearn.model_selection import cross_val_score
 
     rng = np.random.default_rng(derive(seed, "draws of a mixture"))
-    real = rows.z[rng.permutation(len(rows.z))[:TOLD_ROWS]]
+    chosen = None if weights is None else weights / weights.sum()  # as the mixture, rows are chosen by their weights
+    real = rows.z[rng.choice(len(rows.z), min(TOLD_ROWS, len(rows.z)), replace=False, p=chosen)]
     n, chances = len(real), mixture.log_weights.exp().numpy()
     m = rng.choice(len(chances), n, p=chances / chances.sum())
     scaled = (mixture.axes * mixture.variances[:, None].sqrt()).numpy()[m]
@@ -103,7 +104,7 @@ def _rows(rows: EncodedRows, order: NDArray[np.int64], weights: FloatArray | Non
     return Rows(z.double(), present, codes, own / own.mean())
 
 
-def _with_angles(rows: EncodedRows, seed: int) -> EncodedRows:
+def _at_places(rows: EncodedRows, seed: int) -> EncodedRows:
     """Rows with each angle, and each whole number in a tail, at one of its places on the line, at random."""
     u = stream(seed, "places of angles in a mixture").random(rows.z.shape)
     z, width = torch.from_numpy(rows.z), torch.from_numpy(np.minimum(rows.width, 0.0))

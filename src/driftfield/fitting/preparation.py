@@ -140,7 +140,7 @@ def _mixed(plan: Plan, codec: NumericCodec | TableCodec) -> tuple[Plan, TableMix
     mixture = fit_mixture(rows, levels, plan.seed, plan.weights, components)
     found = len(mixture.means)
     if components is None and plan.recipe.network.kind == "mlp":  # which starts from one Gaussian as it is
-        found = 0 if found == 1 or not stands_in(mixture, rows, plan.seed) else found
+        found = 0 if found == 1 or not stands_in(mixture, rows, plan.seed, plan.weights) else found
     recipe = plan.recipe.updated({"network": {"components": found}})
     return replace(plan, recipe=recipe), mixture if found else None
 
