@@ -7,7 +7,8 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "references.md"
 ROW = re.compile(r"^\| (?P<key>[^|]+) \| (?P<paper>[^|]+) \| \[[^\]]+\]\((?P<link>https://[^)]+)\) \|$", re.MULTILINE)
 # "Ho et al. 2020", "Zhang, Chen 2023", "Song et al. 2021 (DDIM)"; a paper's name in brackets where a key needs it.
-NAME = r"(?:del )?[A-Z][a-zäé]+(?:-[A-Z][a-z]+)*"
+# A month and its year ("Dec 2023") are no citation.
+NAME = r"(?:del )?(?!(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b)[A-Z][a-zäé]+(?:-[A-Z][a-z]+)*"
 CITED = re.compile(rf"({NAME}(?:(?:, | and | & ){NAME})*(?: et al\.)?,? (?:1[89]|20)\d\d\b(?: \([A-Za-z+-]+\))?)")
 ROWS = [match.groupdict() for match in ROW.finditer(PAGE.read_text(encoding="utf-8"))]
 KEYS = [row["key"] for row in ROWS]
@@ -52,5 +53,8 @@ def test_links_to_papers_are_those_of_the_list() -> None:
 
 
 def test_citations_are_found() -> None:
-    text = "as in Ho et al. 2020, eq. 3; Zhang, Chen 2023; (Song et al. 2021 (DDIM), eq. 12) and Anderson 1982"
+    text = (
+        "as in Ho et al. 2020, eq. 3; Zhang, Chen 2023; (Song et al. 2021 (DDIM), eq. 12) and Anderson 1982,"
+        " but not Dec 2023"
+    )
     assert CITED.findall(text) == ["Ho et al. 2020", "Zhang, Chen 2023", "Song et al. 2021 (DDIM)", "Anderson 1982"]

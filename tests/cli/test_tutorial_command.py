@@ -122,7 +122,7 @@ def test_steps_take_the_place_of_a_recipes_epochs_and_of_the_snapshots_that_coun
         ("moons-ddpm", ["train.snapshots=[2]"], (2,)),
         (None, ["train.snapshots=[2]"], (2,)),
     ):
-        train = commands._requested_recipe(Request("moons", recipe=recipe, steps=5, settings=settings)).train
+        train = commands.requested_recipe(Request("moons", recipe=recipe, steps=5, settings=settings)).train
         assert (train.steps, train.epochs, train.snapshots) == (5, None, snapshots)
 
 
