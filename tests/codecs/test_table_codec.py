@@ -150,6 +150,16 @@ def test_values_that_pile_up_at_an_end_have_a_bound_there() -> None:
     assert bounds(rng.poisson(1.5, 2_000).astype(float), whole=True)[0] == -0.5
 
 
+def test_the_outermost_of_whole_numbers_that_lie_far_apart_is_no_bound() -> None:
+    rng = np.random.default_rng(1)
+    assert bounds(np.array([0.0, 400.0]).repeat(130) + 25 * rng.integers(0, 60, 260), whole=True) == (None, None)
+    low, high = bounds(rng.integers(0, 1_001, 2_000).astype(float), whole=True)
+    assert low is not None
+    assert high is not None
+    assert -3 < low <= -0.5  # 5/2000 of the 500 to the median is more than one whole number
+    assert 1_000.5 <= high < 1_003
+
+
 def test_rows_stay_within_bounds() -> None:
     rng = np.random.default_rng(0)
     table = np.stack([rng.exponential(size=500), rng.geometric(0.02, 500) - 1.0], 1)

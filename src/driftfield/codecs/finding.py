@@ -4,6 +4,7 @@ A value of a column of numbers that occurs far more often than its neighbours is
 density: a zero where nothing was gained, a cap, round numbers where people guess.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -165,17 +166,19 @@ def bounds(values: FloatArray, whole: bool = False, dates: Dates | None = None) 
     """(low, high) of values (n,) that pile up at an end of their range, None for an end where they thin out.
 
     They pile up where the outermost tenth of the way from the end to the median holds a twentieth of the values on
-    that side, half as many as if they were spread evenly. The bound of whole numbers is half a unit beyond the
-    outermost one. Of other numbers it is 5/n of the way to the median beyond, which one in e^5 new values of an even
-    distribution would exceed; of few numbers nothing is concluded. Times of day are in any case within the day.
+    that side, half as many as if they were spread evenly. The bound is 5/n of the way to the median beyond the
+    outermost one, which one in e^5 new values of an even distribution would exceed; of few numbers nothing is
+    concluded. Whole numbers that lie close have it half a unit beyond. Times of day are in any case within the day.
     """
     middle = float(np.median(values))
     found: list[float | None] = []
     for end, side in ((values.min(), values[values < middle]), (values.max(), values[values > middle])):
         reach = abs(middle - float(end))
-        enough = len(side) >= (FEWEST_TO_PILE if whole else FEWEST_TO_BOUND)
+        room = ROOM * reach / len(values)
+        close = whole and room <= 0.5
+        enough = len(side) >= (FEWEST_TO_PILE if close else FEWEST_TO_BOUND)
         piled = enough and (np.abs(side - end) <= reach / 10).mean() >= PILED
-        room = 0.5 if whole else ROOM * reach / len(values)
+        room = math.floor(room) + 0.5 if whole else room
         found.append(float(end) + (room if end > middle else -room) if piled else None)
     ends = dates.ends if dates is not None else (None, None)
     shift = 0.5 if whole else 0.0
