@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from driftfield.diffusion.further.places import placed, turns
+from driftfield.diffusion.further.places import count_turns, placed, turns
 
 L = 5.0
 
@@ -47,7 +47,7 @@ def test_the_turns_of_an_angle_are_all_places_and_only_of_those_asked_for() -> N
     z, width = torch.tensor([[1.0, 0.5, -2.0], [-1.0, 0.5, 1.0]]), torch.tensor([[-L, 0.0, -L]]).repeat(2, 1)
     asked = torch.tensor([[True, True, True], [True, True, False]])
     found = list(turns(z, width, asked, [0, 2]))
-    assert len(found) == 9
+    assert len(found) == count_turns(2) == 9
     places = {tuple((z + shift)[0].tolist()) for shift, counts in found if counts[0]}
     assert places == {(a, 0.5, b) for a in (1.0, -4.0, 6.0) for b in (-2.0, 3.0, -7.0)}
     assert sum(bool(counts[1]) for _, counts in found) == 3
@@ -57,11 +57,12 @@ def test_the_turns_of_an_angle_are_all_places_and_only_of_those_asked_for() -> N
 def test_many_angles_have_two_places_each() -> None:
     z, width = torch.ones(1, 4), torch.full((1, 4), -L)
     found = [z + shift for shift, _ in turns(z, width, torch.ones(1, 4, dtype=torch.bool), range(4))]
-    assert len(found) == 16
+    assert len(found) == count_turns(4) == 16
     assert max(float(place.abs().max()) for place in found) <= L
 
 
 def test_without_angles_there_is_one_way() -> None:
     ((shift, counts),) = turns(torch.ones(3, 2), torch.zeros(3, 2), torch.ones(3, 2, dtype=torch.bool), [])
+    assert count_turns(0) == 1
     assert not shift.any()
     assert counts.all()

@@ -11,7 +11,8 @@ sum over its places on the line. Where holes are modelled, a missing cell is emp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +23,9 @@ from torch import Tensor
 from driftfield.codecs import FloatArray, TableCodec
 from driftfield.codecs.rows import named
 from driftfield.datasets.tables import raw_table
-from driftfield.diffusion import Cells, Gaussian, TableDenoiser, categories_log_prob
+from driftfield.diffusion import Cells, Gaussian, categories_log_prob
 from driftfield.diffusion import log_prob as ode_log_prob
-from driftfield.diffusion.further.places import SMALLEST, turns
+from driftfield.diffusion.further.places import SMALLEST, count_turns, turns
 from driftfield.diffusion.further.probability_flow import MOST_NUMBERS, end_coefficients
 from driftfield.diffusion.further.row_noise import BlockNoise
 from driftfield.diffusion.further.table_denoiser import idle_log_prob
@@ -152,7 +153,8 @@ def inner_log_prob(
     codec, denoiser = table_codec(model).core, denoiser_of(model)
     rows = np.where(known, rows, np.nan)
     values, errors = np.empty(len(rows)), np.zeros(len(rows))
-    for part in slices(len(rows), max(1, MOST_NUMBERS // max(codec.shape[0], 1) // MOST_PLACES)):
+    ways = count_turns(sum(codec.parts[i].period is not None for i in codec.numbers))
+    for part in slices(len(rows), max(1, MOST_NUMBERS // max(codec.shape[0], 1) // MOST_PLACES // ways)):
         cells = cells_of(model, codec, rows[part], asked[part], known[part])
         categories = torch.from_numpy(asked[part][:, codec.categories]).to(model.device)
         found = categories_log_prob(denoiser.logits, before_numbers(cells), categories, order)
@@ -180,53 +182,58 @@ def _numbers_log_prob(
     over = torch.where(free.any(0))[0].tolist()
     asked = [codec.parts[codec.numbers[d]] for d in over]
     places = next(count for most, count in PLACES if max(part.widest for part in asked) <= most)
-    options = solver(model, solving, n) | {"seed": seed, "first": first, "over": over}
-    end = prior_of(denoiser, cells, *end_coefficients(denoiser.schedule, 1.0))
-    uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (D,), model.device)
-    start = torch.special.ndtr(uniform().double())  # (1, D): the same for all rows, so that each is scored on its own
     angles = [d for d in over if codec.parts[codec.numbers[d]].period is not None]
-    sums, errors = [], []
-    for turn, counts in turns(z, width, free, angles):
-        interval = width.clamp(min=0), tail
-        value, error = _mean_density(denoiser, z + turn, *interval, start, places, end, cells, options)
-        sums.append(torch.where(counts, value, -torch.inf))
-        errors.append(error)
-    value = torch.logsumexp(torch.stack(sums), 0)
-    share = (torch.stack(sums) - value).exp()
-    error = (share * torch.stack(errors)).sum(0)
+    turn, counts = (torch.stack(parts, 1) for parts in zip(*turns(z, width, free, angles), strict=True))  # (n, T, ..)
+    u = _places(seed, places, z)  # (P, D)
+    inside = (u - 0.5) * width.clamp(min=0)[:, None] + tail[:, None] * (2 * u).log()  # (n, P, D)
+    at = (z[:, None] + turn)[:, :, None] + inside[:, None]  # (n, T, P, D)
+    many = at.shape[1] * places
+    end = prior_of(denoiser, cells, *end_coefficients(denoiser.schedule, 1.0))
+    density = ode_log_prob(
+        denoiser,
+        at.flatten(0, 2),
+        Gaussian(end.mean.repeat_interleave(many, 0), end.log_var.repeat_interleave(many, 0)),
+        cond=cells.packed.repeat_interleave(many, 0),
+        seed=seed,
+        first=first * many,
+        over=over,
+        **solver(model, solving, n * many),
+    )
+    # a tail has dz = tail / u du at the place that u decides
+    of_tail = torch.where(tail[:, None] != 0, (tail.abs()[:, None] / u).double().log(), 0.0).sum(2)  # (n, P)
+    each, solved, probed = (part.view(n, -1, places) for part in (density.value, density.error, density.probe_error))
+    value, error = _mean_density(each + of_tail[:, None], solved, probed)
+    value = torch.where(counts, value, -torch.inf)  # (n, T)
+    total = torch.logsumexp(value, 1)
+    error = ((value - total[:, None]).exp() * error).sum(1)
     slopes = np.where(free.cpu().numpy(), codec.log_slopes(rows), 0.0).sum(1)
     volume = torch.where(width > 0, width, 1.0).double().log().sum(1)
-    total = value - idle_log_prob(denoiser.schedule, cells) + volume
+    total = total - idle_log_prob(denoiser.schedule, cells) + volume
     impossible = (codec.outside(rows) & free.cpu().numpy()).any(1)
     return np.where(impossible, -np.inf, total.cpu().numpy() + slopes), error.cpu().numpy()
 
 
-def _mean_density(
-    denoiser: TableDenoiser,
-    z: Tensor,
-    width: Tensor,
-    tail: Tensor,
-    start: Tensor,
-    places: int,
-    end: Gaussian,
-    cells: Cells,
-    options: Mapping[str, Any],
-) -> tuple[Tensor, Tensor]:
-    """log of the mean density over so many places in the intervals around z (B, D), and its error; (B,) each.
+def _places(seed: int, places: int, z: Tensor) -> Tensor:
+    """Numbers in (0, 1) that decide where in its interval each number is put, of the dtype and device of z (B, D).
 
-    A tail has dz = tail / u du at the place that u decides.
+    They are evenly spread from a random start, the same for all rows, so that each is scored on its own; (places, D).
     """
-    found, errors = [], []
-    for place in range(places):
-        u = ((start + place / places) % 1).clamp(min=SMALLEST).to(z)  # evenly spread, from a random start
-        at = z + (u - 0.5) * width + tail * (2 * u).log()
-        density = ode_log_prob(denoiser, at, end, cond=cells.packed, **options)
-        found.append(density.value + torch.where(tail != 0, (tail.abs() / u).double().log(), 0.0).sum(1))
-        errors.append(density.total_error)
-    each, error = torch.stack(found), torch.stack(errors).mean(0)
-    value = torch.logsumexp(each, 0) - np.log(places)
+    uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (z.shape[1],), z.device)
+    start: Tensor = torch.special.ndtr(uniform().double())  # (1, D)
+    return ((start + torch.arange(places).to(start)[:, None] / places) % 1).clamp(min=SMALLEST).to(z)
+
+
+def _mean_density(each: Tensor, solved: Tensor, probed: Tensor) -> tuple[Tensor, Tensor]:
+    """log of the mean of densities at P places, and its error; (B, T) each, from (B, T, P).
+
+    Args:
+        each: log-densities; ``solved``: their errors of integration; ``probed``: those of independent probes.
+    """
+    places = each.shape[2]
+    value = each.logsumexp(2) - math.log(places)
+    error = torch.hypot(solved.mean(2), (probed**2).mean(2).sqrt() / places**0.5)
     if places > 1:
-        error = torch.hypot(error, (each - value).exp().std(0) / places**0.5)
+        error = torch.hypot(error, (each - value[..., None]).exp().std(2) / places**0.5)
     return value, error
 
 

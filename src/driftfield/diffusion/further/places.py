@@ -44,11 +44,19 @@ def turns(z: Tensor, width: Tensor, asked: Tensor, angles: Sequence[int]) -> Ite
     These are all places between -L and L, and of few angles those between -3L / 2 and 3L / 2. Where an angle is not
     ``asked`` for, (B, D), only z itself counts; (B, D) and (B,).
     """
-    ways = (0, -1, 1) if len(angles) <= MOST_EXACT else (0, -1)
-    for signs in itertools.product(ways, repeat=len(angles)):
+    for signs in itertools.product(_ways(len(angles)), repeat=len(angles)):
         shift, counts = torch.zeros_like(z), torch.ones_like(asked[:, :1].any(1))
         for d, sign in zip(angles, signs, strict=True):
             side = torch.where(z[:, d] < 0, -1.0, 1.0)
             shift[:, d] = -width[:, d] * sign * side
             counts = counts & (asked[:, d] | (sign == 0))
         yield shift, counts
+
+
+def count_turns(angles: int) -> int:
+    """How many combinations :func:`turns` yields for so many angles."""
+    return int(len(_ways(angles)) ** angles)
+
+
+def _ways(angles: int) -> tuple[int, ...]:
+    return (0, -1, 1) if angles <= MOST_EXACT else (0, -1)
