@@ -1,13 +1,17 @@
 """Tables with text and missing cells on the command line: fit, sample --given, impute, score --given, outliers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
-from command import Run
+from command import Run, run_here
 
 HEAD = "kind,colour,height,n\n"
+# A moment of training, and densities whose last digits nobody reads.
+FIT = ["-o", "run", "--steps", "20", "-q", "--set", "network.width=16", "--set", "likelihood.steps=8"]
+REPORT = ["report", "run", "-o", "report.html", "--theme", "light"]  # each figure once
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +25,18 @@ def table() -> str:
     return HEAD + "".join(lines)
 
 
-@pytest.fixture
-def run(driftfield: Run, tmp_path: Path, table: str) -> Path:
-    (tmp_path / "t.csv").write_text(table)
-    done = driftfield("fit", "t.csv", "-o", "run", "--steps", "20", "-q")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, table: str) -> Path:
+    folder = tmp_path_factory.mktemp("table")
+    (folder / "t.csv").write_text(table)
+    done = run_here("fit", "t.csv", *FIT, cwd=folder)
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     return tmp_path / "run"
 
 
@@ -168,7 +179,7 @@ def test_dates_are_shown_given_filled_and_written_as_dates(driftfield: Run, tmp_
     assert "time of day" in shown.stdout
     found = json.loads(driftfield("data", "d.csv", "--json").stdout)["columns"][0]
     assert (found["kind"], found["max"]) == ("date", "28.12.2023")
-    done = driftfield("fit", "d.csv", "-o", "run", "--steps", "20", "-q")
+    done = driftfield("fit", "d.csv", *FIT)
     assert done.returncode == 0, done.stderr
     full = pl.read_csv(driftfield("impute", "run", "d.csv", "-q").stdout.encode())
     assert full["when"].str.to_date("%d.%m.%Y", strict=True).null_count() == 0
@@ -182,7 +193,7 @@ def test_dates_are_shown_given_filled_and_written_as_dates(driftfield: Run, tmp_
     assert done.returncode == 2
     odd = driftfield("outliers", "run", "d.csv", "-n", "1", "-q").stdout.splitlines()[1]
     assert ".2023," in odd
-    assert driftfield("report", "run").returncode == 0
+    assert driftfield(*REPORT).returncode == 0
 
 
 def test_holes_that_are_modelled_are_drawn_given_and_filled(driftfield: Run, tmp_path: Path, table: str) -> None:
@@ -195,7 +206,7 @@ def test_holes_that_are_modelled_are_drawn_given_and_filled(driftfield: Run, tmp
         "number or empty",
         "whole number",
     ]
-    done = driftfield("fit", "t.csv", "-o", "run", "--steps", "20", "-q", *setting)
+    done = driftfield("fit", "t.csv", *FIT, *setting)
     assert done.returncode == 0, done.stderr
     drawn = pl.read_csv(driftfield("sample", "run", "-n", "400", "-q").stdout.encode())
     assert all(drawn[name].null_count() > 0 for name in ("colour", "height"))
@@ -221,7 +232,7 @@ def test_angles_are_shown_drawn_and_given_within_their_period(driftfield: Run, t
     setting = ["--set", "columns.direction.kind=angle", "--set", "columns.direction.period=360"]
     found = json.loads(driftfield("data", "w.csv", "--json", *setting).stdout)["columns"]
     assert found[0]["kind"] == "angle"
-    done = driftfield("fit", "w.csv", "-o", "run", "--steps", "20", "-q", *setting)
+    done = driftfield("fit", "w.csv", *FIT, *setting)
     assert done.returncode == 0, done.stderr
     assert 'kind = "angle"\nlow = 0.0\nperiod' not in (tmp_path / "run" / "recipe.toml").read_text()
     for command in (["sample", "run", "-n", "300"], ["impute", "run", "w.csv"], ["impute", "run", "w.csv", "--point"]):
@@ -231,7 +242,7 @@ def test_angles_are_shown_drawn_and_given_within_their_period(driftfield: Run, t
     assert pl.read_csv(given.stdout.encode())["direction"].to_list() == [359.5] * 2
     for command in ("score", "outliers"):
         assert driftfield(command, "run", "w.csv", "-q").returncode == 0
-    assert driftfield("report", "run").returncode == 0
+    assert driftfield(*REPORT).returncode == 0
     done = driftfield("fit", "w.csv", "-o", "x", "--set", "columns.direction.kind=angle")
     assert done.returncode == 2
     assert "columns.direction.period" in done.stderr
@@ -243,7 +254,7 @@ def test_rules_hold_in_what_is_drawn_and_filled(driftfield: Run, tmp_path: Path)
     (tmp_path / "r.csv").write_text("start,end,net,tax,total\n" + "\n".join(lines) + "\n")
     setting = ["--set", "rules.hold=start <= end; total = net + tax"]
     assert "In every row: start <= end" in driftfield("data", "r.csv", *setting).stdout
-    done = driftfield("fit", "r.csv", "-o", "run", "--steps", "20", "-q", *setting)
+    done = driftfield("fit", "r.csv", *FIT, *setting)
     assert done.returncode == 0, done.stderr
     assert "samples break the rule" not in done.stderr
     assert 'hold = ["start <= end", "total = net + tax"]' in (tmp_path / "run" / "recipe.toml").read_text()
@@ -253,7 +264,7 @@ def test_rules_hold_in_what_is_drawn_and_filled(driftfield: Run, tmp_path: Path)
         assert (found["total"] - found["net"] - found["tax"]).abs().max() < 1e-9
     for command in ("score", "outliers"):
         assert driftfield(command, "run", "r.csv", "-q").returncode == 0
-    assert driftfield("report", "run").returncode == 0
+    assert driftfield(*REPORT).returncode == 0
     broken = ["start,end,net,tax,total", lines[0], "3,2,1,1,2", *lines[2:]]
     (tmp_path / "broken.csv").write_text("\n".join(broken) + "\n")
     for arguments, words in (
