@@ -273,3 +273,22 @@ def test_whole_numbers_with_bounds_are_drawn_as_often_as_they_are_scored_and_nev
         assert share == pytest.approx(mass[first:last].sum(), abs=4 * (0.05 / n) ** 0.5 + 0.01)
     beyond = np.array([[np.nan, -1.0], [np.nan, 60.0]])
     assert np.isneginf(model.log_prob(beyond, of=["wait"])[0]).all()
+
+
+def test_a_level_that_was_never_seen_has_probability_0_is_the_oddest_cell_and_counts_as_unknown(model: Model) -> None:
+    odd = pl.DataFrame({"kind": ["cow", "cat"], "colour": ["z", None], "height": [2.0, 1.0], "n": [20, 14]})
+    found, error = model.log_prob(odd)
+    assert found[0] == -np.inf
+    assert error[0] == 0
+    assert np.isfinite(found[1])
+    given, _ = model.log_prob(odd, given="kind")
+    assert given[0] == pytest.approx(model.log_prob(odd.drop("kind"))[0][0], abs=1e-5)
+    rows = np.array([[7.0, 1.0, 2.0, np.nan]])
+    assert model.log_prob(rows)[0] == -np.inf
+    assert cell_surprise(model, rows)[0, 0] == np.inf
+    assert row_surprise(model, rows)[0] == np.inf
+    filled = model.impute(rows, draws=3)
+    assert np.array_equal(filled[:, 0, :3], np.tile(rows[0, :3], (3, 1)))
+    assert np.isfinite(filled).all()
+    with pytest.raises(InputError, match="cow"):  # as an array of numbers has none for it
+        model.impute(odd)

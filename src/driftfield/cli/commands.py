@@ -27,7 +27,8 @@ from driftfield.recipes.schema import Recipe, load_recipe, recipe_names
 from driftfield.recipes.settings import parse_settings
 
 if TYPE_CHECKING:
-    from driftfield.codecs import FloatArray
+    from numpy.typing import NDArray
+
     from driftfield.fitting.preparation import Preparation
     from driftfield.model.model import Model
     from driftfield.training.callbacks import Callbacks
@@ -215,13 +216,13 @@ def score(
     if (bound or latent) and (options["t"] is not None or options["noise"] is not None):
         what = "--bound" if bound else "--latent"
         raise InputError(f"Bounds and latent codes are for data without noise: leave out {what}, or --noise and --t.")
-    rows, of = read_asked(model, data, options["given"], options["of"])
+    rows, of, _ = read_asked(model, data, options["given"], options["of"])
     options = {**options, "of": of}
     with Bar("scoring", quiet) as bar:
         value, error = model.log_prob(rows, observe=lambda done: bar.rows(done, len(rows)), **options)
-    whole = bool(np.isfinite(value).all())
-    if not whole:
-        say(f"Warning: {_not_computed(value)}")
+    whole, computed = bool(np.isfinite(value).all()), np.isfinite(error)
+    if not computed.all():
+        say(f"Warning: {_not_computed(computed)}")
     found = {"log_density": value, "error": error}
     if bound:
         found["bound"], found["bound_error"] = model.bound(rows, seed=options["seed"], label=options["label"])
@@ -233,12 +234,15 @@ def score(
             "rows": len(rows),
             "mean_log_density": float(value.mean()),
             "standard_error": float(value.std() / max(len(value), 1) ** 0.5) if whole else None,
+            "rows_of_probability_0": int((computed & ~np.isfinite(value)).sum()),
+            "mean_log_density_of_others": float(value[np.isfinite(value)].mean()) if np.isfinite(value).any() else None,
             "largest_error": float(error.max()),
             "unit": "nats",
         }
         if out is None:
             summary |= {name: column.tolist() for name, column in found.items()}
         print(json.dumps(plain(summary)))
+    value[~computed] = error[~computed] = np.nan
     table = np.stack(list(found.values()), 1)
     if out is not None:
         write_rows(out, table, tuple(found))
@@ -248,9 +252,9 @@ def score(
         print(out)
 
 
-def _not_computed(value: "FloatArray") -> str:
+def _not_computed(computed: "NDArray[np.bool_]") -> str:
     """One sentence on rows without a density."""
-    bad = ~np.isfinite(value)
+    bad = ~computed
     rows = "1 row has" if bad.sum() == 1 else f"{bad.sum():,} rows have"
     where = f"{rows} a density too small to compute, the first in row {int(bad.argmax()) + 1} of the data"
     return f"{where}: its cells are empty; check it for a mark of missing values."

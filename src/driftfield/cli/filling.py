@@ -12,12 +12,13 @@ from driftfield.cli.commands import Request, prepared, requested_recipe
 from driftfield.cli.progress import Bar
 from driftfield.cli.rows import open_run, read_asked, show
 from driftfield.cli.streams import say
+from driftfield.cli.unseen import read_open, warn_of_kept, written_unseen
 from driftfield.datasets import SUFFIXES
 from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import path_and_columns
 from driftfield.datasets.filled import filled_frame, typed_frame, whole_of
 from driftfield.datasets.raw_table import RawTable, unique_names
-from driftfield.datasets.tables import mixed_rows, raw_table, table_of
+from driftfield.datasets.tables import raw_table, table_of
 from driftfield.datasets.writing import write_frame
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable
@@ -97,7 +98,9 @@ def impute(
         table_codec(model)
         raw, picks, name = raw_table(data, model.recipe.data.dialect)
     codec = table_codec(model)
-    rows = mixed_rows(raw, picks, name, model.columns, codec.levels_of_text, codec.dates).values
+    read = read_open(codec, raw, picks, name)
+    warn_of_kept(codec, read, raw)
+    rows = read.values
     with Bar("filling", quiet) as bar:
         count = POINT_DRAWS if point else draws
         filled = model.impute(rows, seed, draws=count, observe=lambda done: bar.rows(done, count * len(rows)))
@@ -105,9 +108,8 @@ def impute(
         filled = codec.middle(filled)[None]
     places = codec.places if model.recipe.sample.round else ()
     table, missing = whole_of(raw, picks), np.isnan(rows)
-    frames = [
-        filled_frame(table, model.columns, missing, each, places, {**codec.written, **codec.spelled}) for each in filled
-    ]
+    written = {**codec.written, **codec.spelled, **written_unseen(codec, read)}
+    frames = [filled_frame(table, model.columns, missing, each, places, written) for each in filled]
     _write(frames, table.decimal, out)
 
 
@@ -158,14 +160,14 @@ def outliers(run: Path, data: str, out: Path | None, n: int, seed: int, quiet: b
         check_no_input(out, [path_and_columns(data)[0]])
     model = open_run(run, out=out)
     table_codec(model)
-    rows, of = read_asked(model, data)
+    rows, of, written = read_asked(model, data)
     with Bar("scoring", quiet) as bar:
         surprise = row_surprise(model, rows, seed, lambda done: bar.rows(done, len(rows)), of=of)
     order = np.argsort(-surprise, kind="stable")[:n]
     with Bar("finding the cells", quiet) as bar:
         cells = cell_surprise(model, rows[order], seed, lambda done: bar.rows(done, len(order)), of)
-    odd = np.nan_to_num(cells, nan=-np.inf)
+    odd = np.where(np.isnan(cells), -np.inf, cells)
     most = odd.max(1)
-    before = {"row": order + 1.0, "surprise": surprise[order], "cell_surprise": most}
-    names = [model.columns[j] if there else "" for j, there in zip(odd.argmax(1), np.isfinite(most), strict=True)]
-    show(model, rows[order], out, before, {"cell": names})
+    before = {"row": order + 1.0, "surprise": surprise[order], "cell_surprise": np.where(most > -np.inf, most, np.nan)}
+    names = [model.columns[j] if there else "" for j, there in zip(odd.argmax(1), most > -np.inf, strict=True)]
+    show(model, rows[order], out, before, {"cell": names}, written)

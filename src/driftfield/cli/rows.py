@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from driftfield.cli.progress import Bar
+from driftfield.cli.unseen import read_open, warn_of_unseen, written_unseen
 from driftfield.datasets import SUFFIXES, csv_text, load_like, write_rows
 from driftfield.datasets.files import path_and_columns
 from driftfield.datasets.raw_table import unique_names
@@ -48,22 +49,39 @@ def _sources(run: Path, source: str) -> list[Path]:
 
 def read_like(model: "Model", data: str) -> "FloatArray":
     """The rows of DATA as a model takes them."""
-    return read_asked(model, data)[0]
-
-
-def read_asked(
-    model: "Model", data: str, given: Sequence[str] = (), of: Sequence[str] | None = None
-) -> "tuple[FloatArray, Sequence[str] | None]":
-    """The rows of DATA as a model takes them, and the columns that are asked for beside given ones, None for all."""
     from driftfield.codecs import TableCodec
-    from driftfield.model.table_densities import asked_columns
 
     dialect, codec = model.recipe.data.dialect, model.codec
     if not isinstance(codec, TableCodec):
-        return load_like(data, model.columns, dialect).values, of
+        return load_like(data, model.columns, dialect).values
     raw, picks, source = raw_table(data, dialect)
-    rows = mixed_rows(raw, picks, source, model.columns, codec.levels_of_text, codec.dates).values
-    return rows, asked_columns(codec, raw.names_of(picks), given, of)
+    return mixed_rows(raw, picks, source, model.columns, codec.levels_of_text, codec.dates).values
+
+
+class Asked(NamedTuple):
+    """Rows (n, C) as a model takes them, the columns that are asked for beside given ones, None for all.
+
+    ``written`` is how columns are written that have levels which the model does not know.
+    """
+
+    rows: "FloatArray"
+    of: Sequence[str] | None
+    written: Written
+
+
+def read_asked(model: "Model", data: str, given: Sequence[str] = (), of: Sequence[str] | None = None) -> Asked:
+    """The rows of DATA and what is asked for; levels of categories that the model does not know are said."""
+    from driftfield.codecs import TableCodec
+    from driftfield.model.table_densities import asked_columns
+
+    codec = model.codec
+    if not isinstance(codec, TableCodec):
+        return Asked(read_like(model, data), of, {})
+    raw, picks, source = raw_table(data, model.recipe.data.dialect)
+    table = read_open(codec, raw, picks, source)
+    of = asked_columns(codec, raw.names_of(picks), given, of)
+    warn_of_unseen(codec, table, raw, of, given)
+    return Asked(table.values, of, written_unseen(codec, table))
 
 
 def levels_of(model: "Model") -> Written:
@@ -90,16 +108,18 @@ def show(
     out: Path | None,
     before: "Mapping[str, FloatArray] | None" = None,
     texts: Mapping[str, Sequence[str]] | None = None,
+    written: Written | None = None,
 ) -> None:
     """Write rows of a model to a file, or to stdout, with columns of numbers before them and of text after.
 
-    Where the model has a column of the same name, that of an added one ends in _2.
+    Where the model has a column of the same name, that of an added one ends in _2. ``written`` says how columns are
+    written, beyond what the model knows.
     """
     levels, places = dict(levels_of(model)), model.codec.places if model.recipe.sample.round else ()
     if out is not None and out.suffix.lower() == ".npy" and levels:
         raise InputError(f"{out} can hold numbers alone, but {next(iter(levels))} has none: write .csv or .parquet.")
     new = unique_names([*(before or {}), *(texts or {})], model.columns)
-    levels.update(_spelled(model, out))
+    levels.update({**_spelled(model, out), **(written or {})})
     extra = dict(zip(new, (before or {}).values(), strict=False))
     texts = dict(zip(new[len(extra) :], (texts or {}).values(), strict=True))
     whole = [0 if bool((column == np.round(column)).all()) else None for column in extra.values()]

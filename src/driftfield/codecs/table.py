@@ -151,6 +151,18 @@ class TableCodec:
         return replace(self, parts=tuple(parts))
 
     @property
+    def is_category(self) -> tuple[bool, ...]:
+        """Which columns are categories; (C,)."""
+        return tuple(part.kind == "category" for part in self.parts)
+
+    def unseen(self, rows: FloatArray) -> NDArray[np.bool_]:
+        """Which cells of rows (n, C) hold none of the levels of their category; (n, C)."""
+        found = np.zeros(rows.shape, dtype=bool)
+        for i in np.flatnonzero(self.is_category):
+            found[:, i] = ~np.isnan(rows[:, i]) & ~np.isin(rows[:, i], self.parts[i].values)
+        return found
+
+    @property
     def levels_of_text(self) -> tuple[tuple[str, ...], ...]:
         """The texts of the levels of each column, () for one that is not text; (C,)."""
         return tuple(part.texts for part in self.parts)
@@ -185,15 +197,18 @@ class TableCodec:
         """(D,), of the numbers."""
         return (len(self.core.numbers),)
 
-    def read(self, x: ArrayLike | Tensor) -> FloatArray:
+    def read(self, x: ArrayLike | Tensor, lenient: bool = False) -> FloatArray:
         """Rows (n, C) as float64: a frame or file by its column names, arrays and tensors by their shape.
+
+        If ``lenient``, text that is no level has a number that is none either.
 
         Raises:
             InputError: another number of columns, text that is no level, or an infinite value.
         """
         frame = named(x, self.columns)
         if frame is not None:
-            return load_mixed(frame, self.columns, self.levels_of_text, self.dates).values
+            open_ = self.is_category if lenient else ()
+            return load_mixed(frame, self.columns, self.levels_of_text, self.dates, open_=open_).values
         rows = array_of(x)
         C = len(self.parts)
         rows = rows.reshape(1, -1) if rows.ndim == 1 and rows.size == C else rows

@@ -5,7 +5,8 @@ A row of such a table is an array of float64: a number is itself, a date or time
 missing cell is NaN.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -27,13 +28,26 @@ AllDates = tuple[Dates | None, ...]  # for each column how its dates are written
 
 
 class Mixed(NamedTuple):
-    """Values (n, C), and of each column its name, the text of its levels, and how its dates are written; warnings."""
+    """Values (n, C), and of each column its name, the text of its levels, and how its dates are written; warnings.
+
+    ``strange`` are the texts of each column that are not among its known levels, by the numbers that stand for them.
+    """
 
     values: FloatArray
     columns: tuple[str, ...]
     levels: Levels
     dates: AllDates
     warnings: tuple[str, ...] = ()
+    strange: Mapping[str, Mapping[float, str]] = {}
+
+
+class _Cells(NamedTuple):
+    """A column of these."""
+
+    values: FloatArray
+    levels: tuple[str, ...] = ()
+    dates: Dates | None = None
+    strange: Mapping[float, str] = {}
 
 
 def mixed(
@@ -43,6 +57,7 @@ def mixed(
     known: Levels | None = None,
     known_dates: AllDates = (),
     with_dates: bool = True,
+    open_: Sequence[bool] = (),
 ) -> Mixed:
     """The picked columns of a raw table, all of them for None.
 
@@ -51,6 +66,7 @@ def mixed(
             alphabetical order.
         known_dates: the same of the dates; () where there are none.
         with_dates: whether dates are looked for.
+        open_: which of these columns are categories that may hold text that is not known; none by default.
 
     Raises:
         InputError: as :func:`~driftfield.datasets.raw_table.numbers` does, but not for text and missing cells; text
@@ -58,39 +74,73 @@ def mixed(
     """
     indices = selected(raw, picks)
     columns = tuple(raw.columns[i] for i in indices)
-    values: list[FloatArray] = []
-    levels: list[tuple[str, ...]] = []
-    dates: list[Dates | None] = []
+    found: list[_Cells] = []
     warnings: list[str] = []
     for j, (i, column) in enumerate(zip(indices, raw.read(indices), strict=True)):
-        own = known[j] if known is not None else ()
-        written = known_dates[j] if known_dates else None
-        if written is not None:
-            column = _known_dates(raw, i, column, written)
-        elif known is None and with_dates and isinstance(column, NotNumeric) and not column.hint:
-            written, column = _found_dates(raw, i, column, warnings)
-        if known is not None and not own and isinstance(column, NotNumeric) and column.what == "text":
-            column = _numbers_in_text(raw, i, column)
-        if isinstance(column, NotNumeric) or own:
-            if isinstance(column, NotNumeric) and (column.what != "text" or column.hint):
-                raise InputError(
-                    f'Column "{columns[j]}" of {raw.name} holds {column.what}, for example "{column.example}" in '
-                    f"{raw.locate(column.row)}: {column.hint or 'turn it into numbers, or leave it out'}."
-                )
-            codes, own = _codes(raw, i, own, known is not None)
-            values.append(codes)
+        if known is None:
+            found.append(_found(raw, i, column, warnings, with_dates))
         else:
-            if np.isinf(column).any():
-                row = int(np.isinf(column).argmax())
-                raise InputError(
-                    f'Column "{columns[j]}" of {raw.name} has an infinite cell in {raw.locate(row)}: correct it, or '
-                    "leave it empty."
-                )
-            values.append(column)
-        levels.append(own)
-        dates.append(written)
-    check_rows(raw, len(values[0]), fewest)
-    return Mixed(np.stack(values, 1), columns, tuple(levels), tuple(dates), tuple(warnings))
+            dates = known_dates[j] if known_dates else None
+            found.append(_as_known(raw, i, column, known[j], dates, bool(open_) and open_[j]))
+    check_rows(raw, len(found[0].values), fewest)
+    return Mixed(
+        np.stack([each.values for each in found], 1),
+        columns,
+        tuple(each.levels for each in found),
+        tuple(each.dates for each in found),
+        tuple(warnings),
+        {name: each.strange for name, each in zip(columns, found, strict=True) if each.strange},
+    )
+
+
+def _found(raw: RawTable, i: int, column: FloatArray | NotNumeric, warnings: list[str], with_dates: bool) -> _Cells:
+    """A column of which nothing is known yet."""
+    written = None
+    if with_dates and isinstance(column, NotNumeric) and not column.hint:
+        written, column = _found_dates(raw, i, column, warnings)
+    if not isinstance(column, NotNumeric):
+        return _Cells(_finite(raw, i, column), dates=written)
+    _check_is_text(raw, i, column)
+    return _codes(raw, i)
+
+
+def _as_known(
+    raw: RawTable,
+    i: int,
+    column: FloatArray | NotNumeric,
+    levels: tuple[str, ...],
+    dates: Dates | None,
+    is_open: bool,
+) -> _Cells:
+    """A column with known levels or dates, or of numbers; one that is open may hold other text too."""
+    if dates is not None:
+        return _Cells(_known_dates(raw, i, column, dates), dates=dates)
+    if not levels and isinstance(column, NotNumeric) and column.what == "text":
+        column = _numbers_in_text(raw, i, column)
+    if not isinstance(column, NotNumeric) and not levels:
+        return _Cells(_finite(raw, i, column))
+    if isinstance(column, NotNumeric) and not (is_open and column.what == "text"):
+        _check_is_text(raw, i, column)
+    return _known_codes(raw, i, levels, is_open)
+
+
+def _finite(raw: RawTable, i: int, column: FloatArray) -> FloatArray:
+    """A column of numbers. Raises InputError where one of them is infinite."""
+    if np.isinf(column).any():
+        row = int(np.isinf(column).argmax())
+        raise InputError(
+            f'Column "{raw.columns[i]}" of {raw.name} has an infinite cell in {raw.locate(row)}: correct it, or '
+            "leave it empty."
+        )
+    return column
+
+
+def _check_is_text(raw: RawTable, i: int, column: NotNumeric) -> None:
+    if column.what != "text" or column.hint:
+        raise InputError(
+            f'Column "{raw.columns[i]}" of {raw.name} holds {column.what}, for example "{column.example}" in '
+            f"{raw.locate(column.row)}: {column.hint or 'turn it into numbers, or leave it out'}."
+        )
 
 
 def _found_dates(
@@ -174,28 +224,54 @@ def left_out(
     return found
 
 
-def _codes(raw: RawTable, i: int, levels: tuple[str, ...], fixed: bool) -> tuple[FloatArray, tuple[str, ...]]:
+def _codes(raw: RawTable, i: int) -> _Cells:
     """A column of text as codes (n,), NaN for a missing cell, and its levels."""
     cells = list(raw.text(i))
-    found = dict.fromkeys(cell for cell in cells if cell is not None)
-    if not fixed:
-        levels = tuple(sorted(found))
-        _check_no_numbers(raw, i, cells, levels)
-        if len(levels) > max(MOST_LEVELS, OWN_TEXT * len(cells)):  # the latter are left out
-            raise InputError(
-                f'Column "{raw.columns[i]}" of {raw.name} has {len(levels):,} different texts, more than the '
-                f"{MOST_LEVELS:,} that can be learned: leave it out{_pick(raw, i)}."
-            )
-    number = {level: float(code) for code, level in enumerate(levels)}
-    strange = next((cell for cell in found if cell not in number), None)
-    if strange is not None:
-        kind = "text" if levels else "numbers"
-        known = f"none of its {len(levels):,} values" if levels else f"not one of the {kind} that it holds"
+    levels = tuple(sorted({cell for cell in cells if cell is not None}))
+    _check_no_numbers(raw, i, cells, levels)
+    if len(levels) > max(MOST_LEVELS, OWN_TEXT * len(cells)):  # the latter are left out
         raise InputError(
-            f'Column "{raw.columns[i]}" of {raw.name} has "{strange}" in {raw.locate(cells.index(strange))}, which is '
-            f"{known} in the model's training data: correct it, or leave it empty."
+            f'Column "{raw.columns[i]}" of {raw.name} has {len(levels):,} different texts, more than the '
+            f"{MOST_LEVELS:,} that can be learned: leave it out{_pick(raw, i)}."
         )
-    return np.array([np.nan if cell is None else number[cell] for cell in cells]), levels
+    return _Cells(_numbered(cells, {level: float(code) for code, level in enumerate(levels)}), levels)
+
+
+def _known_codes(raw: RawTable, i: int, levels: tuple[str, ...], is_open: bool) -> _Cells:
+    """A column of text as codes of known levels, or of numbers where there are none (n,); and other texts, if open.
+
+    These have codes beyond all others.
+    """
+    cells = list(raw.text(i))
+    texts = dict.fromkeys(cell for cell in cells if cell is not None)
+    number = {level: float(code) for code, level in enumerate(levels)} or _plain_numbers(texts)
+    strange = [text for text in texts if text not in number]
+    if strange and not is_open:
+        known = f"none of its {len(levels):,} values" if levels else "not one of the numbers that it holds"
+        raise InputError(
+            f'Column "{raw.columns[i]}" of {raw.name} has "{strange[0]}" in {raw.locate(cells.index(strange[0]))}, '
+            f"which is {known} in the model's training data: correct it, or leave it empty."
+        )
+    first = (
+        len(levels) or np.floor(max(map(abs, number.values()), default=0.0)) + 2
+    )  # beyond 0 and 1, of False and True
+    beyond = {first + k: text for k, text in enumerate(strange)}
+    return _Cells(_numbered(cells, number | {text: code for code, text in beyond.items()}), levels, strange=beyond)
+
+
+def _numbered(cells: Sequence[str | None], number: Mapping[str, float]) -> FloatArray:
+    return np.array([np.nan if cell is None else number[cell] for cell in cells])
+
+
+def _plain_numbers(texts: Iterable[str]) -> dict[str, float]:
+    """The numbers and truth values among texts."""
+    found = {"false": 0.0, "true": 1.0}
+    found = {text: found[text.lower()] for text in texts if text.lower() in found}
+    for text in texts:
+        with suppress(ValueError):
+            value = float(text.replace(",", "."))
+            found |= {text: value} if np.isfinite(value) else {}
+    return found
 
 
 def _check_no_numbers(raw: RawTable, i: int, cells: Sequence[str | None], levels: Sequence[str]) -> None:

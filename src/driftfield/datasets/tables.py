@@ -118,7 +118,7 @@ def table_of(
         picks = [name for name in picks or raw.columns if name not in aside]
     words = raw.warnings
     if as_mixed:
-        values, columns, levels, dates, doubts = mixed(raw, picks)
+        values, columns, levels, dates, doubts, _ = mixed(raw, picks)
         idle = left_out(values, columns, levels, raw, dates)
         kept = [j for j, name in enumerate(columns) if name not in idle]
         if not kept:
@@ -216,18 +216,30 @@ def load_like(data: Any, columns: Sequence[str], dialect: Dialect | None = None)
 
 
 def load_mixed(
-    data: Any, columns: Sequence[str], levels: Levels, dates: AllDates, dialect: Dialect | None = None
+    data: Any,
+    columns: Sequence[str],
+    levels: Levels,
+    dates: AllDates,
+    dialect: Dialect | None = None,
+    open_: Sequence[bool] = (),
 ) -> Table:
     """The rows of DATA as input of a model of a mixed table; columns that are not there are missing cells.
 
-    Columns are matched by name, and rows without a cell are kept. Raises InputError as `load` does, and where none of
-    the columns is there.
+    Columns are matched by name, and rows without a cell are kept. A category that is `open_` may have texts that are
+    not among its levels: they get numbers beyond these, and are the `spelled` of the table. Raises InputError as `load`
+    does, and where none of the columns is there.
     """
-    return mixed_rows(*raw_table(data, dialect), columns, levels, dates)
+    return mixed_rows(*raw_table(data, dialect), columns, levels, dates, open_)
 
 
 def mixed_rows(
-    raw: RawTable, picks: list[str] | None, source: str, columns: Sequence[str], levels: Levels, dates: AllDates
+    raw: RawTable,
+    picks: list[str] | None,
+    source: str,
+    columns: Sequence[str],
+    levels: Levels,
+    dates: AllDates,
+    open_: Sequence[bool] = (),
 ) -> Table:
     """The rows of a raw table; as :func:`load_mixed`."""
     known = [name for name in columns if name in (picks or raw.columns)]
@@ -237,11 +249,18 @@ def mixed_rows(
         listed = ", ".join(columns[:6]) + (", …" if len(columns) > 6 else "")
         raise InputError(f"{source} has none of the model's columns: it needs some of {listed}.")
     places = [columns.index(name) for name in known]
-    found = mixed(raw, known, 1, tuple(levels[j] for j in places), tuple(dates[j] for j in places)).values
-    kept, n = (np.arange(len(found)), len(found)) if raw.kept is None else raw.kept
+    found = mixed(
+        raw,
+        known,
+        1,
+        tuple(levels[j] for j in places),
+        tuple(dates[j] for j in places),
+        open_=[open_[j] for j in places] if open_ else (),
+    )
+    kept, n = (np.arange(len(found.values)), len(found.values)) if raw.kept is None else raw.kept
     values = np.full((n, len(columns)), np.nan)
-    values[kept[:, None], places] = found
-    return Table(values, tuple(columns), source, notes=raw.notes, levels=tuple(levels))
+    values[kept[:, None], places] = found.values
+    return Table(values, tuple(columns), source, notes=raw.notes, levels=tuple(levels), spelled=found.strange)
 
 
 def split(table: Table, fraction: float = 0.2, most: int = 10_000, seed: int = 0) -> tuple[Table, Table]:

@@ -36,8 +36,8 @@ def write_rows(
     """Write values (n, D) under the names (D,) to a file in the format of its extension; float64 is kept bit for bit.
 
     The rows are written to a temporary file in the same folder, which then replaces the target. An NPY file has no
-    column names. Columns with 0 decimal `places` (see `decimals`) are written as integers. In CSV and Parquet, numbers
-    that are not finite are empty cells, and a column of `levels` holds the text whose number it has, or dates.
+    column names. Columns with 0 decimal `places` (see `decimals`) are written as integers. In CSV and Parquet, NaN is
+    an empty cell, and a column of `levels` holds the text whose number it has, or dates.
 
     Raises InputError for an unknown extension, a missing folder, a file that cannot be written, and names that do not
     match the columns.
@@ -97,7 +97,7 @@ def rows_frame(
     series = []
     for i, (name, place) in enumerate(zip_longest(columns, places[: len(columns)])):
         cells = pl.Series(name, values[:, i])
-        cells = cells.set(~cells.is_finite(), None)
+        cells = cells.set(cells.is_nan(), None)
         own = levels.get(name) if levels else None
         if isinstance(own, Dates):
             cells = (own if typed else replace(own, dtype="")).series(values[:, i]).alias(name)
@@ -114,9 +114,9 @@ def rows_frame(
 
 
 def _are_whole(values: FloatArray) -> bool:
-    """Whether all finite values (n,) are integers that int64 holds; a cell that was given may be none."""
-    finite = values[np.isfinite(values)]
-    return bool((finite == np.round(finite)).all() and np.abs(finite).max(initial=0) < _LARGEST_WHOLE)
+    """Whether all values (n,) but NaN are integers that int64 holds; a cell that was given may be none."""
+    present = values[~np.isnan(values)]
+    return bool((present == np.round(present)).all() and np.abs(present).max(initial=0) < _LARGEST_WHOLE)
 
 
 def _content(suffix: str, values: FloatArray, frame: "pl.DataFrame", separator: str = ",") -> bytes:

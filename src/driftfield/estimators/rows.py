@@ -121,12 +121,8 @@ def read_rows(estimator: BaseEstimator, X: Any, layout: Layout) -> FloatArray:
 
 def unseen(codec: Codec, rows: FloatArray) -> NDArray[np.bool_]:
     """Which cells of rows (n, C) hold what the training rows never did; (n, C)."""
-    found: NDArray[np.bool_] = np.isinf(rows)
-    if isinstance(codec, TableCodec):
-        for j, part in enumerate(codec.parts):
-            if part.kind == "category":
-                found[:, j] |= ~np.isnan(rows[:, j]) & ~np.isin(rows[:, j], part.values)
-    return found
+    infinite: NDArray[np.bool_] = np.isinf(rows)
+    return infinite | codec.unseen(rows) if isinstance(codec, TableCodec) else infinite
 
 
 def has_text(X: Any) -> bool:

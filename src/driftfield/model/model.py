@@ -152,7 +152,7 @@ class Model:
     def impute(
         self, x: Any, seed: int = 0, *, draws: int = 1, observe: Observe | None = None, **options: Any
     ) -> FloatArray:
-        """Rows x (n, D) with their missing cells drawn given the others: (draws, n, D).
+        """Rows x (n, D) with their missing cells drawn given the others, unseen levels left out: (draws, n, D).
 
         Args:
             x: a frame, or an array with NaN for missing cells; a frame may lack columns altogether.
@@ -233,6 +233,7 @@ class Model:
 
         Of a table with text or missing cells it is that of a mass for categories and whole numbers, times a density for
         other numbers. What is missing (where holes are not modelled) or in neither ``given`` nor ``of`` is left out.
+        A row with a level that no training row has is given -inf, unless that cell is given: then it is left out.
 
         A learned kernel has no such equation: its value is the importance-weighted bound on the data's density
         (:mod:`driftfield.diffusion.further.chain_bound`), with its standard error.
@@ -250,8 +251,7 @@ class Model:
             observe: called with the number of rows done.
 
         Raises:
-            InputError: x has another number of columns, or values that are not finite; an option is out of range; the
-                densities are not finite.
+            InputError: x has other columns, or values that are not finite; an option is out of range; a density is NaN.
         """
         solving = Solving(steps, tolerance, divergence, probes)
         if given or of is not None or isinstance(self.codec, TableCodec):

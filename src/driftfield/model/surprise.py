@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.codecs import FloatArray
+from driftfield.codecs import FloatArray, TableCodec
 from driftfield.datasets.weights import representative
 from driftfield.model.densities import Observe, Solving
 from driftfield.model.table_densities import inner_log_prob, log_prob
@@ -50,6 +50,7 @@ def cell_surprise(
     """-log p(cell | the other cells of its row) above its mean over held-out rows; (n, C), NaN for missing cells.
 
     Where holes are modelled, an empty cell has a surprise as well. ``of`` are the columns that count, all by default.
+    That of a level which no training row has is infinite.
     """
     found: FloatArray = _raw(model, rows, seed, observe, of=of) - usual_surprise(model, seed)
     return found
@@ -78,9 +79,13 @@ def _usual(model: Model) -> FloatArray:
 def _asked(model: Model, rows: FloatArray, of: Sequence[str] | None) -> tuple[FloatArray, NDArray[np.bool_]]:
     """What is modelled of rows (n, C), and which cells of that have a probability; (n, C')."""
     codec = table_codec(model)
-    of_those = np.array([of is None or name in of for name in codec.columns])
-    known = np.broadcast_to(of_those, rows.shape) & (~np.isnan(rows) | codec.holes)
+    known = _of_those(codec, of) & (~np.isnan(rows) | codec.holes) & ~codec.unseen(rows)
     return codec.inward(rows, known)
+
+
+def _of_those(codec: TableCodec, of: Sequence[str] | None) -> NDArray[np.bool_]:
+    """Which columns count; (C,)."""
+    return np.array([of is None or name in of for name in codec.columns])
 
 
 def _there(model: Model, rows: FloatArray, of: Sequence[str] | None) -> NDArray[np.bool_]:
@@ -108,4 +113,4 @@ def _raw(
             found[those, codec.columns.index(name)] = -log_p
         if observe is not None:
             observe((j + 1) * len(rows) // inside.shape[1])
-    return found
+    return np.where(codec.unseen(rows) & _of_those(codec, of), np.inf, found)

@@ -108,7 +108,7 @@ def score(
     if (given or of is not None or codec.holes.any()) and named(x, codec.columns) is not None:
         raw, picks, _ = raw_table(x)
         of = asked_columns(codec, raw.names_of(picks), given, of)
-    return log_prob(model, codec.read(x), given, of, solving, seed, observe)
+    return log_prob(model, codec.read(x, lenient=True), given, of, solving, seed, observe)
 
 
 def log_prob(
@@ -124,6 +124,7 @@ def log_prob(
     """log p of the cells of each row in the columns ``of`` given those in ``given``, and its error, in nats; (n,).
 
     Missing cells, and those of other columns, are left out. Where holes are modelled, a missing cell is an empty one.
+    A level of a category that no training row has is unknown where it is given, and has -inf where it is asked for.
 
     Raises:
         InputError: an unknown column, or one that is both asked for and given.
@@ -133,9 +134,12 @@ def log_prob(
     is_asked = ~is_given if of is None else _chosen(codec, _listed(of))
     if (is_given & is_asked).any():
         raise InputError(f'Column "{codec.columns[int((is_given & is_asked).argmax())]}" is both given and asked for.')
-    inside, known = codec.inward(rows, np.broadcast_to(is_given | is_asked, rows.shape))
-    given_alone = codec.inward(rows, np.broadcast_to(is_given, rows.shape))[1]
-    return inner_log_prob(model, inside, known, known & ~given_alone, solving, seed, observe, order)
+    unseen = codec.unseen(rows)
+    inside, known = codec.inward(rows, (is_given | is_asked) & ~unseen)
+    given_alone = codec.inward(rows, is_given & ~unseen)[1]
+    values, errors = inner_log_prob(model, inside, known, known & ~given_alone, solving, seed, observe, order)
+    impossible = (unseen & is_asked).any(1)
+    return np.where(impossible, -np.inf, values), np.where(impossible, 0.0, errors)
 
 
 @own_modes

@@ -103,18 +103,20 @@ def how_of(options: Mapping[str, Any]) -> How:
 
 def impute(model: Model, x: Any, draws: int, seed: int, how: How, observe: Observe | None = None) -> FloatArray:
     """Rows x (n, C) with their missing cells drawn; (draws, n, C); see :meth:`Model.impute`."""
-    rows = table_codec(model).read(x)
+    found = table_codec(model).read(x)
+    unseen = table_codec(model).unseen(found)
     if draws < 1:
         raise InputError(f"The number of draws must be at least 1, got {draws}.")
+    rows = np.where(unseen, np.nan, found)
     table_codec(model).inward(rows, ~np.isnan(rows))  # refuses what rules cannot answer
     many = np.tile(rows, (draws, 1))
     missing = np.isnan(many)
-    empty = missing & table_codec(model).holes
+    empty = missing & table_codec(model).holes & ~np.tile(unseen, (draws, 1))
     if (missing & ~empty).any() or not empty.any():
         many = fill(model, many, missing & ~empty, seed, how, 0, observe)
     if empty.any():
         many = fill(model, many, empty, seed, how, 0, observe, holes=False)
-    return many.reshape(draws, *rows.shape)
+    return np.where(unseen, found, many.reshape(draws, *rows.shape))
 
 
 @own_modes
