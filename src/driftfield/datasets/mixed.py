@@ -265,8 +265,8 @@ def _numbered(cells: Sequence[str | None], number: Mapping[str, float]) -> Float
 
 def _plain_numbers(texts: Iterable[str]) -> dict[str, float]:
     """The numbers and truth values among texts."""
-    found = {"false": 0.0, "true": 1.0}
-    found = {text: found[text.lower()] for text in texts if text.lower() in found}
+    truth = {"false": 0.0, "true": 1.0}
+    found = {text: truth[text.lower()] for text in texts if text.lower() in truth}
     for text in texts:
         with suppress(ValueError):
             value = float(text.replace(",", "."))

@@ -184,7 +184,7 @@ class _TextTable:
         repeated = (cells == name) & failed
         if repeated.any():
             row, hint = int(repeated.arg_max() or 0), "the header is repeated there, so remove that line"
-        elif '"' in cells[row]:
+        elif '"' in cells[row] and 2 * count < len(cells) - cells.null_count():
             hint = "a quote is left over there, so correct the quotes"
         elif row == 0 and count == 1 and last > 2:
             hint = "only the first row is text there, so make one header of its lines"
