@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 _EXPONENT = r"([eE][+-]?\d+)?"
-_PLAIN = rf"^[+-]?(\d+\.?\d*|\.\d+){_EXPONENT}$"
+PLAIN = rf"^[+-]?(\d+\.?\d*|\.\d+){_EXPONENT}$"
+LEADING_ZERO = r"^[+-]?0\d"  # of a code
 _WORDS = r"^[+-]?(?i:nan|inf|infinity)$"
 _GAP = "[ '’\u00a0\u202f\u2009]"  # thousands marks that mean nothing else
 _GROUPED = {  # numbers with thousands marks, for each decimal mark
@@ -40,7 +41,7 @@ def equal_numbers(cells: "pl.Series", marks: Sequence[str], decimal: str | None)
     import polars as pl
 
     def read(texts: "pl.Series", decimal: str) -> "pl.Series":
-        plain = texts.set(~texts.str.contains(f"{_PLAIN}|{_COMMA}").fill_null(False), None)
+        plain = texts.set(~texts.str.contains(f"{PLAIN}|{_COMMA}").fill_null(False), None)
         other = plain.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
         return pl.select(pl.coalesce(as_numbers(texts, decimal), other)).to_series()
 
@@ -67,7 +68,7 @@ def decimal_mark(
     for column, cells in columns.items():
         marked = cells.drop_nulls()
         marked = marked.filter(marked.str.contains(r"[.,]"))
-        as_point = _all_match(cells, _PLAIN, _GROUPED["."], _WORDS)
+        as_point = _all_match(cells, PLAIN, _GROUPED["."], _WORDS)
         as_comma = _all_match(cells, _COMMA, _GROUPED[","], _WORDS)
         points_alone = not marked.str.contains(",").any()
         if not (as_point or as_comma) or not len(marked):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from driftfield.datasets.cells import as_numbers, cleaned
+from driftfield.datasets.cells import LEADING_ZERO, as_numbers, cleaned
 from driftfield.datasets.dialect import MISSING
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.raw_table import RawTable, Whole, unique_names
@@ -158,7 +158,7 @@ def _typed(texts: "pl.Series", decimal: str) -> "pl.Series":
 
     cells = cleaned(texts, MISSING)
     present = cells.drop_nulls()
-    if not len(present) or bool(present.str.contains(r"^[+-]?0\d").any()):
+    if not len(present) or bool(present.str.contains(LEADING_ZERO).any()):
         return texts
     if bool(present.str.to_lowercase().is_in(["true", "false"]).all()):
         lower = cells.str.to_lowercase()

@@ -70,6 +70,18 @@ def warnings_of(raw: RawTable, values: FloatArray, columns: Sequence[str], all_r
     return tuple(sentence for sentence in found if sentence)
 
 
+def numbers_as_text(raw: RawTable, picks: Sequence[str] | None) -> tuple[str, ...]:
+    """What is said of columns that are read as numbers although they are text."""
+    names = [name for name in raw.names_of(picks) if name in raw.from_text]
+    if not names:
+        return ()
+    which = f'Column "{names[0]}"' + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
+    return (
+        f"{which} of {raw.name} {'store' if len(names) > 1 else 'stores'} numbers as text, which are read as numbers: "
+        f"say columns.{names[0]}.kind=category if they are codes.",
+    )
+
+
 def _each(columns: Sequence[str], judge: Callable[[int], str | None], sentence: str) -> str | None:
     """One sentence on all columns for which ``judge`` returns something to fill in; None if there are none."""
     judged = [(name, judge(j)) for j, name in enumerate(columns)]

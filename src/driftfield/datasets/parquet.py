@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driftfield.datasets import parquet_process
+from driftfield.datasets.cells import LEADING_ZERO, PLAIN, as_numbers, cleaned
+from driftfield.datasets.dialect import MISSING
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.frames import count_from_one, frame_columns, frame_text
 from driftfield.datasets.raw_table import NotNumeric, RawTable, Whole
@@ -42,11 +44,14 @@ def parquet_table(path: Path, safe: bool = False) -> RawTable:
     else:
         whole = _read(path, "all" if path.stat().st_size <= SMALL else "names")
     small = safe or path.stat().st_size <= SMALL
+    of_text = [] if safe else [i for i, dtype in enumerate(whole.dtypes) if dtype == pl.String]
+    texts = whole[:, of_text] if small or not of_text else _read(path, *map(str, of_text))
+    numeric = {name for name in texts.columns if _as_numbers(texts[name]) is not None}
 
     def read(indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
-        if small:
-            return frame_columns(nw.from_native(whole), indices)
-        return frame_columns(nw.from_native(_read(path, *map(str, indices))), range(len(indices)))
+        found = whole[:, indices] if small else _read(path, *map(str, indices))
+        found = found.with_columns(_as_numbers(cells) for cells in found if cells.name in numeric)
+        return frame_columns(nw.from_native(found), range(len(indices)))
 
     def text(index: int) -> list[str | None]:
         frame = whole if small else _read(path, str(index))
@@ -64,7 +69,21 @@ def parquet_table(path: Path, safe: bool = False) -> RawTable:
         lambda names: f"{path}:{comma_separated(names)}",
         text,
         whole=everything,
+        from_text=frozenset(numeric),
     )
+
+
+def _as_numbers(texts: "pl.Series") -> "pl.Series | None":
+    """A column of text as numbers, null for missing cells; None where it holds something else, or codes such as 007."""
+    cells = cleaned(texts, MISSING)
+    present = cells.drop_nulls()
+    if (
+        not len(present)
+        or not bool(present.str.contains(PLAIN).all())
+        or bool(present.str.contains(LEADING_ZERO).any())
+    ):
+        return None
+    return as_numbers(cells, ".").alias(texts.name)
 
 
 def _read(path: Path, *what: str) -> "pl.DataFrame":

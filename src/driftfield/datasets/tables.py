@@ -20,7 +20,7 @@ from driftfield.datasets.distributions import DISTRIBUTIONS
 from driftfield.datasets.files import parse_picks, read_file
 from driftfield.datasets.filled import spellings
 from driftfield.datasets.frames import array_table, count_from_zero, frame_table, numbered_names
-from driftfield.datasets.inspection import warnings_of
+from driftfield.datasets.inspection import numbers_as_text, warnings_of
 from driftfield.datasets.mixed import AllDates, Levels, is_mixed, left_out, mixed
 from driftfield.datasets.raw_table import RawTable, capital, check_varying, differs_beyond, labels, numbers, suggestion
 from driftfield.datasets.text_files import text_table
@@ -116,7 +116,7 @@ def table_of(
     aside = {label, weight} if isinstance(weight, str) else {label}
     if aside != {None}:
         picks = [name for name in picks or raw.columns if name not in aside]
-    words = raw.warnings
+    words = raw.warnings + numbers_as_text(raw, picks)
     if as_mixed:
         values, columns, levels, dates, doubts, _ = mixed(raw, picks)
         idle = left_out(values, columns, levels, raw, dates)
