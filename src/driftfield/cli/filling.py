@@ -19,7 +19,7 @@ from driftfield.datasets.files import path_and_columns
 from driftfield.datasets.filled import filled_frame, typed_frame, whole_of
 from driftfield.datasets.raw_table import RawTable, unique_names
 from driftfield.datasets.tables import raw_table, table_of
-from driftfield.datasets.writing import write_frame
+from driftfield.datasets.writing import flat, write_frame
 from driftfield.errors import InputError
 from driftfield.files import check_no_input, check_writable
 from driftfield.model import run as runs
@@ -126,7 +126,7 @@ def _write(frames: "Sequence[pl.DataFrame]", decimal: str | None, out: Path | No
         frame = pl.DataFrame([number, *frame])
     separator = ";" if decimal == "," else ","
     if out is None:
-        sys.stdout.write(frame.write_csv(separator=separator))
+        sys.stdout.write(flat(frame).write_csv(separator=separator))
         return
     write_frame(out, frame, separator)
     print(out)

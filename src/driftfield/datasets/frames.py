@@ -52,7 +52,14 @@ def frame_table(data: Any) -> RawTable:
         locate=count_from_zero,
         pick=lambda names: f"data[{[labels[columns.index(name)] for name in names]}]",
         text=lambda i: frame_text(frame[:, i]),
+        nested=nested_columns(frame, columns),
     )
+
+
+def nested_columns(frame: "nw.DataFrame[Any]", names: Sequence[str]) -> dict[str, str]:
+    """What each column holds whose cells are neither numbers nor text nor dates, by its name."""
+    kinds = zip(names, map(_nested, frame.schema.values()), strict=True)
+    return {name: kind for name, kind in kinds if kind}
 
 
 def frame_columns(frame: "nw.DataFrame[Any]", indices: Sequence[int]) -> Iterator[FloatArray | NotNumeric]:
@@ -157,7 +164,15 @@ def _kind(dtype: "nw.dtypes.DType") -> str:
 
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return "text"
-    return "durations" if dtype == nw.Duration else f"values of type {dtype}"
+    return "durations" if dtype == nw.Duration else _nested(dtype) or f"values of type {dtype}"
+
+
+def _nested(dtype: "nw.dtypes.DType") -> str:
+    import narwhals as nw
+
+    if isinstance(dtype, nw.List | nw.Array):
+        return "lists"
+    return "records" if isinstance(dtype, nw.Struct) else "bytes" if dtype == nw.Binary else ""
 
 
 def _dtype_of_dates(dtype: "nw.dtypes.DType") -> str:

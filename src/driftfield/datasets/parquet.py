@@ -10,7 +10,7 @@ from driftfield.datasets import parquet_process
 from driftfield.datasets.cells import LEADING_ZERO, PLAIN, as_numbers, cleaned
 from driftfield.datasets.dialect import MISSING
 from driftfield.datasets.distribution import FloatArray
-from driftfield.datasets.frames import count_from_one, frame_columns, frame_text
+from driftfield.datasets.frames import count_from_one, frame_columns, frame_text, nested_columns
 from driftfield.datasets.raw_table import NotNumeric, RawTable, Whole
 from driftfield.datasets.text_files import comma_separated
 from driftfield.errors import InputError, reason
@@ -69,6 +69,7 @@ def parquet_table(path: Path, safe: bool = False) -> RawTable:
         lambda names: f"{path}:{comma_separated(names)}",
         text,
         whole=everything,
+        nested=nested_columns(nw.from_native(whole), whole.columns),
         from_text=frozenset(numeric),
     )
 

@@ -97,6 +97,7 @@ class RawTable:
     whole: Callable[[], Whole] | None = None
     kept: tuple[NDArray[np.int64], int] | None = None  # which rows those are of the file, and how many it has
     empty: tuple[str, ...] = ()  # names of columns without a cell, which are not among the others
+    nested: Mapping[str, str] = field(default_factory=dict)  # columns of lists and the like, and what they hold
     from_text: frozenset[str] = frozenset()  # columns whose numbers are stored as text, where types are known
 
     def names_of(self, picks: Sequence[str] | None) -> tuple[str, ...]:

@@ -113,11 +113,19 @@ def table_of(
     """The table of the picked columns of a raw table; arguments and errors as in :func:`load`."""
     numbered, classes = (None, ()) if label is None else labels(raw, label)
     weights = column_weights(raw, weight, label) if isinstance(weight, str) else weight
-    aside = {label, weight} if isinstance(weight, str) else {label}
+    nested = raw.nested if as_mixed and picks is None else {}
+    aside = {label, *nested} | ({weight} if isinstance(weight, str) else set())
     if aside != {None}:
         picks = [name for name in picks or raw.columns if name not in aside]
     words = raw.warnings + numbers_as_text(raw, picks)
+    if picks == []:
+        beside = f", as all hold {' or '.join(dict.fromkeys(nested.values()))}" if nested else " beside the label"
+        raise InputError(f"{capital(raw.name)} has no column to learn from{beside}: add one of numbers or text.")
     if as_mixed:
+        left = [
+            f'Column "{name}" holds {what}, which cannot be learned: it is left out.' for name, what in nested.items()
+        ]
+        words += tuple(left)
         values, columns, levels, dates, doubts, _ = mixed(raw, picks)
         idle = left_out(values, columns, levels, raw, dates)
         kept = [j for j, name in enumerate(columns) if name not in idle]

@@ -13,6 +13,7 @@ import numpy as np
 from driftfield.datasets.dates import Dates
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.files import SUFFIXES
+from driftfield.datasets.frames import frame_text, nested_columns
 from driftfield.errors import InputError
 from driftfield.files import check_writable, write_atomically
 
@@ -68,7 +69,18 @@ def write_frame(path: str | os.PathLike[str], frame: "pl.DataFrame", separator: 
         if words is not None:
             raise InputError(f"{path} can hold numbers alone, but {words} has none: write .csv or .parquet.")
         values = np.stack([cells.cast(float).to_numpy() for cells in frame], 1)
+    frame = flat(frame) if path.suffix.lower() == ".csv" else frame
     write_atomically(path, _content(path.suffix.lower(), values, frame, separator))
+
+
+def flat(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """A frame that CSV can hold: lists, records and bytes as text."""
+    import narwhals as nw
+    import polars as pl
+
+    wrapped = nw.from_native(frame, eager_only=True)
+    names = nested_columns(wrapped, frame.columns)
+    return frame.with_columns(pl.Series(name, frame_text(wrapped[name]), dtype=pl.String) for name in names)
 
 
 def csv_text(
