@@ -11,7 +11,7 @@ from driftfield.codecs.decimals import decimals
 from driftfield.datasets.raw_table import NotNumeric, RawTable
 
 _EXAMPLES = 3
-_LARGE = 1e100  # numbers whose squares may overflow
+_LARGE = 1e100  # numbers whose squares may overflow, or underflow for one over it
 _LOOKED_AT = 1_000  # cells that examples are taken from
 _EXAMPLE_SHOWN = 24  # characters
 
@@ -56,8 +56,8 @@ def _numbers(name: str, x: FloatArray) -> dict[str, Any]:
         "distinct": len(distinct),
     }
     if len(finite):
-        unit = max(finite.max(), -finite.min())  # in which squares do not overflow
-        unit = unit if unit > _LARGE else 1.0
+        unit = max(finite.max(), -finite.min())  # in which squares do not overflow or vanish
+        unit = unit if unit > _LARGE or 0 < unit < 1 / _LARGE else 1.0
         moments = {"mean": (finite / unit).mean() * unit, "std": (finite / unit).std() * unit}
         described |= {"min": finite.min(), "max": finite.max(), **moments}
         described |= {"decimals": decimals(finite[:, None])[0]}

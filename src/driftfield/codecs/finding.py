@@ -30,6 +30,7 @@ FEWEST_TO_PILE, FEWEST_TO_BOUND = 20, 250  # whole and other numbers on a side o
 PILED = 0.05  # the part of them that piles up at a bound
 ROOM = 5.0  # times the distance to it that the next value may be expected at
 VALUES_BESIDE = 10  # distinct values that a column has beside its atoms
+LARGEST_SCALE = 1e90  # of numbers, and one over that of their spread: cubes of slopes are computed
 _LARGEST_WHOLE = 2.0**31
 
 
@@ -117,6 +118,7 @@ def _found(
     if len(np.unique(found[beside])) <= (VALUES_BESIDE if said.atoms is None else 1) and atoms:
         atoms, beside = (), np.ones(len(found), dtype=bool)
     numbers, own = found[beside], None if own is None else own[beside]
+    _check_scale(name, numbers)
     kind: Kind = "whole number" if whole else "number"
     low, high = _said_bounds(name, numbers, said, bounds(numbers, whole, dates))
     extra = 1 / 12 if whole else 0.0  # the variance within an interval
@@ -124,6 +126,18 @@ def _found(
     gain = GAIN_AT_AN_EDGE if edge else GAIN
     map_ = choose_map(numbers, own, extra, not whole and (low, high) != (None, None), gain)
     return Column(name, kind, (), atoms, places, (bent_within if whole else bent)(map_, low, high), low, high)
+
+
+def _check_scale(name: str, values: FloatArray) -> None:
+    """Raises InputError for numbers that are too large, or too close together, to compute with."""
+    low, high = float(values.min()), float(values.max())
+    spread = high / 2 - low / 2  # which does not overflow
+    if spread < 1 / LARGEST_SCALE or max(abs(low), abs(high)) > LARGEST_SCALE:
+        factor = f"1e{-int(np.floor(np.log10(spread)))}" if spread > 0 else "a constant"
+        raise InputError(
+            f'Column "{name}" has numbers from {low:g} to {high:g}, whose squares cannot be computed: multiply it by '
+            f"{factor}, or leave it out."
+        )
 
 
 def _angle(

@@ -182,8 +182,9 @@ def check_varying(
 
 def check_size(table: FloatArray, columns: Sequence[str], name: str) -> None:
     """Raises InputError when `table` (n, D) holds numbers so large that a model cannot compute with them."""
-    j = int(np.abs(table).max(axis=0).argmax())
-    largest = float(table[np.abs(table[:, j]).argmax(), j])
+    sizes = np.nan_to_num(np.abs(table))
+    row, j = divmod(int(sizes.argmax()), table.shape[1])
+    largest = float(table[row, j])
     if abs(largest) > LARGEST:
         raise InputError(
             f'Column "{columns[j]}" of {name} holds numbers beyond {LARGEST:g}, such as {largest:g}, whose differences '

@@ -53,7 +53,7 @@ def c2st(sample: FloatArray, real: FloatArray, seed: int) -> tuple[Measured, Mea
     n = len(sample)
     rng = stream(seed, "order of rows in C2ST")
     x = np.concatenate([sample[rng.permutation(n)], real[rng.permutation(n)]])
-    x = StandardScaler().fit_transform(x)
+    x = StandardScaler().fit_transform(np.ldexp(x, -np.frexp(np.abs(x).max(0))[1]))  # whose squares can be computed
     side = np.repeat([0, 1], n)
     neighbours, leaf = judge_settings(n)
     trees = HistGradientBoostingClassifier(max_iter=ITERATIONS, min_samples_leaf=leaf)
