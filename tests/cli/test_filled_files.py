@@ -1,11 +1,12 @@
 """Files that are filled, completed and ranked: what was given comes back as it was written."""
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
-from command import Run
+from command import Run, run_here
 
 HEAD = "id,ok,code,row,draw,x,empty,note"
 
@@ -17,17 +18,25 @@ def written(i: int) -> str:
     return f"n{i},{ok},{code},{i % 5},{i * 5 % 23}.5,{x},,same"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def lines() -> list[str]:
     found = [written(i) for i in range(120)]
     return [*found[:60], "," * 7, *found[60:], "," * 7]
 
 
-@pytest.fixture
-def run(driftfield: Run, tmp_path: Path, lines: list[str]) -> Path:
-    (tmp_path / "t.csv").write_text("\n".join([HEAD, *lines]) + "\n")
-    done = driftfield("fit", "t.csv", "-o", "run", "--steps", "5", "-q")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
+    folder = tmp_path_factory.mktemp("filled")
+    (folder / "t.csv").write_text("\n".join([HEAD, *lines]) + "\n")
+    small = ["--steps", "5", "--set", "network.width=16", "--set", "likelihood.steps=8"]
+    done = run_here("fit", "t.csv", "-o", "run", *small, "-q", cwd=folder)
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     return tmp_path / "run"
 
 

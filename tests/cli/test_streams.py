@@ -46,9 +46,9 @@ def test_results_that_are_lost_are_a_failure(tmp_path: Path, to: str, why: str, 
 
 
 @pytest.mark.parametrize("to", ["2>&-", pytest.param("2>/dev/full", marks=FULL)])
-def test_messages_that_are_lost_change_nothing_else(tmp_path: Path, tiny_run: Path, to: str) -> None:
+def test_messages_that_are_lost_change_nothing_else(driftfield: Run, tmp_path: Path, tiny_run: Path, to: str) -> None:
     shutil.copytree(tiny_run, tmp_path / "run")
-    rows = shell("$df sample run -n 3", tmp_path)
+    rows = driftfield("sample", "run", "-n", "3")
     assert rows.stdout.count("\n") == 4
     assert shell(f"$df sample run -n 3 --steps 1 {to}", tmp_path).returncode == 0  # it warns
     assert shell(f"$df sample run -n 3 {to}", tmp_path).stdout == rows.stdout
@@ -56,11 +56,11 @@ def test_messages_that_are_lost_change_nothing_else(tmp_path: Path, tiny_run: Pa
     assert (lost.returncode, lost.stdout) == (2, "")
 
 
-def test_files_do_not_take_the_places_of_closed_streams(tmp_path: Path) -> None:
+def test_files_do_not_take_the_places_of_closed_streams(driftfield: Run, tmp_path: Path) -> None:
     """Else a message would end in a file that is being written."""
-    fit = "$df fit moons --steps 20 --set network.width=8 --set data.rows=500 --quiet -o"
-    assert shell(f"{fit} closed <&- >&- 2>&-", tmp_path).returncode == 1
-    assert shell(f"{fit} open", tmp_path).returncode == 0
+    fit = "fit moons --steps 20 --set network.width=8 --set data.rows=500 --quiet -o"
+    assert shell(f"$df {fit} closed <&- >&- 2>&-", tmp_path).returncode == 1
+    assert driftfield(*fit.split(), "open").returncode == 0
     for name in ("model.safetensors", "train.parquet", "recipe.toml"):
         assert (tmp_path / "closed" / name).read_bytes() == (tmp_path / "open" / name).read_bytes()
 
