@@ -302,6 +302,6 @@ WRITERS: list[Callable[[], st.SearchStrategy[Written]]] = [
 
 
 @given(st.one_of([writer() for writer in WRITERS]))
-@settings(max_examples=1_500, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_a_table_is_read_back_as_it_was_written_or_refused_in_a_sentence(written: Written) -> None:
     check(written)

@@ -21,18 +21,19 @@ from driftfield.verification import QUESTIONS, Verification, verify
 from driftfield.verification.subject import Subject
 
 ROWS = 600
+LIKELIHOOD = {"steps": 20}  # half of the default
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def moons() -> Model:
     """By the default recipe, at half its width for speed."""
-    return driftfield.fit("moons", steps=1_000, network={"width": 48})
+    return driftfield.fit("moons", steps=1_000, network={"width": 48}, likelihood=LIKELIHOOD)
 
 
 @pytest.fixture(scope="module")
 def eight_gaussians() -> Model:
-    return driftfield.fit("8-gaussians", steps=1_000, network={"width": 48})
+    return driftfield.fit("8-gaussians", steps=1_000, network={"width": 48}, likelihood=LIKELIHOOD)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def told_t() -> Model:
         network={"embedding": "sine-time"},
         train={"prior": "standard"},
         sample={"sampler": "ddim", "grid": "uniform", "steps": 50},
+        likelihood=LIKELIHOOD,
     )
 
 
@@ -72,7 +74,7 @@ def test_a_well_trained_model_of_eight_gaussians_passes_every_check(eight_gaussi
 
 
 def test_a_well_trained_model_of_a_table_passes_every_check_that_applies() -> None:
-    found = verify(driftfield.fit("sklearn:diabetes", steps=600))
+    found = verify(driftfield.fit("sklearn:diabetes", steps=600, likelihood=LIKELIHOOD))
     assert failures(found) == set()
     # The distribution is unknown, so the exact score is; all else applies, the mass by importance sampling in ten
     # columns.
