@@ -70,7 +70,7 @@ class DiffusionDensity(DensityMixin, DiffusionEstimator):
         return float(np.mean(self.score_samples(X)))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
-        """New rows (n_samples, C): an array, or a frame where the training rows were a frame with text."""
+        """New rows (n_samples, C): an array, or a frame of the same types where the training rows were a frame."""
         check_is_fitted(self)
         seed = int(check_random_state(random_state).randint(MOST_SEED))
         rows = self._layout.whole(self.model_.sample(n_samples, seed))

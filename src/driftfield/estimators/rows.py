@@ -33,7 +33,9 @@ class Layout:
         levels: the texts of each column of text, () of others.
         varying: whether there is something to learn of a column, (C,) bool.
         constant: the only value of a column, NaN where there are several or none; (C,).
-        library: "pandas" or "polars" for a frame with text, else None.
+        library: "pandas" or "polars" for a frame, else None.
+        has_text: whether it is a frame with text.
+        dtypes: the types of the columns of a frame, as its library has them.
     """
 
     columns: tuple[str, ...]
@@ -41,6 +43,8 @@ class Layout:
     varying: NDArray[np.bool_]
     constant: FloatArray
     library: Literal["pandas", "polars"] | None = None
+    has_text: bool = False
+    dtypes: tuple[Any, ...] = ()
 
     def table(self, values: FloatArray, real: bool = False) -> Table:
         """The table of the columns that vary, of rows (n, C); with ``real``, all numbers are real ones."""
@@ -69,13 +73,13 @@ class Layout:
 
 def read_training(estimator: BaseEstimator, X: Any) -> tuple[FloatArray, Layout]:
     """The training rows X as (n, C) with NaN for missing cells, and their layout."""
-    if has_text(X):
+    text = has_text(X)
+    if text:
         validate_data(estimator, X, skip_check_array=True)
         values, columns, levels, *_ = mixed(frame_table(X), None, with_dates=False)
-        library: Any = "polars" if type(X).__module__.startswith("polars") else "pandas"
     else:
         values = validate_data(estimator, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
-        columns, levels, library = _names(estimator, values.shape[1]), ((),) * values.shape[1], None
+        columns, levels = _names(estimator, values.shape[1]), ((),) * values.shape[1]
     idle = left_out(values, columns, levels)
     varying = np.array([name not in idle for name in columns])
     constant = np.full(len(columns), np.nan)
@@ -85,7 +89,9 @@ def read_training(estimator: BaseEstimator, X: Any) -> tuple[FloatArray, Layout]
             constant[j] = known[0]
         elif name in idle:
             Callbacks().message(idle[name])
-    return values, Layout(columns, levels, varying, constant, library)
+    library: Any = next((name for name in ("polars", "pandas") if type(X).__module__.startswith(name)), None)
+    library = library or ("pandas" if text else None)
+    return values, Layout(columns, levels, varying, constant, library, text, tuple(getattr(X, "dtypes", ())))
 
 
 def read_rows(estimator: BaseEstimator, X: Any, layout: Layout) -> FloatArray:
@@ -94,7 +100,7 @@ def read_rows(estimator: BaseEstimator, X: Any, layout: Layout) -> FloatArray:
     Raises:
         InputError: a column holds text, or numbers, other than in the training rows.
     """
-    if not layout.library and not has_text(X):
+    if not layout.has_text and not has_text(X):
         values: FloatArray = validate_data(
             estimator, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=1
         )
@@ -144,14 +150,36 @@ def _names(estimator: BaseEstimator, count: int) -> tuple[str, ...]:
 
 
 def frame_of(values: FloatArray, layout: Layout) -> Any:
-    """Rows (n, C) as a frame of the library of the training rows, with text."""
+    """Rows (n, C) as a frame like that of the training rows, in its types where these can hold them."""
     import narwhals as nw
 
     assert layout.library is not None
-    columns = {}
-    for name, cells, texts in zip(layout.columns, values.T, layout.levels, strict=True):
-        columns[name] = [_text(cell, texts) for cell in cells] if texts else cells
-    return nw.from_dict(columns, backend=layout.library).to_native()
+    series = []
+    dtypes = layout.dtypes or (None,) * len(layout.columns)
+    for name, cells, texts, dtype in zip(layout.columns, values.T, layout.levels, dtypes, strict=True):
+        known = (
+            [_text(cell, texts) for cell in cells] if texts else [None if np.isnan(cell) else cell for cell in cells]
+        )
+        found = nw.new_series(name, known, nw.String if texts else nw.Float64, backend=layout.library)
+        series.append(_typed(found, dtype, None if texts else cells))
+    return nw.concat([each.to_frame() for each in series], how="horizontal").to_native()
+
+
+def _typed(series: Any, dtype: Any, cells: FloatArray | None) -> Any:
+    """A series in a type of its library, if that can hold it exactly; ``cells`` are its numbers, None for text."""
+    import narwhals as nw
+    from polars.exceptions import PolarsError
+
+    native = series.to_native()
+    try:
+        cast = native.cast(dtype) if hasattr(native, "cast") else native.astype(dtype)
+        found = nw.from_native(cast, series_only=True)
+        if cells is not None and not found.dtype.is_float():
+            exact = np.array_equal(found.cast(nw.Float64).to_numpy(), cells, equal_nan=True)
+            return found if exact else series
+    except (TypeError, ValueError, PolarsError):
+        return series
+    return found
 
 
 def filled_frame(X: Any, values: FloatArray, layout: Layout) -> Any:
@@ -161,10 +189,10 @@ def filled_frame(X: Any, values: FloatArray, layout: Layout) -> Any:
     frame = nw.from_native(X, eager_only=True)
     for j, texts in enumerate(layout.levels):
         column = frame[:, j]
-        missing = np.isnan(column.cast(nw.Float64).to_numpy()) if not texts else column.is_null().to_numpy()
-        if not missing.any():
+        missing = column.is_null().to_numpy() if texts else np.isnan(column.cast(nw.Float64).to_numpy())
+        places = np.flatnonzero(missing & ~np.isnan(values[:, j]))  # a column without any value stays empty
+        if not len(places):
             continue
-        places = np.flatnonzero(missing)
         cells = [_text(values[i, j], texts) if texts else _number(values[i, j], column.dtype) for i in places]
         frame = frame.with_columns(column.scatter(places.tolist(), cells))
     return frame.to_native()
