@@ -98,7 +98,7 @@ def read_rows(estimator: BaseEstimator, X: Any, layout: Layout) -> FloatArray:
     """Rows X as (n, C): NaN for missing cells, and infinity for texts that the training rows never held.
 
     Raises:
-        InputError: a column holds text, or numbers, other than in the training rows.
+        InputError: a column holds text, or numbers, other than in the training rows; or there are no rows.
     """
     if not layout.has_text and not has_text(X):
         values: FloatArray = validate_data(
@@ -108,6 +108,11 @@ def read_rows(estimator: BaseEstimator, X: Any, layout: Layout) -> FloatArray:
     validate_data(estimator, X, reset=False, skip_check_array=True)
     if not hasattr(X, "columns"):
         raise InputError("The training rows were a frame with text, but X is none: pass a frame with the same columns.")
+    if not len(X):  # in the words of scikit-learn
+        raise InputError(
+            f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required by "
+            f"{type(estimator).__name__}."
+        )
     raw = frame_table(X)
     values = np.empty((len(X), len(layout.columns)))
     for j, (texts, column) in enumerate(zip(layout.levels, raw.read(range(len(layout.columns))), strict=True)):
