@@ -46,6 +46,14 @@ def test_only_columns_far_from_normal_are_mapped_to_normal_scores() -> None:
     assert len(choose_map(rng.uniform(size=2_000)).x) == 2
     assert len(choose_map(np.concatenate([rng.normal(-2, 1, 1_000), rng.normal(2, 1, 1_000)])).x) == 2
     assert len(choose_map(np.exp(rng.normal(size=2_000))).x) > 2
+    assert len(choose_map(rng.standard_t(2, size=2_000)).x) > 2
+
+
+def test_clusters_are_left_to_the_model() -> None:
+    rng = np.random.default_rng(2)
+    apart = np.concatenate([rng.normal(-2, 0.3, 1_000), rng.normal(2, 0.3, 1_000)])
+    assert len(choose_map(apart).x) == len(choose_map(np.sort(apart)).x) == 2
+    assert len(choose_map(np.exp(apart)).x) > 2  # the widths of which differ e^4 times
 
 
 def test_a_weighted_map_has_the_moments_of_repeated_values() -> None:

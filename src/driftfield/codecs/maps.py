@@ -15,6 +15,7 @@ Beyond the last knot x_m on the side of a bound b, where the slope is d,
 which no value beyond the bound can come from.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +31,7 @@ FEWEST_VALUES = 100  # distinct ones, for normal scores
 NEXT = 1e-15  # of the way from a bound to the last knot before it
 BEND = 0.2
 _KNOTS = 17
+_MOST_CLUSTERS, _ROWS_TO_CLUSTER = 4, 2_000
 _ROWS_OF_A_KNOT = 20
 
 
@@ -200,6 +202,9 @@ def choose_map(
 ) -> Map:
     """A linear map, unless normal scores make held-out values (n,) likelier under N(0, 1) by ``least_gain`` nats each.
 
+    They have to beat several clusters of one width on the linear map too, by half as much: these are what the model
+    finds by itself, while normal scores would stretch what is between them and cut each off at its inner end.
+
     The knots of a linear map for values with a bound are the outermost of them, so that it can be bent beyond.
     """
     linear = linear_map(values, weights, extra)
@@ -209,9 +214,29 @@ def choose_map(
     if len(np.unique(values)) < FEWEST_VALUES:
         return linear
     parts = [values[i::2] for i in range(2)]
-    gain = 0.0
-    for fitted, judged in (parts, parts[::-1]):
-        ways = (linear_map(fitted, extra=extra), scores_map(fitted))
-        plain, scores = (float(np.mean(-0.5 * way.forward(judged) ** 2 + way.log_slope(judged))) for way in ways)
-        gain += (scores - plain) / 2
-    return scores_map(values) if gain > least_gain else linear
+    halves = [(fitted, judged, scores_map(fitted)) for fitted, judged in (parts, parts[::-1])]
+    scores = sum(_log_likelihood(judged, map_) for _, judged, map_ in halves) / 2
+    plain = sum(_log_likelihood(judged, linear_map(fitted, extra=extra)) for fitted, judged, _ in halves) / 2
+    if scores - plain <= least_gain:
+        return linear
+    clustered = sum(_clustered(fitted, judged) for fitted, judged, _ in halves) / 2
+    return scores_map(values) if scores - clustered > least_gain / 2 else linear
+
+
+def _log_likelihood(values: FloatArray, map_: Map) -> float:
+    """The mean log-density of values (n,) whose z is N(0, 1)."""
+    return float(np.mean(-0.5 * map_.forward(values) ** 2 + map_.log_slope(values))) - 0.5 * math.log(2 * math.pi)
+
+
+def _clustered(fitted: FloatArray, judged: FloatArray) -> float:
+    """The mean log-density of values under Gaussians of one width, as many as the BIC of others says, four at most."""
+    from sklearn.mixture import GaussianMixture
+
+    map_ = linear_map(fitted)
+    z = map_.forward(fitted[:: -(-len(fitted) // _ROWS_TO_CLUSTER)])[:, None]
+    tried = [
+        GaussianMixture(count, covariance_type="tied", reg_covar=1e-3, random_state=0).fit(z)
+        for count in range(2, _MOST_CLUSTERS + 1)
+    ]
+    best = min(tried, key=lambda each: each.bic(z))
+    return float(best.score(map_.forward(judged)[:, None]) + map_.log_slope(judged[:1])[0])

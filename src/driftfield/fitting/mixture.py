@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from driftfield.codecs import EncodedRows, FloatArray
+from driftfield.codecs import EncodedRows, FloatArray, NumericCodec, TableCodec
 from driftfield.diffusion import TableMixture
 from driftfield.diffusion.further.places import placed
 from driftfield.seeds import derive, stream
@@ -70,21 +70,48 @@ def fit_mixture(
     return _em(best, most)[0] if len(most.z) > len(some.z) else best
 
 
-def stands_in(mixture: TableMixture, rows: EncodedRows, seed: int, weights: FloatArray | None = None) -> bool:
-    """Whether a classifier cannot tell draws of a mixture of numbers from training rows: within two errors of chance.
+def drawn(mixture: TableMixture, n: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Numbers (n, D) and codes (n, K) of n rows of a mixture."""
+    m = rng.choice(len(mixture.means), n, p=_chances(mixture.log_weights))
+    scaled = (mixture.axes * mixture.variances[:, None].sqrt()).numpy()[m]
+    z = mixture.means.numpy()[m] + np.einsum("nde,ne->nd", scaled, rng.standard_normal((n, scaled.shape[1])))
+    codes = np.empty((n, len(mixture.levels)), dtype=np.int64)
+    for k, log_level in enumerate(torch.split(mixture.log_levels, list(mixture.levels), 1)):
+        below = _chances(log_level).cumsum(1)[m]
+        codes[:, k] = (rng.random(n)[:, None] > below[:, :-1]).sum(1)
+    return z, codes
 
-    Where it can, a network that adds to the mixture has to undo it first, and ends no better than without.
+
+def _chances(log_p: Tensor) -> FloatArray:
+    """Probabilities that sum to 1 in float64."""
+    found: FloatArray = log_p.softmax(-1).numpy()
+    return found
+
+
+def stands_in(
+    mixture: TableMixture, codec: NumericCodec | TableCodec, rows: FloatArray, seed: int, weights: FloatArray | None
+) -> bool:
+    """Whether a classifier cannot tell draws of a mixture from training rows (n, C): within two errors of chance.
+
+    Where it can, a network that adds to the mixture has to undo it first, and ends no better than without. Draws are as
+    the user would see them, and lack the cells that other rows lack.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import cross_val_score
 
     rng = np.random.default_rng(derive(seed, "draws of a mixture"))
-    chosen = None if weights is None else weights / weights.sum()  # as the mixture, rows are chosen by their weights
-    real = rows.z[rng.choice(len(rows.z), min(TOLD_ROWS, len(rows.z)), replace=False, p=chosen)]
-    n, chances = len(real), mixture.log_weights.exp().numpy()
-    m = rng.choice(len(chances), n, p=chances / chances.sum())
-    scaled = (mixture.axes * mixture.variances[:, None].sqrt()).numpy()[m]
-    made = mixture.means.numpy()[m] + np.einsum("nde,ne->nd", scaled, rng.standard_normal(real.shape))
+    if weights is not None:  # as many are kept as their weights say, so that none is there twice
+        rows = rows[rng.random(len(rows)) < weights / weights.max()]
+    real = rows[rng.permutation(len(rows))[:TOLD_ROWS]]
+    n = len(real)
+    z, codes = drawn(mixture, n, rng)
+    if isinstance(codec, TableCodec):
+        every = np.ones(real.shape, dtype=bool)
+        (real, _), core = codec.inward(real, every, lenient=True), codec.core
+        made = core.finish(core.decoded(z, codes))
+        made[np.isnan(real) & ~core.holes] = np.nan
+    else:
+        made = codec.decode(z)
     classifier = HistGradientBoostingClassifier(random_state=0)
     labels = np.repeat([0, 1], n)
     accuracy = cross_val_score(classifier, np.concatenate([real, made]), labels, cv=2).mean()

@@ -17,7 +17,7 @@ from driftfield.fitting.mixture import fit_mixture, stands_in
 from driftfield.fitting.plan import Plan
 from driftfield.fitting.splitting import split_rows
 from driftfield.recipes.building import Parts, build_denoiser, build_loss, check_recipe, is_table
-from driftfield.recipes.defaults import as_table, choose_scaling, resolve
+from driftfield.recipes.defaults import FEW_ROWS, as_table, choose_scaling, resolve
 from driftfield.recipes.schema import Recipe
 from driftfield.seeds import stream
 
@@ -129,7 +129,11 @@ def prepare_again(plan: Plan, parts: Parts) -> Preparation:
 
 
 def _mixed(plan: Plan, codec: NumericCodec | TableCodec) -> tuple[Plan, TableMixture | None]:
-    """The mixture that the network starts from, and the plan with the number of its components."""
+    """The mixture that the network starts from, and the plan with the number of its components.
+
+    Where a classifier tells its draws from many rows, it is one Gaussian, which says how columns go together. Of few
+    rows a network learns less than a mixture knows.
+    """
     components = plan.recipe.network.get("components")
     if components == 0 or plan.recipe.network.kind not in ("mlp", "table"):
         return plan, None
@@ -139,8 +143,11 @@ def _mixed(plan: Plan, codec: NumericCodec | TableCodec) -> tuple[Plan, TableMix
         rows, levels = EncodedRows.whole(codec.encode(plan.rows)), ()
     mixture = fit_mixture(rows, levels, plan.seed, plan.weights, components)
     found = len(mixture.means)
-    if components is None and plan.recipe.network.kind == "mlp":  # which starts from one Gaussian as it is
-        found = 0 if found == 1 or not stands_in(mixture, rows, plan.seed, plan.weights) else found
+    if components is None:
+        many = len(plan.rows) >= FEW_ROWS
+        if many and found > 1 and not stands_in(mixture, codec, plan.rows, plan.seed, plan.weights):
+            mixture, found = fit_mixture(rows, levels, plan.seed, plan.weights, 1), 1
+        found = 0 if plan.recipe.network.kind == "mlp" and found == 1 else found  # which starts from one as it is
     recipe = plan.recipe.updated({"network": {"components": found}})
     return replace(plan, recipe=recipe), mixture if found else None
 
