@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 MOST_SHOWN = 1_000  # characters of a message
 _LONG_WORD = re.compile(r"\S{301,}")
+LIKE = 0.6  # share of letters that two names have in common, in order, where one may be meant by the other
 _REASON_SHOWN = 100  # characters of another library's error message
 
 
@@ -68,9 +69,18 @@ def listed(names: Sequence[str]) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like one with a typing error, in whatever case; None where none is like it."""
+    lower: dict[str, str] = {}
+    for each in known:
+        lower.setdefault(each.lower(), each)
+    close = get_close_matches(name.lower(), lower, n=1, cutoff=LIKE)
+    return lower[close[0]] if close else None
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that is not in a table: 'unknown sampler "heum": did you mean "heun"?'."""
     names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
-    advice = f'did you mean "{close[0]}"?' if close else f"choose one of {', '.join(names)}."
+    near = nearest(name, names)
+    advice = f"choose one of {', '.join(names)}." if near is None else f'did you mean "{near}"?'
     return InputError(f'Unknown {what} "{name}": {advice}')

@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 from driftfield.datasets.dialect import Dialect
@@ -13,7 +12,7 @@ from driftfield.datasets.npy import npy_table
 from driftfield.datasets.parquet import parquet_table
 from driftfield.datasets.raw_table import RawTable
 from driftfield.datasets.text_files import text_table
-from driftfield.errors import InputError, listed
+from driftfield.errors import InputError, listed, nearest
 
 SUFFIXES = (".csv", ".parquet", ".npy")  # of files that are written
 TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")  # each also with .gz after it
@@ -92,16 +91,21 @@ def parse_picks(data: str, columns: str) -> list[str]:
     return names
 
 
+def _stem(name: str) -> str:
+    """The name of a file without its endings, which make any two look alike."""
+    return name[:1] + name[1:].partition(".")[0]
+
+
 def _missing(path: str, names: Iterable[str]) -> InputError:
     folder = Path(path).parent
     if not os.path.isdir(folder):  # a name may be too long for pathlib
         return InputError(f"There is no file {path}: the folder {folder} does not exist.")
     files = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in (*SUFFIXES, *TEXT, ".gz")]
     bare = Path(path).name == path
-    known = {name.lower(): name for name in [*(names if bare else ()), *files]}
-    close = get_close_matches(Path(path).name.lower(), known, n=1, cutoff=0.6)
-    if close:
-        near = known[close[0]] if bare else str(folder / known[close[0]])
+    known = {_stem(name): name for name in [*(names if bare else ()), *files]}
+    close = nearest(_stem(Path(path).name), known)
+    if close is not None:
+        near = known[close] if bare else str(folder / known[close])
         return InputError(f'There is no file or built-in data "{path}": did you mean "{near}"?')
     if bare and not Path(path).suffix:
         return InputError(f'There is no built-in data "{path}": choose one of {", ".join(names)}, or name a file.')

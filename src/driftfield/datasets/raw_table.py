@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftfield.datasets.distribution import FloatArray
-from driftfield.errors import InputError, unknown_name
+from driftfield.errors import InputError, nearest, unknown_name
 from driftfield.errors import reason as reason
 
 if TYPE_CHECKING:
@@ -111,8 +110,8 @@ class RawTable:
         for name in (pick, pick.strip()):
             if name in self.columns:
                 return self.columns.index(name)
-        close = get_close_matches(pick, self.columns, n=1, cutoff=0.5)
-        raise unknown_name(f"column of {self.name}", pick, close or self.columns[:_NAMES_SHOWN])
+        near = nearest(pick, self.columns)
+        raise unknown_name(f"column of {self.name}", pick, self.columns[:_NAMES_SHOWN] if near is None else [near])
 
 
 def numbers(
