@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from driftfield.wording import noise_level, number, plus_minus, shorten, within
+from driftfield.wording import noise_level, number, plus_minus, share, shorten, within
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,16 @@ def test_names_are_cut_and_cleaned() -> None:
 )
 def test_an_interval_says_which_of_its_ends_are_closed(low: float | None, high: float | None, text: str) -> None:
     assert within(low, high) == text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "n", "what", "text"),
+    [
+        (0.6, 5, "", "3 of 5"),
+        (1 / 3, 12, "rows", "4 of 12 rows"),
+        (1 / 3, 30, "rows", "33.3 % of rows"),
+        (0.0, 1000, "", "0.0 %"),
+    ],
+)
+def test_a_fraction_of_few_things_is_a_count(fraction: float, n: int, what: str, text: str) -> None:
+    assert share(fraction, n, what) == text

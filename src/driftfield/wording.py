@@ -6,6 +6,7 @@ MISSING = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SMALLEST, _LARGEST = -4, 6  # powers of ten that are written out
 _PLACES = 8
+FEWEST_OF_A_PERCENTAGE = 30
 
 
 def shorten(name: str, limit: int = 36) -> str:
@@ -43,6 +44,14 @@ def plus_minus(value: float | None, error: float | None) -> str:
         return f"{number(value * 10.0**exponent)} ± {number(error * 10.0**exponent, 2)}"
     both = f"{value:,.{places}f} ± {error:,.{places}f}"
     return _proper(f"({both})·{_power(exponent)}" if exponent else both)
+
+
+def share(fraction: float, n: int, what: str = "") -> str:
+    """A fraction of n things: 8.3 % of rows; of fewer than 30 the count, 1 of 12 rows."""
+    rest = f" {what}" if what else ""
+    if n < FEWEST_OF_A_PERCENTAGE:
+        return f"{round(fraction * n)} of {n}{rest}"
+    return f"{100 * fraction:.1f} %{' of' * bool(what)}{rest}"
 
 
 def within(low: float | None, high: float | None) -> str:

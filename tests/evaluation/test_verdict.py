@@ -193,3 +193,11 @@ def test_memorisation_is_mentioned_when_it_is_present_and_only_then():
 
 def test_nothing_measured_is_said_so():
     assert verdict([]) == "No metric was measured, so there is no verdict."
+
+
+def test_of_few_rows_counts_are_told_in_place_of_percentages():
+    text = verdict([judge(0.6, error=0.2, rows=5)], copies(0.9, n=20))
+    assert "tells samples from fresh data 6 of 10 times (floor 5 of 10)" in text
+    assert "with 5 rows per side only large gaps would be detected" in text
+    assert "18 of 20 samples lie suspiciously close to a training row (1 of 20 expected)" in text
+    assert "%" not in text

@@ -7,7 +7,7 @@ import numpy as np
 
 from driftfield.codecs import FloatArray
 from driftfield.evaluation.metric import Metric
-from driftfield.wording import shorten
+from driftfield.wording import share, shorten
 
 
 def empty_cells(made: FloatArray, real: FloatArray, other: FloatArray, columns: Sequence[str]) -> Metric:
@@ -18,8 +18,8 @@ def empty_cells(made: FloatArray, real: FloatArray, other: FloatArray, columns: 
     shares = [np.isnan(side).mean(0) for side in (made, real, other)]
     worst = int(np.abs(shares[0] - shares[1]).argmax())
     variances = []
-    for share, side in zip(shares, (made, real, other), strict=True):
-        success = (share[worst] * len(side) + 1) / (len(side) + 2)  # so that the error is not 0
+    for empty, side in zip(shares, (made, real, other), strict=True):
+        success = (empty[worst] * len(side) + 1) / (len(side) + 2)  # so that the error is not 0
         variances.append(success * (1 - success) / len(side))
     return Metric(
         "empty_cells",
@@ -31,5 +31,6 @@ def empty_cells(made: FloatArray, real: FloatArray, other: FloatArray, columns: 
         "fraction",
         0.0,
         len(real),
-        f"{shares[0][worst]:.1%} of samples and {shares[1][worst]:.1%} of real rows, worst column.",
+        f"{share(shares[0][worst], len(made), 'samples')} and {share(shares[1][worst], len(real), 'real rows')}, worst "
+        "column.",
     )

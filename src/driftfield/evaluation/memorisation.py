@@ -19,6 +19,7 @@ from driftfield.codecs import FloatArray, Scaler
 from driftfield.evaluation.metric import Metric
 from driftfield.evaluation.rows import checked, choose, standardised
 from driftfield.seeds import stream
+from driftfield.wording import share
 
 MOST_ROWS = 10_000
 MOST_TRAINING_ROWS = 200_000
@@ -136,7 +137,7 @@ class Memorisation:
         if self.median_held_out > 0:
             floor_error = float(np.sqrt(2)) * real / self.median_held_out
             error = float(np.hypot(made, self.ratio * real)) / self.median_held_out
-        closest = f"{self.expected:.1%}"
+        closest = share(self.expected, self.rows, "held-out rows")
         return [
             Metric(
                 "memorisation_ratio", "Distance to training rows", self.ratio, 1.0, error, floor_error, "ratio", 1.0,
@@ -146,7 +147,7 @@ class Memorisation:
             Metric(
                 "memorisation_closer", "Rows close to training", self.closer, self.expected, self.error,
                 self.expected_error, "fraction", self.expected, self.rows,
-                f"Fraction of samples closer to a training row than the closest {closest} of held-out rows.",
+                f"Fraction of samples closer to a training row than the closest {closest}.",
             ),
             Metric(
                 "duplicates", "Copies of training rows", self.duplicates, self.held_out_duplicates,

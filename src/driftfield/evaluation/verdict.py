@@ -11,7 +11,7 @@ from driftfield.evaluation.baselines import Baseline, best
 from driftfield.evaluation.classifiers import SCATTER
 from driftfield.evaluation.memorisation import Memorisation
 from driftfield.evaluation.metric import Metric
-from driftfield.wording import plus_minus
+from driftfield.wording import FEWEST_OF_A_PERCENTAGE, plus_minus, share
 
 NOISE = 3.0  # standard errors within which an excess over the floor counts as noise: the larger of two is judged
 NOISE_OF_PAIRS = 2.0  # the same for the difference of two log-densities of the same rows
@@ -64,8 +64,9 @@ def _samples(metrics: Sequence[Metric]) -> list[str]:
     # The accuracy and its floor share their real rows, so that their difference scatters less than two accuracies
     # would: 1.0 to 1.2 times the binomial error, measured for equal distributions.
     error = math.hypot(metric.error or 0.0, metric.floor_error or 0.0) / SCATTER
-    seen = f"a classifier tells samples from fresh data {_percent(metric.value)} of the time"
-    return [f"{seen} (floor {_percent(metric.floor)}): {level(excess, error, metric.rows)}"]
+    value, floor = (share(accuracy, 2 * metric.rows) for accuracy in (metric.value, metric.floor or 0.0))
+    seen = f"a classifier tells samples from fresh data {value} {'of the time' if '%' in value else 'times'}"
+    return [f"{seen} (floor {floor}): {level(excess, error, metric.rows)}"]
 
 
 def _base(floor: float, chance: float, rows: int) -> float:
@@ -82,7 +83,8 @@ def level(excess: float, error: float, rows: int) -> str:
     noise = NOISE * error
     few = noise > SLIGHTLY
     if excess <= noise:
-        limit = f"with {rows:,} rows per side only gaps above {100 * noise:.0f} points would be detected"
+        gaps = "large gaps" if rows < FEWEST_OF_A_PERCENTAGE else f"gaps above {100 * noise:.0f} points"
+        limit = f"with {rows:,} rows per side only {gaps} would be detected"
         seen = "it cannot tell with so few rows" if noise > CLEARLY else "no significant difference"
         return f"{seen}; {limit}" if few else "indistinguishable within noise"
     if excess <= PRACTICALLY:
@@ -176,12 +178,9 @@ def _beside_baseline(log_density: float, rival: Baseline, noise: float) -> str:
 def _copies(memorisation: Memorisation | None) -> list[str]:
     if memorisation is None or not memorisation.present:
         return []
-    copies, fresh = memorisation.duplicates, memorisation.held_out_duplicates
+    copies, fresh, n = memorisation.duplicates, memorisation.held_out_duplicates, memorisation.rows
     if copies > max(memorisation.closer, fresh):
-        return [f"{_percent(copies)} of samples copy a training row ({_percent(fresh)} of fresh rows do): it memorises"]
-    close = f"{_percent(memorisation.closer)} of samples lie suspiciously close to a training row"
-    return [f"{close} ({_percent(memorisation.expected)} expected): it memorises"]
-
-
-def _percent(fraction: float | None) -> str:
-    return "unknown" if fraction is None else f"{100 * fraction:.1f} %"
+        those = share(fresh, n, "fresh rows")
+        return [f"{share(copies, n, 'samples')} copy a training row ({those} do): it memorises"]
+    close = f"{share(memorisation.closer, n, 'samples')} lie suspiciously close to a training row"
+    return [f"{close} ({share(memorisation.expected, n)} expected): it memorises"]

@@ -17,7 +17,7 @@ from driftfield.report.dots import Level
 from driftfield.report.section import Section, Table
 from driftfield.report.verification import verification_section
 from driftfield.report.view import shared_view
-from driftfield.wording import number, plus_minus
+from driftfield.wording import number, plus_minus, share
 
 MOST_MARGINALS = 24  # columns of a table
 
@@ -97,8 +97,8 @@ def imputation(contents: Contents) -> Section | None:
     ]
     if own.numbers:
         prose.append(
-            f"{own.within_50:.0%} of the hidden numbers lie in the central 50 % of their draws, {own.within_90:.0%} in "
-            "the central 90 %: honest draws hold as many as they say."
+            f"{share(own.within_50, own.numbers, 'hidden numbers')} lie in the central 50 % of their draws, "
+            f"{share(own.within_90, own.numbers)} in the central 90 %: honest draws hold as many as they say."
         )
     header = ("method", "RMSE", "CRPS", "in 50 %", "in 90 %", "accuracy", "log-loss")
     table = Table(header, tuple(each.cells() for each in contents.imputation))

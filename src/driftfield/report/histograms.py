@@ -9,7 +9,7 @@ from driftfield.report.axes import Axis, legend_above, name_axes
 from driftfield.report.panels import Panel
 from driftfield.report.style import Theme
 from driftfield.report.view import common_interval
-from driftfield.wording import shorten
+from driftfield.wording import share, shorten
 
 
 def histogram(
@@ -71,7 +71,7 @@ def nearest_neighbours(generated: FloatArray, held_out: FloatArray) -> Panel:
         held_out,
         generated,
         np.linspace(0.0, high, 46),
-        f"distance (standard deviations{f'; {beyond:.1%} beyond' if beyond else ''})",
+        f"distance (standard deviations{f'; {share(beyond, len(pooled))} beyond' if beyond else ''})",
         legend=("held-out rows", "generated rows"),
         size=(4.8, 2.9),
     )

@@ -13,7 +13,7 @@ from driftfield.report.histograms import histogram
 from driftfield.report.panels import Panel
 from driftfield.report.section import Table
 from driftfield.report.style import Theme, density_colours
-from driftfield.wording import number, shorten
+from driftfield.wording import number, share, shorten
 
 SHOWN_LEVELS = 8
 SHOWN_COLUMNS = 30  # of associations
@@ -29,14 +29,14 @@ def understood(parts: Sequence[Column], rows: FloatArray) -> Table:
             low, high = (written(part, float(end)) for end in (present.min(), present.max()))
             holds = f"{low} to {high}"
             if part.values:
-                share = float(np.isin(present, part.values).mean())
-                holds += f"; exactly {' or '.join(part.written(value) for value in part.values)} in {share:.0%}"
+                atoms = " or ".join(part.written(value) for value in part.values)
+                holds += f"; exactly {atoms} in {share(float(np.isin(present, part.values).mean()), len(present))}"
         else:
             names = part.level_names
             more = f" and {len(names) - 4} more" if len(names) > 4 else ""
             holds = f"{len(names)} levels: {', '.join(shorten(name, 16) for name in names[:4])}{more}"
         missing = 1 - len(present) / max(len(cells), 1)
-        holes = f"{missing:.1%}{', modelled' * part.holes}" if missing else "0"
+        holes = f"{share(missing, len(cells))}{', modelled' * part.holes}" if missing else "0"
         lines.append((shorten(part.name, 24), part.shown, holds, holes))
     return Table(("column", "kind", "holds", "missing"), tuple(lines))
 
