@@ -15,7 +15,7 @@ from driftfield.cli import main
 
 COMMAND = str(Path(sys.executable).with_name("driftfield"))
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-TINY = ["--steps", "60", "--set", "network.width=16", "--set", "train.batch=128"]
+TINY = ["--steps", "60", "--set", "network.width=16", "--set", "train.batch=128", "--set", "likelihood.steps=10"]
 TERMINAL = {"OMP_NUM_THREADS": "1", "COLUMNS": "120", "NO_COLOR": "1"}  # one thread, and a plain terminal
 
 

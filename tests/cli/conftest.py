@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 from command import TINY, Run, run_here, run_process
 
+from driftfield.evaluation import classifiers
+
+
+@pytest.fixture(autouse=True)
+def weak_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rounds of boosting: how well classifiers judge is tested in tests/evaluation."""
+    monkeypatch.setattr(classifiers, "ITERATIONS", 20)
+
 
 @pytest.fixture
 def driftfield(tmp_path: Path) -> Run:

@@ -123,7 +123,7 @@ def test_a_table_of_one_column_and_one_of_huge_and_tiny_scales_go_all_the_way(dr
     for name in ("one", "scales"):
         fitted = driftfield("fit", f"{name}.csv", "-o", name, *TINY)
         assert fitted.returncode == 0, fitted.stderr
-        assert driftfield("report", name).returncode == 0
+        assert driftfield("report", name, "--theme", "light").returncode == 0
         rows = pl.read_csv(io.StringIO(driftfield("sample", name, "-n", "500").stdout))
         truth = pl.read_csv(tmp_path / f"{name}.csv")
         for column in truth.columns:  # a fifth of a standard deviation: a tiny training, and 500 rows
