@@ -36,7 +36,7 @@ def frame() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return driftfield.fit(frame(), steps=800, train={"patience": 0})
+    return driftfield.fit(frame(), steps=400, train={"patience": 0})
 
 
 def test_new_rows_are_complete_and_follow_the_categories(model: Model) -> None:

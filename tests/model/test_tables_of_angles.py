@@ -25,7 +25,7 @@ def frame() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return driftfield.fit(frame(), steps=600, columns={"angle": {"kind": "angle", "period": 360}})
+    return driftfield.fit(frame(), steps=300, columns={"angle": {"kind": "angle", "period": 360}})
 
 
 @pytest.mark.parametrize("kind", MEANS)
