@@ -1,7 +1,8 @@
 """Finding: what each column of a table is, from its cells and from what is said of it.
 
 A value of a column of numbers that occurs far more often than its neighbours is an *atom*, a point mass beside the
-density: a zero where nothing was gained, a cap, round numbers where people guess.
+density: a zero where nothing was gained, a cap, round numbers where people guess. The outermost one is a bound too,
+if no value lies beyond.
 """
 
 import math
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from driftfield.codecs.angles import angle_map
 from driftfield.codecs.columns import ALL, Column, ColumnOptions, Kind
 from driftfield.codecs.decimals import decimals
-from driftfield.codecs.maps import GAIN, GAIN_AT_AN_EDGE, bent, bent_within, choose_map
+from driftfield.codecs.maps import BEND, GAIN, GAIN_AT_AN_EDGE, Map, bent, bent_within, choose_map
 from driftfield.datasets.dates import Dates
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.mixed import MOST_LEVELS, AllDates
@@ -120,12 +121,14 @@ def _found(
     numbers, own = found[beside], None if own is None else own[beside]
     _check_scale(name, numbers)
     kind: Kind = "whole number" if whole else "number"
-    low, high = _said_bounds(name, numbers, said, bounds(numbers, whole, dates))
+    ends = _before_atoms(np.concatenate([numbers, more[~np.isnan(more) & ~np.isin(more, atoms)]]), atoms, whole)
+    low, high = _said_bounds(name, numbers, said, _inner(bounds(numbers, whole, dates), ends))
     extra = 1 / 12 if whole else 0.0  # the variance within an interval
     edge = said.low is not None or said.high is not None or (dates is not None and dates.ends[0] is not None)
     gain = GAIN_AT_AN_EDGE if edge else GAIN
     map_ = choose_map(numbers, own, extra, not whole and (low, high) != (None, None), gain)
-    return Column(name, kind, (), atoms, places, (bent_within if whole else bent)(map_, low, high), low, high)
+    map_ = bent_within(map_, low, high) if whole else bent(_bent_before(map_, low, high, atoms), low, high)
+    return Column(name, kind, (), atoms, places, map_, low, high)
 
 
 def _check_scale(name: str, values: FloatArray) -> None:
@@ -198,6 +201,39 @@ def bounds(values: FloatArray, whole: bool = False, dates: Dates | None = None) 
     shift = 0.5 if whole else 0.0
     low, high = (own if own is not None or end is None else end - shift for own, end in zip(found, ends, strict=True))
     return low, high
+
+
+def _before_atoms(values: FloatArray, atoms: Sequence[float], whole: bool) -> tuple[float | None, float | None]:
+    """(low, high) of values (n,) beside atoms: the outermost atoms, where no value lies beyond; None where one does.
+
+    The last whole number before an atom ends half a unit before it.
+    """
+    if not atoms:
+        return None, None
+    first, last, step = min(atoms), max(atoms), 0.5 if whole else 0.0
+    return first + step if values.min() > first else None, last - step if values.max() < last else None
+
+
+def _bent_before(map_: Map, low: float | None, high: float | None, atoms: Sequence[float]) -> Map:
+    """A map whose outermost knots are a fifth of the way from a bound that is an atom to the middle.
+
+    The last number may be so near to the atom that, bent beyond it, all that the model draws there would be one number.
+    """
+    middle = float(map_.back(np.zeros(1))[0])
+    first = low + BEND * (middle - low) if low is not None and low in atoms else map_.x[0]
+    last = high - BEND * (high - middle) if high is not None and high in atoms else map_.x[-1]
+    if (first, last) == (map_.x[0], map_.x[-1]) or not first < last:
+        return map_
+    x = np.array(sorted({first, last, *(knot for knot in map_.x if first < knot < last)}))
+    return Map(tuple(x.tolist()), tuple(map_.forward(x).tolist()))
+
+
+def _inner(
+    one: tuple[float | None, float | None], other: tuple[float | None, float | None]
+) -> tuple[float | None, float | None]:
+    """Of each two bounds the one further inside."""
+    low, high = ([end for end in pair if end is not None] for pair in zip(one, other, strict=True))
+    return max(low, default=None), min(high, default=None)
 
 
 def _atoms(distinct: FloatArray, counts: NDArray[np.int64]) -> tuple[float, ...]:
