@@ -62,7 +62,7 @@ def test_the_moments_of_a_prior_are_those_of_repeated_rows():
 @pytest.mark.slow
 def test_samples_and_densities_are_those_of_repeated_rows():
     rows, weights = table(3000)
-    settings = {"steps": 700, "network": {"width": 48}, "seed": 0}
+    settings = {"steps": 400, "network": {"width": 48}, "seed": 0, "likelihood": {"steps": 16}}
     weighted = driftfield.fit(rows, sample_weight=weights, **settings)
     repeated = driftfield.fit(np.repeat(rows, weights, axis=0), **settings)
     truth = 0.8  # of the rows to the right, by weight: 4 of 5
