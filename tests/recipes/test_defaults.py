@@ -9,7 +9,7 @@ from driftfield.codecs.scaling import Scaler
 from driftfield.diffusion import HEADS
 from driftfield.errors import InputError
 from driftfield.recipes.building import Parts, build_denoiser
-from driftfield.recipes.defaults import FINEST, SAMPLING_STEPS, resolution, resolve
+from driftfield.recipes.defaults import FINEST, SAMPLING_STEPS, as_table, resolution, resolve
 from driftfield.recipes.schema import Recipe, load_recipe
 
 
@@ -103,6 +103,13 @@ def test_every_open_choice_is_made(n: int, D: int) -> None:
             assert option(recipe, section, key) is not None, key
     assert recipe.schedule.sigma_min < 0.05 < 10 < recipe.schedule.sigma_max
     assert resolve(recipe, gaussian(500, D), n) == recipe  # nothing is open any more
+
+
+def test_only_tables_that_are_not_wide_start_from_a_mixture() -> None:
+    for D, components in ((3, None), (32, None), (33, 0)):
+        assert resolve(as_table(Recipe()), gaussian(300, D), 300).network.components == components
+    asked = as_table(Recipe().updated({"network": {"components": 2}}))
+    assert resolve(asked, gaussian(300, 33), 300).network.components == 2
 
 
 def test_a_choice_that_was_made_is_kept() -> None:

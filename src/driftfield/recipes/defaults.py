@@ -24,6 +24,7 @@ FEW_COLUMNS = 8
 MOST_FEATURES = 52  # columns times frequencies
 DROPOUT, DROPOUT_ROWS = 0.3, range(1_000, 5_000)  # of a table; with fewer, filled cells are no better for it
 MIXTURE_COLUMNS = 5  # from which a network starts from a mixture of Gaussians
+MOST_MIXTURE_COLUMNS = 32  # of numbers of a table, as each row whose cells are given has D^3 operations of its own
 FEW_ROWS = 2_000
 SAMPLING_STEPS = 28
 SCALED_HEADS = ("score", "flow")  # whose targets may be thousands of times larger at one time than at another
@@ -182,11 +183,9 @@ def _network(recipe: Recipe, delta: float, n: int, D: int) -> dict[str, object]:
         chosen["frequencies"] = _frequencies(recipe, delta, D)
     if network.kind == "table" and network.dropout is None:
         chosen["dropout"] = DROPOUT if n in DROPOUT_ROWS else 0.0
-    if (
-        network.kind == "mlp"
-        and network.components is None
-        and not (n >= FEW_ROWS and D >= MIXTURE_COLUMNS and takes_mixture(recipe))
-    ):
+    many = n >= FEW_ROWS and D >= MIXTURE_COLUMNS
+    takes = many and takes_mixture(recipe) if network.kind == "mlp" else D <= MOST_MIXTURE_COLUMNS
+    if network.components is None and not takes:
         chosen["components"] = 0
     return chosen
 
