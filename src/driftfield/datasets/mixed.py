@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from driftfield.datasets.cells import as_numbers
-from driftfield.datasets.dates import Dates, find_dates
+from driftfield.datasets.dates import Dates, Found, find_dates
 from driftfield.datasets.dialect import is_number
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.raw_table import NotNumeric, RawTable, check_rows, differs_beyond, selected
@@ -151,11 +151,7 @@ def _found_dates(
         return None, column
     cells = list(raw.text(i))
     found = find_dates(cells, column.dtype)
-    if found.doubtful:
-        warnings.append(
-            f'Column "{raw.columns[i]}" can be read with the day or the month first, as in "{found.doubtful}", so that '
-            "it is taken for text: write its dates as 2024-05-31."
-        )
+    warnings += _doubts_of_dates(raw.columns[i], found)
     if found.dates is None:
         return None, column
     if not found.strange:
@@ -168,6 +164,24 @@ def _found_dates(
             f"{raw.locate(row)}: correct it, or say --missing {cell} if it marks a missing cell."
         )
     return None, column
+
+
+def _doubts_of_dates(name: str, found: Found) -> list[str]:
+    """What is said of a column of dates that may be read in another way, a sentence each."""
+    if found.doubtful:
+        first = "the day, the month or the year" if found.doubtful[2:6:3] == "--" else "the day or the month"
+        return [
+            f'Column "{name}" can be read with {first} first, as in "{found.doubtful}", so that it is taken for text: '
+            "write its dates as 2024-05-31."
+        ]
+    if found.offsets:
+        return [
+            f'Column "{name}" has times with different offsets from UTC, such as "{found.offsets[0].strip()}" and '
+            f'"{found.offsets[1].strip()}", so that it is taken for text: write them with one.'
+        ]
+    if found.dates is not None and "%y" in found.dates.format and not found.strange:
+        return [f'Column "{name}" has years of two digits, which are read as 1970 to 2069.']
+    return []
 
 
 def _known_dates(raw: RawTable, i: int, column: FloatArray | NotNumeric, dates: Dates) -> FloatArray:
