@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from driftfield.model.model import Model
 
 # In the interval of a whole number, at so many places its density is evaluated: in wide ones, in standard deviations of
-# the column, and before a bound it may change much, and in the narrowest ones not at all. The widest of a column
-# decides, so that a row's mass does not depend on others.
+# the column, and before a bound it may change much, and in the narrowest ones not at all; in several wide ones at once
+# twice as many. The widest of a column decides, so that a row's mass does not depend on others.
 PLACES = ((0.02, 1), (0.2, 2), (float("inf"), 8))
-MOST_PLACES = 8
+WIDE, MOST_PLACES = 0.2, 16
 
 
 def check_no_noise(t: float | None, noise: float | None) -> None:
@@ -185,7 +185,9 @@ def _numbers_log_prob(
     )
     over = torch.where(free.any(0))[0].tolist()
     asked = [codec.parts[codec.numbers[d]] for d in over]
-    places = next(count for most, count in PLACES if max(part.widest for part in asked) <= most)
+    widths = [part.widest for part in asked]
+    places = next(count for most, count in PLACES if max(widths) <= most)
+    places = MOST_PLACES if sum(width > WIDE for width in widths) > 1 else places
     angles = [d for d in over if codec.parts[codec.numbers[d]].period is not None]
     turn, counts = (torch.stack(parts, 1) for parts in zip(*turns(z, width, free, angles), strict=True))  # (n, T, ..)
     u = _places(seed, places, z)  # (P, D)
@@ -220,11 +222,15 @@ def _numbers_log_prob(
 def _places(seed: int, places: int, z: Tensor) -> Tensor:
     """Numbers in (0, 1) that decide where in its interval each number is put, of the dtype and device of z (B, D).
 
-    They are evenly spread from a random start, the same for all rows, so that each is scored on its own; (places, D).
+    They are those of Sobol' from a random start, evenly spread in each column and in several together, and folded:
+    1 - |2 u - 1| takes both ends of an interval to one, so that a mean over places does not jump there (Dick et
+    al. 2014). They are the same for all rows, so that each is scored on its own; (places, D).
     """
-    uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (z.shape[1],), z.device)
+    D = z.shape[1]
+    uniform = BlockNoise(seed, "places in the intervals of whole numbers", 0, 1, (D,), z.device)
     start: Tensor = torch.special.ndtr(uniform().double())  # (1, D)
-    return ((start + torch.arange(places).to(start)[:, None] / places) % 1).clamp(min=SMALLEST).to(z)
+    even = torch.quasirandom.SobolEngine(D).draw(places, dtype=torch.float64).to(start)  # type: ignore[no-untyped-call]
+    return (1 - (2 * ((start + even) % 1) - 1).abs()).clamp(min=SMALLEST).to(z)
 
 
 def _mean_density(each: Tensor, solved: Tensor, probed: Tensor) -> tuple[Tensor, Tensor]:
