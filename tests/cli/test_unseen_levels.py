@@ -20,7 +20,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (where / "t.csv").write_text(HEAD + "".join(lines) + ",007,\n")
     (where / "odd.csv").write_text(HEAD + "cat,042,1.5\ncow,007,\ndog,,3.5\ncat,9,2.0\n,many,\n")
     (where / "one.csv").write_text(HEAD + "cat,042,1.5\n,,\ncow,007,2.5\n")
-    setting = ["--set", "network.width=16", "--set", "sample.steps=4", "--set", "likelihood.steps=4"]
+    (where / "far.csv").write_text(HEAD + "cat,042,1.5\ncat,042,-7\ncow,042,-7\n")
+    setting = [
+        "--set",
+        "columns.height.low=-1",
+        "--set",
+        "network.width=16",
+        "--set",
+        "sample.steps=4",
+        "--set",
+        "likelihood.steps=4",
+    ]
     assert run_here("fit", "t.csv", "-o", "run", "--steps", "3", "-q", *setting, cwd=where).returncode == 0
     return where
 
@@ -57,6 +67,14 @@ def test_several_unseen_levels_are_counted_and_json_stays_valid(command: Run) ->
     assert found["mean_log_density_of_others"] == pytest.approx(np.mean(known))
     assert "row 2" in done.stderr
     assert "3 such cells" in done.stderr
+
+
+def test_a_number_beyond_its_bounds_has_probability_0_and_another_warning(command: Run) -> None:
+    done = command("score", "run", "far.csv", "-q")
+    assert [line.split(",")[0] for line in done.stdout.splitlines()[2:]] == ["-inf", "-inf"]
+    unseen, beyond = done.stderr.splitlines()
+    assert '"cow"' in unseen
+    assert "1 row has probability 0, the first in row 2 of the data: a number lies beyond" in beyond
 
 
 def test_an_unseen_level_that_is_given_is_unknown(command: Run) -> None:

@@ -17,6 +17,7 @@ from driftfield.cli import tables
 from driftfield.cli.progress import Bar
 from driftfield.cli.rows import levels_of, open_run, put, read_asked, sample_given, show
 from driftfield.cli.streams import say
+from driftfield.cli.unseen import warn_of_bounds
 from driftfield.datasets import write_rows
 from driftfield.datasets.files import path_and_columns
 from driftfield.errors import InputError, Interrupted, TrainingError
@@ -223,6 +224,7 @@ def score(
     whole, computed = bool(np.isfinite(value).all()), np.isfinite(error)
     if not computed.all():
         say(f"Warning: {_not_computed(computed)}")
+    warn_of_bounds(model.codec, rows, computed & ~np.isfinite(value))
     found = {"log_density": value, "error": error}
     if bound:
         found["bound"], found["bound_error"] = model.bound(rows, seed=options["seed"], label=options["label"])

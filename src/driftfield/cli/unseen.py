@@ -12,7 +12,9 @@ from driftfield.datasets.tables import mixed_rows
 from driftfield.datasets.writing import Written
 
 if TYPE_CHECKING:
-    from driftfield.codecs import TableCodec
+    from numpy.typing import NDArray
+
+    from driftfield.codecs import Codec, FloatArray, TableCodec
 
 ZERO = "its row has probability 0"
 UNKNOWN = "as it is given, it is taken for unknown"
@@ -36,6 +38,16 @@ def warn_of_unseen(
 def warn_of_kept(codec: "TableCodec", table: Table, raw: RawTable) -> None:
     """Warn of such cells in a table that is filled."""
     _warn(codec, table, raw, [True] * len(codec.columns), STAYS)
+
+
+def warn_of_bounds(codec: "Codec", rows: "FloatArray", impossible: "NDArray[np.bool_]") -> None:
+    """Warn of rows of probability 0 that have no such cell: one of their numbers lies beyond its bounds."""
+    unseen = getattr(codec, "unseen", None)
+    beyond = impossible if unseen is None else impossible & ~unseen(rows).any(1)
+    if beyond.any():
+        count = "1 row has" if beyond.sum() == 1 else f"{beyond.sum():,} rows have"
+        first = int(beyond.argmax()) + 1
+        say(f"Warning: {count} probability 0, the first in row {first} of the data: a number lies beyond its bounds.")
 
 
 def _warn(codec: "TableCodec", table: Table, raw: RawTable, columns: Sequence[bool], what: str) -> None:
