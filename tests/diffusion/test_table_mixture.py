@@ -172,3 +172,38 @@ def test_categories_alone_and_numbers_alone() -> None:
     categories = EncodedRows(*[none.astype(np.float32)] * 2, none.astype(bool), rows.codes, none.astype(np.float32))
     assert fit_mixture(numbers, (), seed=0).means.isfinite().all()
     assert fit_mixture(categories, (2,), seed=0).log_levels.isfinite().all()
+
+
+def gaussian_rows(z: np.ndarray) -> EncodedRows:
+    z = z.astype(np.float32)
+    return EncodedRows(z, 0 * z, np.ones(z.shape, bool), np.zeros((len(z), 0), np.int64), 0 * z)
+
+
+def test_of_few_rows_covariances_are_drawn_to_the_identity_as_far_as_other_rows_say() -> None:
+    """Beside the identity as one row: nearer to the truth, in nats, and not where the rows know better."""
+    D, nearer = 10, []
+    for seed, noise in ((0, 1.0), (1, 1.0), (2, 1.0), (3, 0.01)):
+        rng = np.random.default_rng(seed)
+        A = rng.normal(size=(D, 2))
+        truth = A @ A.T + noise * np.eye(D)
+        truth /= np.sqrt(np.outer(truth.diagonal(), truth.diagonal()))
+        z = rng.multivariate_normal(np.zeros(D), truth, 60)
+        exact = MultivariateNormal(torch.zeros(D).double(), torch.from_numpy(truth))
+        plain = torch.from_numpy((z - z.mean(0)).T @ (z - z.mean(0)) + np.eye(D)) / 61
+        found = fit_mixture(gaussian_rows(z), (), seed=0, components=1).covariances[0]
+        mean = torch.from_numpy(z.mean(0))
+        away, before = (
+            torch.distributions.kl_divergence(exact, MultivariateNormal(mean, C)).item() for C in (found, plain)
+        )
+        nearer.append(before - away)
+    assert min(nearer) >= -1e-3
+    assert np.mean(nearer[:3]) > 0.1
+
+
+def test_few_rows_of_clusters_share_a_covariance() -> None:
+    rng = np.random.default_rng(0)
+    wide = np.diag(np.geomspace(0.02, 0.5, 8))
+    middle = np.repeat(rng.normal(size=(4, 8)), 40, axis=0)
+    found = fit_mixture(gaussian_rows(middle + rng.multivariate_normal(np.zeros(8), wide, 160)), (), seed=0)
+    assert len(found.means) == 4
+    assert torch.equal(found.covariances[0], found.covariances[1])

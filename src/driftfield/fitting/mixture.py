@@ -4,13 +4,16 @@ With r_im = P(m | row i), and for the missing numbers of a row their conditional
 under component m (Hunt, Jorgensen 2003),
 
     w_m = mean_i r_im,    mu_m = sum_i r_im x_im / N_m,    N_m = sum_i r_im
-    C_m = (sum_i r_im ((x_im - mu_m)(x_im - mu_m)^T + V_im) + I) / (N_m + 1)
+    C_m = (sum_i r_im ((x_im - mu_m)(x_im - mu_m)^T + V_im) + a I) / (N_m + a)
     P_mk(c) = (sum_i r_im [c_ik = c] + b) / (N_m + b levels)
 
-with b = 1/2, against components of few rows. The number of components is that with the smallest BIC.
+with b = 1/2, against components of few rows. With one covariance for all, its sums run over m too. The number of
+components, and whether they share their covariance, are those with the smallest BIC; a is 1 or, where there are few
+rows, what makes held-out rows likeliest.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,11 +25,15 @@ from torch import Tensor
 from driftfield.codecs import EncodedRows, FloatArray, NumericCodec, TableCodec
 from driftfield.diffusion import TableMixture
 from driftfield.diffusion.further.places import placed
+from driftfield.recipes.defaults import FEW_ROWS
 from driftfield.seeds import derive, stream
 
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16)
 SEARCH_ROWS, MOST_ROWS = 3_000, 20_000
 TOLD_ROWS = 2_000  # on either side
+ROWS_OF_A_COMPONENT = 5  # at least, times D + 1 where it has a covariance of its own
+PRIORS, PARTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 5  # of few rows; 1 for others
+ITERATIONS_OF_A_PART = 5  # from the mixture of all rows on
 ITERATIONS, TOLERANCE = 50, 3e-4  # nats for each row
 ROWS_OF_A_PATTERN = 8  # in the mean, from which rows with the same missing numbers are taken together
 B = 0.5
@@ -42,6 +49,13 @@ class Rows(NamedTuple):
     weights: Tensor
 
 
+class Way(NamedTuple):
+    """How covariances are fitted: one for all components, or each its own, beside the identity as so many rows."""
+
+    tied: bool = False
+    prior: float = PRIORS[0]
+
+
 def fit_mixture(
     rows: EncodedRows,
     levels: tuple[int, ...],
@@ -49,25 +63,55 @@ def fit_mixture(
     weights: FloatArray | None = None,
     components: int | None = None,
 ) -> TableMixture:
-    """The mixture of training rows, with so many components, or with as many as have the smallest BIC."""
-    n = len(rows.z)
+    """The mixture of training rows, with so many components, or with as many as have the smallest BIC.
+
+    The components have covariances of their own or, of few rows where the BIC is smaller so, one for all.
+    """
+    n, D = rows.z.shape
     order = np.random.default_rng(derive(seed, "rows of a mixture")).permutation(n)
     rows = _at_places(rows, seed)
     some, most = (_rows(rows, order[:count], weights) for count in (SEARCH_ROWS, MOST_ROWS))
-    best, lowest, rises = None, math.inf, 0
-    for count in COMPONENTS if components is None else (components,):
-        if components is None and count > 1 and len(some.z) < 5 * count * (rows.z.shape[1] + 1):
-            break
-        mixture, score = _em(_started(some, count, levels, seed), some)
-        bic = -2 * score * len(some.z) + parameters(count, rows.z.shape[1], levels) * math.log(len(some.z))
-        if bic < lowest:
-            best, lowest, rises = mixture, bic, 0
-        else:
-            rises += 1
-            if rises == 2:
-                break
-    assert best is not None
-    return _em(best, most)[0] if len(most.z) > len(some.z) else best
+    counts = (components,) if components else COMPONENTS
+    few = D > 0 and n < FEW_ROWS
+    ways = (False, True) if few else (False,)
+    found = [tried for tied in ways for tried in _tried(some, levels, seed, counts, tied)]
+    _, mixture, way = min(found, key=lambda each: each[0])
+    if few:
+        way = way._replace(prior=_best_prior(mixture, some, way.tied))
+        return _em(mixture, some, way)[0]
+    return _em(mixture, most, way)[0] if len(most.z) > len(some.z) else mixture
+
+
+def _tried(
+    rows: Rows, levels: tuple[int, ...], seed: int, counts: Sequence[int], tied: bool
+) -> Iterator[tuple[float, TableMixture, Way]]:
+    """BIC and mixture of so many components, until the rows are too few or the BIC has risen twice."""
+    (n, D), way = rows.z.shape, Way(tied)
+    lowest, rises = math.inf, 0
+    for count in counts:
+        needed = ROWS_OF_A_COMPONENT * count * (1 if tied else D + 1)
+        if count > counts[0] and (n < needed or rises == 2):
+            return
+        mixture, score = _em(_started(rows, count, levels, seed, way), rows, way)
+        bic = -2 * score * n + parameters(count, D, levels, tied) * math.log(n)
+        rises = 0 if bic < lowest else rises + 1
+        lowest = min(bic, lowest)
+        yield bic, mixture, way
+
+
+def _best_prior(mixture: TableMixture, rows: Rows, tied: bool) -> float:
+    """The prior under which rows of each part are likeliest that the other parts are fitted to.
+
+    What is fitted to few rows is too narrow: with 142 rows of 13 numbers, 84 % of hidden cells lay in 90 % intervals.
+    """
+    fold = torch.arange(len(rows.z)) * 7919 % len(rows.z) % PARTS  # rows are in the order of their missing cells
+    scores = dict.fromkeys(PRIORS, 0.0)
+    for k in range(PARTS):
+        fitted, judged = (Rows(*(part[which] for part in rows)) for which in (fold != k, fold == k))
+        for prior in PRIORS:
+            own = _em(mixture, fitted, Way(tied, prior), ITERATIONS_OF_A_PART)[0]
+            scores[prior] += _expected(own, judged)[1] * float(judged.weights.sum())
+    return max(scores, key=scores.__getitem__)
 
 
 def drawn(mixture: TableMixture, n: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -118,10 +162,10 @@ def stands_in(
     return bool(accuracy <= 0.5 + 2 * math.sqrt(0.25 / (2 * n)))
 
 
-def parameters(components: int, D: int, levels: tuple[int, ...]) -> int:
+def parameters(components: int, D: int, levels: tuple[int, ...], tied: bool) -> int:
     """How many parameters a mixture has."""
-    each = D + D * (D + 1) // 2 + sum(count - 1 for count in levels)
-    return components * each + components - 1
+    each = D + sum(count - 1 for count in levels)
+    return components * each + (1 if tied else components) * D * (D + 1) // 2 + components - 1
 
 
 def _rows(rows: EncodedRows, order: NDArray[np.int64], weights: FloatArray | None) -> Rows:
@@ -138,7 +182,7 @@ def _at_places(rows: EncodedRows, seed: int) -> EncodedRows:
     return rows._replace(z=placed(z, width, torch.from_numpy(u), torch.from_numpy(rows.tail)).float().numpy())
 
 
-def _started(rows: Rows, components: int, levels: tuple[int, ...], seed: int) -> TableMixture:
+def _started(rows: Rows, components: int, levels: tuple[int, ...], seed: int, way: Way) -> TableMixture:
     """A mixture whose components are clusters of the rows, with missing numbers at their means."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -150,17 +194,17 @@ def _started(rows: Rows, components: int, levels: tuple[int, ...], seed: int) ->
     labels = torch.from_numpy(clusters.labels_.astype(np.int64))
     mixture = TableMixture(components, rows.z.shape[1], levels)
     chances = torch.nn.functional.one_hot(labels, components).double() * 0.9 + 0.1 / components
-    return _maximised(mixture, rows, chances)
+    return _maximised(mixture, rows, chances, way)
 
 
-def _em(mixture: TableMixture, rows: Rows) -> tuple[TableMixture, float]:
+def _em(mixture: TableMixture, rows: Rows, way: Way, iterations: int = ITERATIONS) -> tuple[TableMixture, float]:
     """The mixture after EM on the rows, and their mean log-likelihood."""
     before = -math.inf
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         chances, score = _expected(mixture, rows)
         if score - before < TOLERANCE:
             return mixture, score
-        mixture, before = _maximised(mixture, rows, chances), score
+        mixture, before = _maximised(mixture, rows, chances, way), score
     return mixture, before
 
 
@@ -190,7 +234,7 @@ def _expected(mixture: TableMixture, rows: Rows) -> tuple[Tensor, float]:
     return torch.cat([each.log_chances.exp() for each in found]), float((evidence * rows.weights).mean())
 
 
-def _maximised(mixture: TableMixture, rows: Rows, chances: Tensor) -> TableMixture:
+def _maximised(mixture: TableMixture, rows: Rows, chances: Tensor, way: Way) -> TableMixture:
     """The mixture of largest likelihood given P(m | row) (n, M), with missing numbers as the old one has them."""
     (M, D), new = mixture.means.shape, TableMixture(len(mixture.means), mixture.means.shape[1], mixture.levels)
     r = chances * rows.weights[:, None]
@@ -208,7 +252,9 @@ def _maximised(mixture: TableMixture, rows: Rows, chances: Tensor) -> TableMixtu
             scatter += torch.einsum("nm,nmd,nme->mde", r[part], centred, centred) + torch.einsum(
                 "nm,nmde->mde", r[part], V
             )
-        new.covariances = (scatter + torch.eye(D, dtype=torch.float64)) / (N + 1)[:, None, None]
+        eye = torch.eye(D, dtype=torch.float64)
+        total, rows_of_each = (scatter.sum(0), N.sum()) if way.tied else (scatter, N[:, None, None])
+        new.covariances = ((total + way.prior * eye) / (rows_of_each + way.prior)).expand(M, -1, -1)
     tables = []
     for k, count in enumerate(mixture.levels):
         hot = torch.nn.functional.one_hot(rows.codes[:, k] + 1, count + 1)[:, 1:].double()
