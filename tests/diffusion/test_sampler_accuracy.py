@@ -146,15 +146,20 @@ def test_the_order_of_convergence_is_the_stated_one(
     assert math.log(errors[0] / errors[1], 4) == pytest.approx(ORDERS[sampler], abs=0.15)
 
 
-@pytest.mark.parametrize("name", [*CONTINUOUS, "linear-200", "cosine-chain-50"])
+SECOND_ORDER = [name for name, order in ORDERS.items() if order == 2]
+ON_EVERY = [*CONTINUOUS, "linear-200", "cosine-chain-50"]
+
+
+@pytest.mark.parametrize("name", ON_EVERY)
 def test_the_order_of_convergence_is_the_same_on_every_schedule(name: str) -> None:
+    """Of Euler's method, and of those of second order by turns: all are the same function of noise levels."""
     chains = {"linear-200": SCHEDULES["linear"](T=200), "cosine-chain-50": SCHEDULES["cosine-chain"](T=50)}
     schedule = chains.get(name) or EVERY[name]
     x = schedule.prior_std * normal(PARTICLES // 2, 2, seed=1)
     truth = ring_end(schedule, x)
     low, high = schedule.gamma_ends().tolist()
     coarse = math.ceil(2 * (high - low))  # steps of 1/2 in gamma, then of 1/8: the same errors on every schedule
-    for sampler in (each for each, order in ORDERS.items() if order <= 2 and each != "ddim"):  # which is Euler's method
+    for sampler in ("euler", SECOND_ORDER[ON_EVERY.index(name) % len(SECOND_ORDER)]):
         errors = [end_error(schedule, truth, x, "log-snr", sampler, n) for n in (coarse, 4 * coarse)]
         # At such steps the terms of the next order are still a tenth or so.
         assert math.log(errors[0] / errors[1], 4) == pytest.approx(ORDERS[sampler], abs=0.12), sampler
@@ -169,13 +174,13 @@ def test_solvers_converge_through_the_steep_end_of_cosine_even_on_a_uniform_grid
     distribution, x = ring_distribution(schedule), normal(PARTICLES, 2, seed=1)
     truth = ring_end(schedule, x)
     errors = []
-    for n in (25, 50, 100, 200):
+    for n in (25, 200):
         *_, last = sample(distribution, x, GRIDS["uniform"](schedule, n), SAMPLERS[sampler], no_noise_allowed)
         assert torch.isfinite(last.x).all()
         errors.append(median_error(last.x, truth))
     # The last step starts at t = 1 / n, and what it blurs mixes with the error of the others: no order to expect here.
-    assert errors[-1] < errors[0] / 4
-    assert errors[-1] < 0.02
+    assert errors[1] < errors[0] / 4
+    assert errors[1] < 0.02
 
 
 VARIANCES = f64([0.25, 4.0])  # of one column each
