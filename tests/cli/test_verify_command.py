@@ -54,11 +54,11 @@ def test_json_is_alone_on_stdout_and_a_failure_is_exit_code_1(driftfield: Run, o
 
 
 def test_the_report_shows_the_checks_once_they_were_made(driftfield: Run, own_run: Path) -> None:
-    done = driftfield("verify", str(own_run), "--rows", "100")
+    done = driftfield("verify", str(own_run), "--rows", "50")
     assert done.returncode == 1  # after 60 steps of training the network has not learned the distribution
     assert "Most likely, the network has not learned the distribution" in done.stdout
     page = (own_run / "verify.html").read_text()
-    assert driftfield("report", str(own_run), "--rows", "100").returncode == 0
+    assert driftfield("report", str(own_run), "--rows", "50", "--theme", "light").returncode == 0
     report = (own_run / "report.html").read_text()
     for text in (page, report):
         assert "Latent codes are normal" in text
@@ -68,7 +68,7 @@ def test_the_report_shows_the_checks_once_they_were_made(driftfield: Run, own_ru
 
 
 def test_a_model_that_passes_is_exit_code_0(driftfield: Run, tmp_path: Path) -> None:
-    rows = ["--set", "data.rows=4000", "--set", "network.width=32", "--set", "train.batch=256", "--steps", "400"]
+    rows = ["--set", "data.rows=4000", "--set", "network.width=32", "--set", "train.batch=256", "--steps", "300"]
     assert driftfield("fit", "gaussian", "-o", "run", *rows).returncode == 0
     done = driftfield("verify", "run", "--rows", "500")
     assert done.returncode == 0, done.stdout

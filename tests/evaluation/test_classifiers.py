@@ -20,8 +20,8 @@ def test_equal_distributions_cannot_be_told_apart():
 
 @pytest.mark.parametrize(("n", "D", "shift"), [(60, 2, 1.5), (40, 5, 0.0)])
 def test_the_stated_errors_are_the_scatter_over_repeated_draws(n, D, shift, monkeypatch):
-    # Fifty rounds of boosting instead of 200: with 80 rows and at least 20 to a leaf, more of them change few votes.
-    monkeypatch.setattr(classifiers, "ITERATIONS", 50)
+    # Thirty rounds of boosting instead of 200: with 80 rows and at least 20 to a leaf, more of them change few votes.
+    monkeypatch.setattr(classifiers, "ITERATIONS", 30)
     rng, found = np.random.default_rng(0), []
     for seed in range(100):
         x, y = rng.normal(size=(2, n, D))

@@ -16,11 +16,11 @@ def test_whole_numbers_that_go_together_have_their_joint_mass_whatever_the_seed(
     model = driftfield.fit(rows, steps=1, columns=columns, network={"components": 1})
     mixture = model.denoiser.network.mixture  # to which the network adds next to nothing after one step
     mean, C = mixture.means[0].numpy(), mixture.covariances[0].numpy()
-    asked = rows[:60]
+    asked = rows[:40]
     encoded = model.codec.encoded(asked)
     low, high = encoded.z - encoded.width / 2, encoded.z + encoded.width / 2
     exact = np.log([multivariate_normal(mean, C).cdf(b, lower_limit=a) for a, b in zip(low, high, strict=True)])
-    found = np.stack([model.log_prob(asked, seed=seed)[0] for seed in range(8)])
-    # 0.02 in the mean over eight seeds, 0.06 and 0.07 with places on a diagonal; of all rows together 0.01 at most.
+    found = np.stack([model.log_prob(asked, seed=seed)[0] for seed in range(4)])
+    # 0.02 in the mean over the seeds, 0.06 and 0.07 with places on a diagonal; of all rows together 0.01 at most.
     assert np.abs(found - exact).mean() < 0.03
     np.testing.assert_allclose(found.mean(1), exact.mean(), atol=0.02)
