@@ -13,7 +13,7 @@ def test_whole_numbers_that_go_together_have_their_joint_mass_whatever_the_seed(
     C = 2.25 * (0.2 * np.eye(D) + 0.8)
     rows = np.round(rng.multivariate_normal(np.full(D, 9.0), C, 1_000))
     columns = {f"x{d + 1}": {"kind": "whole number"} for d in range(D)}
-    model = driftfield.fit(rows, steps=1, columns=columns, network={"components": 1})
+    model = driftfield.fit(rows, steps=1, columns=columns, network={"components": 1}, likelihood={"steps": 20})
     mixture = model.denoiser.network.mixture  # to which the network adds next to nothing after one step
     mean, C = mixture.means[0].numpy(), mixture.covariances[0].numpy()
     asked = rows[:40]

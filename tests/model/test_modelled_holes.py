@@ -30,7 +30,7 @@ def frame() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return driftfield.fit(frame(), steps=300, columns={"*": {"missing": "model"}})
+    return driftfield.fit(frame(), steps=300, likelihood={"steps": 20}, columns={"*": {"missing": "model"}})
 
 
 def test_only_columns_with_holes_have_the_level(model: Model) -> None:

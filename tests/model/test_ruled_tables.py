@@ -36,7 +36,7 @@ def holds(rows: FloatArray) -> bool:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return driftfield.fit(frame(), steps=300, rules={"hold": HOLD})
+    return driftfield.fit(frame(), steps=300, likelihood={"steps": 20}, rules={"hold": HOLD})
 
 
 def test_samples_obey_the_rules_also_given_some_cells(model: Model) -> None:

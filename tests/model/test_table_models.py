@@ -36,7 +36,7 @@ def frame() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return driftfield.fit(frame(), steps=400, train={"patience": 0})
+    return driftfield.fit(frame(), steps=400, likelihood={"steps": 20}, train={"patience": 0})
 
 
 def test_new_rows_are_complete_and_follow_the_categories(model: Model) -> None:
@@ -197,7 +197,7 @@ def test_a_model_of_whole_rows_says_how_to_get_conditionals() -> None:
 
 
 def test_a_table_of_categories_alone() -> None:
-    model = driftfield.fit(frame()[:, :2], steps=300)
+    model = driftfield.fit(frame()[:, :2], steps=300, likelihood={"steps": 20})
     drawn = model.frame(model.sample(2_000))
     same = ((drawn["kind"] == "cat") == (drawn["colour"] == "x,y")).mean()
     assert same == pytest.approx(0.8, abs=0.08)  # of 430 rows, four standard errors
@@ -257,7 +257,9 @@ def test_a_given_cell_is_written_as_it_is(model: Model) -> None:
 def test_whole_numbers_with_bounds_are_drawn_as_often_as_they_are_scored_and_never_beyond() -> None:
     rng = np.random.default_rng(0)
     wait, kind = rng.integers(0, 60, 600), rng.choice(["a", "b"], 600)
-    model = driftfield.fit(pl.DataFrame({"kind": kind, "wait": wait}), steps=100, batch=256, seed=0)
+    model = driftfield.fit(
+        pl.DataFrame({"kind": kind, "wait": wait}), steps=100, batch=256, seed=0, likelihood={"steps": 20}
+    )
     part = model.codec.parts[1]
     assert (part.kind, part.low, part.high) == ("whole number", -0.5, 59.5)
     n = 4_000

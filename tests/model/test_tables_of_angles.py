@@ -25,7 +25,9 @@ def frame() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return driftfield.fit(frame(), steps=300, columns={"angle": {"kind": "angle", "period": 360}})
+    return driftfield.fit(
+        frame(), steps=300, likelihood={"steps": 20}, columns={"angle": {"kind": "angle", "period": 360}}
+    )
 
 
 @pytest.mark.parametrize("kind", MEANS)
@@ -97,7 +99,7 @@ def test_two_angles_have_one_density() -> None:
     one = rng.vonmises(3.0, 1.0, 600)
     table = np.column_stack([one, one + rng.vonmises(0, 4.0, 600)]) % (2 * np.pi)
     said = {"kind": "angle", "period": "2pi"}
-    model = driftfield.fit(table, steps=100, columns={"x1": said, "x2": said})
+    model = driftfield.fit(table, steps=100, likelihood={"steps": 20}, columns={"x1": said, "x2": said})
     side = np.linspace(0, 2 * np.pi, 25)[:-1]
     rows = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
     total = np.exp(model.log_prob(rows)[0]).sum() * (2 * np.pi / 24) ** 2

@@ -36,7 +36,7 @@ def frame() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return driftfield.fit(frame(), steps=300)
+    return driftfield.fit(frame(), steps=300, likelihood={"steps": 20})
 
 
 def days(cells: pl.Series) -> np.ndarray:
