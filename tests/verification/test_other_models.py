@@ -24,7 +24,7 @@ def test_a_learned_kernel_is_judged_by_its_rows_and_says_that_it_has_no_ode() ->
 
 @pytest.mark.parametrize("recipe", ["moons-classes", "moons-ddpm"])
 def test_chains_and_models_with_classes_answer_every_question(recipe: str) -> None:
-    found = verify(driftfield.fit(None, recipe, epochs=2), 100)
+    found = verify(driftfield.fit(None, recipe, epochs=2, likelihood={"steps": 20}), 100)
     assert reasons(found) == {}
     assert found.cause == "network"  # after two epochs
     # The tutorial's chain ends with a signal variance of 0.78; that of the classes ends in its prior.
