@@ -99,14 +99,14 @@ def test_outliers_are_ranked_and_name_a_cell(driftfield: Run, run: Path, tmp_pat
 
 
 def test_a_table_is_verified_and_its_report_says_so(driftfield: Run, run: Path) -> None:
-    done = driftfield("verify", "run", "--json")
+    done = driftfield("verify", "run", "--rows", "100", "--json")
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == any(
         check["status"] == "fail" for check in checks.values()
     )  # after 20 steps some may fail
     assert {checks[name]["status"] for name in ("units", "sums", "masses")} == {"pass"}
     assert "no latent codes" in checks["latents"]["reason"]
-    done = driftfield("report", "run")
+    done = driftfield("report", "run", "--rows", "100", "--theme", "light")
     assert done.returncode == 0, done.stderr
     page = (run / "report.html").read_text()
     assert "Conditionals against ratios of joints" in page
