@@ -27,7 +27,7 @@ from driftfield.datasets.distribution import FloatArray
 # Nats of held-out log-likelihood for each value, for which a column is mapped to normal scores; a small gain where
 # values end at a bound that is known, as a hard edge on the line of z would be blurred.
 GAIN, GAIN_AT_AN_EDGE = 0.2, 0.02
-FEWEST_VALUES = 100  # distinct ones, for normal scores
+FEWEST_VALUES = 40  # distinct ones, for normal scores
 NEXT = 1e-15  # of the way from a bound to the last knot before it
 BEND = 0.2
 _KNOTS = 17
