@@ -118,6 +118,7 @@ def outcomes(seed: int, indices: Sequence[int]) -> Iterator[tuple[int, Outcome]]
             done.put((index, worker.outcome(index)))
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, ENVIRONMENT):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/torch"  # made at some time, and no file of a command
         write_originals(Path(folder) / "originals")
         for number in range(WORKERS):
             threading.Thread(target=work, args=(f"case{number}",), daemon=True).start()
