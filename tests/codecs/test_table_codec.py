@@ -227,3 +227,14 @@ def test_what_a_column_cannot_be_is_refused(name: str, options: ColumnOptions, w
         TableCodec.fit(rows(), NAMES, TEXTS, declared={name: options})
     for word in words:
         assert word in str(caught.value)
+
+
+def test_counts_that_are_skewed_have_normal_scores() -> None:
+    """As whole numbers stand for intervals, few distinct ones say as much of the map as many others."""
+    counts = np.random.default_rng(0).geometric(0.15, 2_000) - 1.0
+    part = TableCodec.fit(counts[:, None], ("n",), ((),)).parts[0]
+    assert (part.kind, part.low) == ("whole number", -0.5)
+    assert part.map is not None
+    z = part.map.forward(counts + np.random.default_rng(1).uniform(-0.5, 0.5, 2_000))
+    skewness = ((z - z.mean()) ** 3).mean() / z.std() ** 3
+    assert abs(skewness) < 0.5  # 2.0 of the counts

@@ -20,6 +20,7 @@ from driftfield.datasets.dates import Dates
 from driftfield.datasets.distribution import FloatArray
 from driftfield.datasets.mixed import MOST_LEVELS, AllDates
 from driftfield.errors import InputError, unknown_name
+from driftfield.seeds import stream
 
 FEW_VALUES = 30  # distinct whole numbers that are levels of a category,
 ROWS_OF_A_LEVEL = 20  # where each has so many rows in the mean
@@ -123,10 +124,11 @@ def _found(
     kind: Kind = "whole number" if whole else "number"
     ends = _before_atoms(np.concatenate([numbers, more[~np.isnan(more) & ~np.isin(more, atoms)]]), atoms, whole)
     low, high = _said_bounds(name, numbers, said, _inner(bounds(numbers, whole, dates), ends))
-    extra = 1 / 12 if whole else 0.0  # the variance within an interval
     edge = said.low is not None or said.high is not None or (dates is not None and dates.ends[0] is not None)
     gain = GAIN_AT_AN_EDGE if edge else GAIN
-    map_ = choose_map(numbers, own, extra, not whole and (low, high) != (None, None), gain)
+    if whole:  # at random places in their intervals, as they are modelled
+        numbers = numbers + stream(0, "places of whole numbers").uniform(-0.5, 0.5, len(numbers))
+    map_ = choose_map(numbers, own, not whole and (low, high) != (None, None), gain)
     map_ = bent_within(map_, low, high) if whole else bent(_bent_before(map_, low, high, atoms), low, high)
     return Column(name, kind, (), atoms, places, map_, low, high)
 

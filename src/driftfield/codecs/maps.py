@@ -147,10 +147,10 @@ def _shrunk(distance: FloatArray, room: float | None) -> FloatArray:
     return distance if room is None else -room * np.expm1(-distance / room)
 
 
-def linear_map(values: FloatArray, weights: FloatArray | None = None, extra: float = 0.0) -> Map:
-    """(x - mean) / std of values (n,); ``extra`` is added to the variance."""
+def linear_map(values: FloatArray, weights: FloatArray | None = None) -> Map:
+    """(x - mean) / std of values (n,)."""
     mean = float(np.average(values, weights=weights))
-    std = float(np.sqrt(np.average((values - mean) ** 2, weights=weights) + extra))
+    std = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
     std = std if std > 0 else 1.0
     return Map((mean, mean + std), (0.0, 1.0))
 
@@ -196,7 +196,6 @@ def bent_within(map_: Map, low: float | None, high: float | None) -> Map:
 def choose_map(
     values: FloatArray,
     weights: FloatArray | None = None,
-    extra: float = 0.0,
     bounded: bool = False,
     least_gain: float = GAIN,
 ) -> Map:
@@ -207,7 +206,7 @@ def choose_map(
 
     The knots of a linear map for values with a bound are the outermost of them, so that it can be bent beyond.
     """
-    linear = linear_map(values, weights, extra)
+    linear = linear_map(values, weights)
     if bounded and values.min() < values.max():
         x = np.array([values.min(), values.max()])
         linear = Map(tuple(x.tolist()), tuple(linear.forward(x).tolist()))
@@ -216,7 +215,7 @@ def choose_map(
     parts = [values[i::2] for i in range(2)]
     halves = [(fitted, judged, scores_map(fitted)) for fitted, judged in (parts, parts[::-1])]
     scores = sum(_log_likelihood(judged, map_) for _, judged, map_ in halves) / 2
-    plain = sum(_log_likelihood(judged, linear_map(fitted, extra=extra)) for fitted, judged, _ in halves) / 2
+    plain = sum(_log_likelihood(judged, linear_map(fitted)) for fitted, judged, _ in halves) / 2
     if scores - plain <= least_gain:
         return linear
     clustered = sum(_clustered(fitted, judged) for fitted, judged, _ in halves) / 2
