@@ -1,5 +1,6 @@
 """Fixtures that run the command."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -34,3 +35,10 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_here("fit", "moons", "-o", "tiny", "--set", "data.rows=1000", *TINY, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "tiny"
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the run of the module's fixture `trained`, beside its files in the folder of the test."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "run"

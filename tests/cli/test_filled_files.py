@@ -1,6 +1,5 @@
 """Files that are filled, completed and ranked: what was given comes back as it was written."""
 
-import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -32,12 +31,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
     done = run_here("fit", "t.csv", "-o", "run", *small, "-q", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "run"
 
 
 def test_what_was_given_comes_back_as_it_was_written(driftfield: Run, run: Path, lines: list[str]) -> None:

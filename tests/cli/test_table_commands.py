@@ -1,7 +1,6 @@
 """Tables with text and missing cells on the command line: fit, sample --given, impute, score --given, outliers."""
 
 import json
-import shutil
 from pathlib import Path
 
 import polars as pl
@@ -32,12 +31,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, table: str) -> Path:
     done = run_here("fit", "t.csv", *FIT, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "run"
 
 
 def test_rows_are_drawn_given_some_cells(driftfield: Run, run: Path) -> None:

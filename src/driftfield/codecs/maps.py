@@ -29,7 +29,7 @@ from driftfield.datasets.distribution import FloatArray
 GAIN, GAIN_AT_AN_EDGE = 0.2, 0.02
 FEWEST_VALUES = 40  # distinct ones, for normal scores
 NEXT = 1e-15  # of the way from a bound to the last knot before it
-BEND = 0.2
+BEND = 0.2  # of the way from a bound to the middle, over which a map is bent within it
 _KNOTS = 17
 _MOST_CLUSTERS, _ROWS_TO_CLUSTER = 4, 2_000
 _ROWS_OF_A_KNOT = 20
